@@ -1,0 +1,51 @@
+"""The registries of ``transmamba_mm``: children of mmpretrain's, in scope ``transmamba_mm``.
+
+A name that is not found here is looked up in mmpretrain and then in mmengine, so a config with
+``default_scope = 'transmamba_mm'`` may use ``ImageClassifier`` or ``Accuracy`` without a prefix.
+
+Every registry is also made known to its root in mmengine: ``Registry.get`` resolves
+``'transmamba_mm.Vim'`` only among the direct children of the registry it is asked on and of the
+root, so without that a detector of mmdet (a sibling, not an ancestor) could not name our parts.
+"""
+
+from mmengine.registry import Registry
+
+from transmamba_mm.compat import prepare_torchvision
+
+prepare_torchvision()  # before the first import of mmpretrain, which imports torchvision
+
+from mmpretrain import registry as mmpretrain  # noqa: E402
+
+SCOPE = 'transmamba_mm'
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    """Create a registry of ours below ``parent`` that imports ``locations`` on first use."""
+    child = Registry(
+        name,
+        parent=parent,
+        scope=SCOPE,
+        locations=[f'transmamba_mm.{place}' for place in locations],
+    )
+    root = parent
+    while root.parent is not None:
+        root = root.parent
+    if root is not parent and SCOPE not in root.children:
+        root._add_child(child)
+    return child
+
+
+#: Backbones, necks, heads, algorithms: anything that is a ``torch.nn.Module``.
+MODELS = _child('model', mmpretrain.MODELS, 'models', 'transfer')
+#: What compares a student's record with a teacher's: ``forward(student, teacher) -> losses``.
+DISTILLERS = Registry('distiller', scope=SCOPE, locations=['transmamba_mm.distillers'])
+#: Data sets.
+DATASETS = _child('dataset', mmpretrain.DATASETS, 'datasets')
+#: Steps of a data pipeline.
+TRANSFORMS = _child('transform', mmpretrain.TRANSFORMS, 'datasets')
+#: Augmentations of a whole batch on its device.
+BATCH_AUGMENTS = _child('batch augment', mmpretrain.BATCH_AUGMENTS, 'models')
+#: Metrics.
+METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
+#: Hooks of the runner.
+HOOKS = _child('hook', mmpretrain.HOOKS, 'engine')
