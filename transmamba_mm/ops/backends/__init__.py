@@ -1,0 +1,1 @@
+"""Implementations of the scan behind one face, :class:`~.backend.Scan`; one file each."""
