@@ -1,0 +1,171 @@
+"""Find and read checkpoints without ever running code that they bring along.
+
+A ``.pth`` file is a pickle, and a pickle can call any function while it is read. Everything here
+loads with ``weights_only=True`` plus the few harmless names that an mmengine checkpoint needs;
+whatever asks for more is refused. (``weights_only`` is trustworthy from torch 2.6 on, see
+CVE-2025-32434, which is why the package requires that version.)
+"""
+
+import pickle
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+
+LAST_CHECKPOINT = 'last_checkpoint'  # the file mmengine leaves in a work_dir
+
+
+def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu') -> dict:
+    """Read a checkpoint as it was saved.
+
+    Args:
+        source: a ``.pth`` or ``.safetensors`` file, a work_dir (its last checkpoint), or a URL,
+            which is downloaded once into torch's hub cache.
+        map_location: device of the tensors.
+
+    Returns:
+        What the file holds; a safetensors file becomes ``{'state_dict': tensors}``.
+
+    Raises:
+        UserError: nothing there, not a checkpoint, or one that wants to execute code.
+    """
+    path = locate(source)
+    if path.suffix == '.safetensors':
+        return {'state_dict': _load_safetensors(path, map_location)}
+    try:
+        with torch.serialization.safe_globals(_harmless_globals()):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+        raise UserError(_why_unreadable(path, error)) from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a dict of weights.')
+    return checkpoint
+
+
+def load_state_dict(source: str | Path) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint, whatever wraps them.
+
+    Looks for ``state_dict`` (mmengine, Lightning), then ``model`` (DeiT, Vim), then takes the file
+    itself as the weights. A ``module.`` prefix from DataParallel is dropped.
+    """
+    checkpoint = load_checkpoint(source)
+    weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    if not (
+        isinstance(weights, Mapping)
+        and weights
+        and all(isinstance(value, Tensor) for value in weights.values())
+    ):
+        raise UserError(
+            f'{source} holds no weights: expected tensors under "state_dict", under "model" or at '
+            f'the top level, found the keys {sorted(map(str, checkpoint))[:8]}.'
+        )
+    return {str(key).removeprefix('module.'): value for key, value in weights.items()}
+
+
+def locate(source: str | Path) -> Path:
+    """Return the local file behind a path, a work_dir or a URL (downloading it if need be)."""
+    if urlparse(str(source)).scheme in ('http', 'https'):
+        return _download(str(source))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _last_checkpoint(path)
+    if not path.is_file():
+        raise UserError(
+            f'No checkpoint at {source} (looked at {path.absolute()}). Give a .pth or .safetensors '
+            'file, a work_dir of a finished training, or a URL.'
+        )
+    return path
+
+
+def _last_checkpoint(work_dir: Path) -> Path:
+    """Follow mmengine's note of the newest checkpoint, also after the folder was moved."""
+    note = work_dir / LAST_CHECKPOINT
+    if not note.is_file():
+        raise UserError(
+            f'{work_dir} is a folder without "{LAST_CHECKPOINT}" (in {work_dir.absolute()}): '
+            'train it first, or name the checkpoint file itself.'
+        )
+    noted = Path(note.read_text().strip())
+    for path in (noted, work_dir / noted.name):
+        if path.is_file():
+            return path
+    raise UserError(f'{note} names {noted}, which does not exist; name the checkpoint file itself.')
+
+
+def _download(url: str) -> Path:
+    """Fetch ``url`` into torch's hub cache; the hash in the file's name, if any, is checked."""
+    name = Path(urlparse(url).path).name
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match = torch.hub.HASH_REGEX.search(name)
+        try:
+            torch.hub.download_url_to_file(url, str(path), match.group(1) if match else None)
+        except (URLError, OSError, RuntimeError) as error:
+            raise UserError(
+                f'Could not download {url} ({error}). Without a network, fetch it elsewhere and '
+                f'put it at {path}, or name a local file instead of the URL.'
+            ) from error
+    return path
+
+
+def _load_safetensors(path: Path, map_location: str | torch.device) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path, device=str(map_location))
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f'{path} is not a safetensors file: {error}') from error
+
+
+def _statistics_method(owner: type, name: str):
+    """Stand in for ``getattr`` where an mmengine checkpoint asks for it, and for nothing else.
+
+    A pickled ``HistoryBuffer`` refers to its own statistics (``HistoryBuffer.mean``, ...) that way.
+    """
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
+
+
+def _harmless_globals() -> list:
+    """List the data types that known trainers save beside tensors, under the names pickles use."""
+    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    numeric = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
+    return [
+        Namespace,  # the arguments that DeiT's and Vim's training scripts save beside the weights
+        HistoryBuffer,
+        (_statistics_method, 'builtins.getattr'),
+        # numpy 1 and 2 pickle these two under different module names
+        *((multiarray.scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+        *(
+            (multiarray._reconstruct, f'numpy.{core}.multiarray._reconstruct')
+            for core in ('core', '_core')
+        ),
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in numeric},
+    ]
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """Tell a checkpoint that wants to run code from a file that is no checkpoint."""
+    asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
+    if asked:
+        return (
+            f'{path} was refused: reading it would execute code, it asks for '
+            f'{asked[1] or asked[2]}. Save the weights alone (torch.save(model.state_dict(), ...) '
+            'or safetensors) where you trust the file, and load that.'
+        )
+    details = str(error).partition('WeightsUnpickler error:')[2].strip() or str(error)
+    reason = details.partition('\n')[0]
+    return f'{path} is not a checkpoint that PyTorch can read ({type(error).__name__}: {reason}).'
