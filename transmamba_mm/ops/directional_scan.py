@@ -1,0 +1,138 @@
+"""The selective scan of K traversals over channel-last tokens; every mixer's one operator."""
+
+import torch
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.ops.backends.select import select_backend
+
+MERGES = ('sum', 'mean', 'none')
+
+
+def directional_scan(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    order: Tensor,
+    merge: str = 'sum',
+    *,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    initial_state: Tensor | None = None,
+    return_last_state: bool = False,
+    backend: str = 'auto',
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Scan L tokens along K traversals and merge the outputs (Mamba, arXiv 2312.00752, eq. 2).
+
+    Token-wise projections commute with a traversal, so every tensor stays in canonical token
+    order and only the scan looks at ``order``; nothing is flipped or transposed.
+
+    Half precision (as under autocast) is computed in float32: the decays multiply up along L.
+
+    Args:
+        x: (B, L, E) shared by all directions, or (B, K, L, E). Views are fine, here and below.
+        delta: (B, K or 1, L, E) step sizes.
+        A: (K, E, N), negative (already ``-exp(A_log)``).
+        B: (B, K or 1, L, N) input matrix per token.
+        C: (B, K or 1, L, N) output matrix per token.
+        D: (K, E) skip weights, or None.
+        order: (K, L) integers; step t of direction k visits token ``order[k, t]``. Every row is a
+            permutation of the tokens (not checked: that would cost a pass per call).
+        merge: 'sum' or 'mean' over directions, or 'none'.
+        delta_bias: (K, E), added to ``delta`` before softplus.
+        delta_softplus: pass ``delta`` through softplus.
+        initial_state: (B, K, E, N), zeros when None.
+        return_last_state: also return the state after the last step.
+        backend: a backend's name or 'auto', see :mod:`transmamba_mm.ops.backends.select`.
+
+    Returns:
+        y (B, L, E) in canonical order and in the dtype of ``x``, or (B, K, L, E) for merge 'none';
+        with ``return_last_state`` also the state (B, K, E, N) in the compute dtype.
+
+    Raises:
+        UserError: shapes that do not fit, an unknown merge, or a backend that cannot be used.
+    """
+    _check(x, delta, A, B, C, D, order, merge, delta_bias, initial_state)
+    batch, length = x.shape[0], x.shape[-2]
+    K = A.shape[0]
+    dtype = torch.promote_types(x.dtype, torch.promote_types(delta.dtype, A.dtype))
+    dtype = torch.promote_types(dtype, torch.float32)  # half and bfloat16 go up
+
+    def cast(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(dtype)
+
+    def per_direction(tokens: Tensor) -> Tensor:
+        return tokens.to(dtype).expand(batch, K, length, tokens.shape[-1])
+
+    chosen = select_backend(backend, x.device, dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        y, last_state = chosen.scan(
+            x.to(dtype),
+            per_direction(delta),
+            A.to(dtype),
+            per_direction(B),
+            per_direction(C),
+            cast(D),
+            order.to(x.device, torch.int64),
+            merge,
+            cast(delta_bias),
+            delta_softplus,
+            cast(initial_state),
+            return_last_state,
+        )
+    y = y.to(x.dtype)
+    return (y, last_state) if last_state is not None else y
+
+
+def _check(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    order: Tensor,
+    merge: str,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+) -> None:
+    if merge not in MERGES:
+        raise UserError(f'merge is {merge!r}; it is one of {", ".join(map(repr, MERGES))}')
+    if x.dim() not in (3, 4) or A.dim() != 3:
+        raise UserError(
+            'x must be (B, L, E) or (B, K, L, E) and A (K, E, N), '
+            f'but x is {tuple(x.shape)} and A {tuple(A.shape)}'
+        )
+    batch, length, channels = x.shape[0], x.shape[-2], x.shape[-1]
+    K, _, N = A.shape
+    one = {1, K}
+    expected: dict[str, tuple[Tensor | None, tuple[int | set[int], ...]]] = {
+        'x': (x, (batch, length, channels) if x.dim() == 3 else (batch, K, length, channels)),
+        'A': (A, (K, channels, N)),
+        'delta': (delta, (batch, one, length, channels)),
+        'B': (B, (batch, one, length, N)),
+        'C': (C, (batch, one, length, N)),
+        'D': (D, (K, channels)),
+        'delta_bias': (delta_bias, (K, channels)),
+        'initial_state': (initial_state, (batch, K, channels, N)),
+        'order': (order, (K, length)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and not _fits(tensor.shape, shape):
+            wanted = ', '.join('K or 1' if isinstance(size, set) else str(size) for size in shape)
+            raise UserError(
+                f'{name} has shape {tuple(tensor.shape)}, expected ({wanted}) '
+                f'[x {tuple(x.shape)}, K={K} directions and N={N} states from A {tuple(A.shape)}]'
+            )
+    if order.is_floating_point():
+        raise UserError(f'order has dtype {order.dtype}; it holds token indices, give integers')
+
+
+def _fits(shape: torch.Size, expected: tuple[int | set[int], ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        size in want if isinstance(want, set) else size == want
+        for size, want in zip(shape, expected, strict=True)
+    )
