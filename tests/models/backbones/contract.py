@@ -1,0 +1,133 @@
+"""What every student backbone promises. A family's test class inherits this and names its model."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+
+class BackboneContract:
+    """Set ``config`` to a small model's config, and ``in_channels`` if it is not 3."""
+
+    config: dict
+    in_channels = 3
+    image_size = (32, 32)
+    other_size = (32, 48)
+
+    def build(self, **overrides):
+        torch.manual_seed(0)
+        model = MODELS.build({**self.config, **overrides})
+        model.init_weights()
+        return model.eval()
+
+    def images(self, size=None, batch=2) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return torch.randn(batch, self.in_channels, *(size or self.image_size), generator=generator)
+
+    def test_checkpoint_round_trip(self, tmp_path):
+        model = self.build()
+        torch.save(model.state_dict(), tmp_path / 'model.pth')
+        torch.manual_seed(7)
+        other = MODELS.build(self.config)
+        other.load_state_dict(torch.load(tmp_path / 'model.pth', weights_only=True))
+        images = self.images()
+        assert torch.equal(model(images)[-1], other.eval()(images)[-1])
+
+    def test_init_weights_leaves_no_parameter_undefined(self):
+        model = self.build()
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+    @pytest.mark.parametrize('out_type', ['raw', 'featmap', 'avg_featmap'])
+    def test_out_types_and_indices(self, out_type):
+        model = self.build(out_type=out_type, out_indices=[0, -1])
+        grids = model.layer_grids(self.image_size)
+        dims = model.layer_dims()
+        outs = model(self.images())
+        assert len(outs) == 2
+        for out, grid, width in zip(outs, (grids[0], grids[-1]), (dims[0], dims[-1]), strict=True):
+            if out_type == 'featmap':
+                assert out.shape == (2, width, *grid)
+            elif out_type == 'avg_featmap':
+                assert out.shape == (2, width)
+            else:
+                assert out.shape[0] == 2 and out.shape[2] == width
+                assert out.shape[1] >= grid[0] * grid[1]
+
+    def test_dynamic_input_size(self):
+        model = self.build(out_type='featmap')
+        out = model(self.images(self.other_size))[-1]
+        assert out.shape[-2:] == model.layer_grids(self.other_size)[-1]
+        assert out.isfinite().all()
+
+    def test_unknown_arch_and_out_type_are_user_errors(self):
+        for wrong in ({'arch': 'gigantic'}, {'out_type': 'nonsense'}):
+            with pytest.raises(UserError, match='choose one of'):
+                self.build(**wrong)
+
+    def test_out_index_out_of_range_is_a_user_error(self):
+        with pytest.raises(UserError, match='out_indices'):
+            self.build(out_indices=99)
+
+    def test_image_that_patches_do_not_cover_is_a_user_error(self):
+        with pytest.raises(UserError, match='not covered'):
+            self.build()(self.images((33, 32)))
+
+    def test_directions_are_permutations(self):
+        order = self.build().directions((3, 5))
+        assert order.dtype == torch.long
+        expected = torch.arange(15).expand_as(order)
+        assert torch.equal(order.sort(dim=1).values, expected)
+
+    def test_layer_features_in_canonical_order_follow_the_image(self):
+        """A change in one corner of the image moves that corner's canonical token the most."""
+        model = self.build()
+        grid = model.layer_grids(self.image_size)[0]
+        seen = {}
+        block = model.get_submodule(model.layer_paths()[0])
+        block.register_forward_hook(lambda _m, _i, out: seen.update(out=out))
+        images = self.images(batch=1)
+        model(images)
+        before, _ = model.to_canonical(seen['out'], grid)
+        images[..., -2:, :2] += 5.0  # bottom left
+        model(images)
+        after, _ = model.to_canonical(seen['out'], grid)
+        change = (after - before).norm(dim=-1)[0]
+        assert before.shape == (1, grid[0] * grid[1], model.layer_dims()[0])
+        assert change.argmax() == (grid[0] - 1) * grid[1]
+
+    def test_direction_features_sum_to_the_mixer_output(self):
+        model = self.build().double()
+        seen = {}
+        tap = model.get_submodule(model.direction_paths()[0])
+        mixer = model.get_submodule(model.direction_paths()[0].rpartition('.')[0])
+        mixer.register_forward_hook(lambda _m, _i, out: seen.update(mixer=out))
+        images = self.images().double()
+        plain = model(images)[-1]
+        merged = seen['mixer']
+        assert not tap.watched
+        handle = tap.register_forward_hook(lambda _m, _i, out: seen.update(tap=out))
+        watched = model(images)[-1]
+        handle.remove()
+        grid = model.layer_grids(self.image_size)[0]
+        assert seen['tap'].shape[1] == len(model.directions(grid))
+        torch.testing.assert_close(seen['tap'].sum(1), merged.reshape(seen['tap'].sum(1).shape))
+        torch.testing.assert_close(plain, watched)
+
+    def test_layer_depths_grow_from_embedding_to_head(self):
+        model = self.build()
+        depths = {}
+        for name, _ in model.named_parameters():
+            depth, num_depths = model.get_layer_depth(f'backbone.{name}', prefix='backbone.')
+            assert 0 <= depth < num_depths
+            depths.setdefault(depth, []).append(name)
+        assert any('patch_embed' in name for name in depths[0])
+        assert len(depths) == num_depths
+        assert model.get_layer_depth('head.fc.weight', prefix='backbone.')[0] == num_depths - 1
+
+    def test_gradients_reach_every_parameter(self):
+        model = self.build().train()
+        model(self.images())[-1].square().sum().backward()
+        missing = [n for n, p in model.named_parameters() if p.grad is None]
+        assert not missing

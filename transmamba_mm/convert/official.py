@@ -1,0 +1,112 @@
+"""Official checkpoints to our models and back, whatever the family.
+
+One module per family (``vim``, ...) says how its keys are spelled and which model they need; what
+is common to all of them (unwrapping, strictness, building) is here.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from torch import Tensor, nn
+
+from transmamba_mm.convert import vim
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+FAMILIES: dict[str, ModuleType] = {'vim': vim}
+IMAGENET_INPUT = {
+    'mean': [123.675, 116.28, 103.53],
+    'std': [58.395, 57.12, 57.375],
+    'to_rgb': True,
+}
+
+
+def from_official(family: str, checkpoint: Mapping, weights: str = 'model') -> dict[str, Tensor]:
+    """Spell an official checkpoint with our keys.
+
+    Args:
+        family (str): Name of the format; see :data:`FAMILIES`.
+        checkpoint (Mapping): A bare state dict, or a training checkpoint that holds one under
+            ``model``, ``model_ema`` or ``state_dict``.
+        weights (str): Which of them to take when there are several.
+
+    Returns:
+        dict[str, Tensor]: State dict of an mmpretrain ``ImageClassifier``.
+
+    Raises:
+        UserError: Unknown family; keys that the format does not have, by name.
+    """
+    return _adapter(family).from_official(unwrap(checkpoint, weights))
+
+
+def to_official(family: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Spell the state dict of our ``ImageClassifier`` with the official keys.
+
+    Raises:
+        UserError: Unknown family; keys that the format does not have, by name.
+    """
+    return _adapter(family).to_official(state_dict)
+
+
+def build_from_official(
+    family: str, checkpoint: Mapping, img_size: int | tuple[int, int], **overrides
+) -> nn.Module:
+    """Build the model an official checkpoint was made for, with its weights, in eval mode.
+
+    Widths, depth and variants are inferred from keys and shapes. What they cannot tell is taken
+    from the released recipe, unless ``overrides`` says otherwise.
+
+    Args:
+        family (str): Name of the format.
+        checkpoint (Mapping): As in :func:`from_official`.
+        img_size (int | tuple[int, int]): (height, width) the model is for; position embeddings are
+            resized to it.
+        **overrides: Arguments of the backbone, by our name or the official one
+            (``average_directions`` or ``if_divide_out``, for instance).
+
+    Returns:
+        nn.Module: An ``ImageClassifier``; ``model(images)`` gives logits, or features if the
+        checkpoint has no head. Its dtype is float32; call ``.double()`` for float64.
+
+    Raises:
+        UserError: Weights that do not fit what was inferred or asked for, as a list.
+    """
+    adapter = _adapter(family)
+    state_dict = adapter.from_official(unwrap(checkpoint, overrides.pop('weights', 'model')))
+    config = adapter.model_config(state_dict, img_size, **overrides)
+    model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
+    state_dict = adapter.fit_positions(state_dict, model.backbone)
+    _check_fit(family, model.state_dict(), state_dict)
+    model.load_state_dict(state_dict)
+    return model.eval()
+
+
+def unwrap(checkpoint: Mapping, weights: str = 'model') -> dict[str, Tensor]:
+    """Find the state dict in a training checkpoint, and drop the prefix of a parallel wrapper."""
+    for name in (weights, 'model', 'model_ema', 'state_dict'):
+        if isinstance(checkpoint.get(name), Mapping):
+            checkpoint = checkpoint[name]
+            break
+    return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
+
+
+def _adapter(family: str) -> ModuleType:
+    if family not in FAMILIES:
+        raise UserError(f'Unknown family {family!r}; choose one of {", ".join(FAMILIES)}.')
+    return FAMILIES[family]
+
+
+def _check_fit(family: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    def shape(tensors: Mapping[str, Tensor], key: str) -> str:
+        return str(tuple(tensors[key].shape)) if key in tensors else '-'
+
+    rows = [
+        f'  {key}: model {shape(expected, key)}, checkpoint {shape(given, key)}'
+        for key in sorted(expected.keys() | given.keys())
+        if shape(expected, key) != shape(given, key)
+    ]
+    if rows:
+        raise UserError(
+            f'The {family} checkpoint does not fit the model it was read as; these differ '
+            '(- means absent). Check the overrides:\n' + '\n'.join(rows)
+        )

@@ -1,0 +1,159 @@
+"""The bidirectional selective-state-space mixer of Vim and VideoMamba."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transmamba_mm.models.mixers.direction_tap import DirectionTap
+from transmamba_mm.ops import bidirectional_order, causal_conv1d, directional_scan
+
+
+class ScanDirection(nn.Module):
+    """The parameters with which one direction turns tokens into a scan (Mamba, arXiv 2312.00752).
+
+    Args:
+        inner_dims (int): Width E of the scanned tokens.
+        state_dims (int): State size N of each channel.
+        dt_rank (int): Rank R of the step size's projection.
+        conv_width (int): Taps of the causal depthwise convolution.
+        owns_projections (bool): False for the second direction of Vim's older variant (bimamba
+            v1), which has nothing of its own but ``A_log``.
+    """
+
+    def __init__(
+        self,
+        inner_dims: int,
+        state_dims: int,
+        dt_rank: int,
+        conv_width: int,
+        owns_projections: bool = True,
+    ) -> None:
+        super().__init__()
+        self.A_log = nn.Parameter(torch.empty(inner_dims, state_dims))
+        if owns_projections:
+            self.conv = nn.Conv1d(inner_dims, inner_dims, conv_width, groups=inner_dims)
+            self.x_proj = nn.Linear(inner_dims, dt_rank + 2 * state_dims, bias=False)
+            self.dt_proj = nn.Linear(dt_rank, inner_dims)
+            self.D = nn.Parameter(torch.empty(inner_dims))
+        self.owns_projections = owns_projections
+
+    @torch.no_grad()
+    def init_weights(self, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
+        """Mamba's own start: A = -(1..N), D = 1, step sizes log-uniform in [dt_min, dt_max]."""
+        steps = torch.arange(1, self.A_log.shape[1] + 1, dtype=torch.float32)
+        self.A_log.copy_(steps.log().expand_as(self.A_log))
+        if not self.owns_projections:
+            return
+        self.D.fill_(1.0)
+        bound = self.dt_proj.in_features**-0.5
+        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
+        log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(dt_min), math.log(dt_max))
+        dt = log_dt.exp().clamp(min=1e-4)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
+
+
+class BidirectionalMamba(nn.Module):
+    """Two selective scans over one sequence, forward and backward, gated and merged.
+
+    With ``x, z = in_proj(h)`` and, for direction k, ``u_k = SiLU(conv_k(x))`` and
+    ``dt_k, B_k, C_k = x_proj_k(u_k)``::
+
+        y_k = scan(u_k, softplus(dt_proj_k(dt_k)), -exp(A_log_k), B_k, C_k) + D_k * u_k
+        out = out_proj((y_0 + y_1) * SiLU(z))          # divided by 2 when directions are averaged
+
+    The backward direction scans the reversed sequence. Because every projection is token-wise, no
+    tensor is ever flipped: only the scan and the convolution know about the traversal.
+
+    Args:
+        embed_dims (int): Model width D.
+        state_dims (int): State size N.
+        expand (int): E = expand * D.
+        dt_rank (int, optional): Defaults to ceil(D / 16).
+        conv_width (int): Taps of the causal convolution.
+        average_directions (bool): Divide the merged directions by 2 (Vim yes, VideoMamba no).
+        shared_projections (bool): Vim's older bimamba v1: convolution, projections and D are
+            computed once, in forward order, for both directions; only A differs. The official code
+            never averages on this path, so neither do we.
+
+    Shape:
+        (B, L, D) -> (B, L, D).
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        state_dims: int = 16,
+        expand: int = 2,
+        dt_rank: int | None = None,
+        conv_width: int = 4,
+        average_directions: bool = True,
+        shared_projections: bool = False,
+    ) -> None:
+        super().__init__()
+        inner_dims = expand * embed_dims
+        dt_rank = dt_rank or math.ceil(embed_dims / 16)
+        self.state_dims = state_dims
+        self.dt_rank = dt_rank
+        self.merge = 'mean' if average_directions and not shared_projections else 'sum'
+        self.shared_projections = shared_projections
+        sizes = (inner_dims, state_dims, dt_rank, conv_width)
+        self.in_proj = nn.Linear(embed_dims, 2 * inner_dims, bias=False)
+        self.fwd = ScanDirection(*sizes)
+        self.bwd = ScanDirection(*sizes, owns_projections=not shared_projections)
+        self.out_proj = nn.Linear(inner_dims, embed_dims, bias=False)
+        self.tap = DirectionTap()
+
+    def init_weights(self, num_layers: int = 1) -> None:
+        """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
+        self.fwd.init_weights()
+        self.bwd.init_weights()
+        nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
+        with torch.no_grad():
+            self.out_proj.weight /= math.sqrt(num_layers)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Mix tokens (B, L, D) along both directions."""
+        x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
+        if not self.tap.watched:
+            return self.out_proj(self.scan(x, self.merge) * F.silu(z))
+        # Somebody records what each direction contributes: keep them apart until out_proj, which is
+        # linear, so their sum is still the mixer's output.
+        contributions = self.scan(x, 'none') * F.silu(z).unsqueeze(1)  # (B, K, L, E)
+        if self.merge == 'mean':
+            contributions = contributions / contributions.shape[1]
+        return self.tap(self.out_proj(contributions)).sum(dim=1)
+
+    def scan(self, x: Tensor, merge: str) -> Tensor:
+        """Scan (B, L, E) in both directions: (B, L, E), or (B, 2, L, E) when merge is 'none'."""
+        owners = [self.fwd] if self.shared_projections else [self.fwd, self.bwd]
+        u = torch.stack(
+            [
+                causal_conv1d(
+                    x, d.conv.weight.squeeze(1), d.conv.bias, 'silu', reverse=d is self.bwd
+                )
+                for d in owners
+            ],
+            dim=1,
+        )  # (B, K, L, E)
+        x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
+        dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)
+        sizes = [self.dt_rank, self.state_dims, self.state_dims]
+        dt, B, C = (u @ x_proj.transpose(1, 2)).split(
+            sizes, dim=-1
+        )  # (B, K, L, R), (B, K, L, N) x 2
+        delta = dt @ dt_proj.transpose(1, 2)  # (B, K, L, E)
+        per_direction = [self.fwd, self.fwd] if self.shared_projections else owners
+        return directional_scan(
+            u.squeeze(1) if self.shared_projections else u,
+            delta,
+            -torch.stack([self.fwd.A_log, self.bwd.A_log]).exp(),  # (K, E, N)
+            B,
+            C,
+            torch.stack([d.D for d in per_direction]),
+            bidirectional_order(x.shape[1], x.device),
+            merge,
+            delta_bias=torch.stack([d.dt_proj.bias for d in per_direction]),
+            delta_softplus=True,
+        )
