@@ -6,6 +6,9 @@ project needs.
 """
 
 from transmamba_mm import registry
+from transmamba_mm.compat import announce_config_package
 from transmamba_mm.version import __version__
+
+announce_config_package()
 
 __all__ = ['__version__', 'registry']

@@ -1,9 +1,16 @@
 """Workarounds for the stack we stand on: one function each, with its reason."""
 
+import contextlib
 import importlib
+import io
 import logging
 import sys
 import types
+
+import torch
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
 
@@ -29,3 +36,51 @@ def prepare_torchvision() -> None:
         logger.info(
             'torchvision was built for CUDA, torch was not: its native operators are left out'
         )
+
+
+def announce_config_package() -> None:
+    """Let configs say ``_base_ = 'transmamba_mm::transmamba/....py'``.
+
+    mmengine only follows ``package::`` for the packages in its own table, which lists OpenMMLab's.
+    """
+    MODULE2PACKAGE.setdefault('transmamba_mm', 'transmamba_mm')
+
+
+def import_datasets_quietly() -> None:
+    """Import mmpretrain's data sets without the line 'Could not import OneDL' on standard output.
+
+    The maintained distribution announces that way an optional backend nobody asked for.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module('mmpretrain.datasets')
+
+
+def load_checkpoints_safely() -> None:
+    """Make mmengine's Runner load and resume through :mod:`transmamba_mm.checkpoint`.
+
+    On torch >= 2.6 upstream mmengine 0.10.7 cannot resume at all (its checkpoints hold a log
+    history that ``weights_only=True`` does not know), and the maintained distribution falls back to
+    running whatever code the file brings. Our tools call this; importing the package does not.
+    """
+    from transmamba_mm.checkpoint import load_checkpoint
+
+    for prefix in list(CheckpointLoader._schemes):
+        CheckpointLoader.register_scheme(prefix, load_checkpoint, force=True)
+
+
+def prepare_cpu_launch(cfg: Config) -> None:
+    """Let ``torchrun`` train on CPU processes.
+
+    mmengine's launcher calls ``torch.cuda.set_device`` and its Runner wraps the model for the
+    device ``LOCAL_RANK``; CPU torch has neither. So the gloo group is made here, before the Runner,
+    which then leaves it alone, and the wrapper is told that there is no device.
+    """
+    if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
+        return
+    torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
