@@ -65,12 +65,16 @@ _LIBRARY.define(
 )
 
 
+def _chunk(N: int) -> int:
+    """Return how many steps apart the forward keeps the state; at most ``Pass::STEPS``."""
+    return 32 if N >= 16 else 64 if N >= 4 else 128
+
+
 def _empty_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     x, _, A, *_, merge, _, last, keep = arguments
     batch, length = x.shape[0], x.shape[-2]
     K, E, N = A.shape
-    chunk = 32 if N >= 16 else 64 if N >= 4 else 128  # at most the kernel's Pass::STEPS
-    kept = max(0, -(-length // chunk) - 1) if keep else 0
+    kept = max(0, -(-length // _chunk(N)) - 1) if keep else 0
     return (
         x.new_empty((batch, K, length, E) if merge == 'none' else (batch, length, E)),
         x.new_empty((batch, K, E, N) if last else (0,)),
@@ -78,5 +82,145 @@ def _empty_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def _empty_gradients(dy: Tensor, dlast_state: Tensor | None, _: Tensor, *inputs: Any) -> list[Tensor]:
+def _empty_gradients(dy: Tensor, _: Any, __: Any, *inputs: Any) -> list[Tensor]:
     return [dy.new_empty((0,) if tensor is None else tensor.shape) for tensor in inputs[:9]]
+
+
+def _forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    y, last_state, states = outputs = _empty_outputs(*arguments)
+    call = _Call(arguments[:-2])
+    call.add_view(y)
+    call.add_pointers(last_state, states)
+    call.run(_kernels().scan_forward)
+    return outputs
+
+
+def _backward(dy: Tensor, dlast_state: Tensor | None, states: Tensor, *inputs: Any) -> list[Tensor]:
+    gradients = _empty_gradients(dy, None, None, *inputs)
+    dx, ddelta, dA, dB, dC, dD, dgate, dbias, dinitial_state = gradients
+    call = _Call(inputs)
+    for tokens in (dy, dx, ddelta, dB, dC, dgate):
+        call.add_view(tokens)
+    call.add_pointers(dlast_state, states, dA, dD, dbias, dinitial_state)
+    call.run(_kernels().scan_backward)
+    return gradients
+
+
+class _Call:
+    """The arguments of one kernel call: the int64 and pointer fields of the struct ``Scan``."""
+
+    def __init__(self, inputs: Sequence[Any]) -> None:
+        x, delta, A, B, C, D, gate, delta_bias, initial_state, order, merge, softplus = inputs
+        K, E, N = A.shape
+        batch, length = x.shape[0], x.shape[-2]
+        threads = torch.get_num_threads() if batch * K * length * E * N > SERIAL_UPDATES else 1
+        self.fields = [batch, K, length, E, N, _chunk(N), threads, softplus, merge == 'mean']
+        self.alive: list[Tensor] = []  # contiguous copies that the pointers point into
+        for tokens in (x, delta, B, C, gate):
+            self.add_view(tokens)
+        self.add_pointers(A, D, delta_bias, initial_state)
+        self.alive.append(order := order.contiguous())
+        self.fields.append(order.data_ptr())
+
+    def add_view(self, tokens: Tensor | None) -> None:
+        """Add a (B, L, C) or (B, K, L, C) tensor; its stride along K is 0 where all K share it."""
+        if tokens is None or tokens.dim() == 1:  # not given
+            self.fields += (0, 0, 0, 0)
+            return
+        if tokens.stride(-1) != 1:
+            tokens = tokens.contiguous()
+        stride = tokens.stride()
+        per_direction = stride[1] if tokens.dim() == 4 and tokens.shape[1] > 1 else 0
+        self.fields += (self._pointer(tokens), stride[0], per_direction, stride[-2])
+
+    def add_pointers(self, *tensors: Tensor | None) -> None:
+        """Add contiguous tensors."""
+        self.fields += [0 if t is None else self._pointer(t.contiguous()) for t in tensors]
+
+    def _pointer(self, tensor: Tensor) -> int:
+        if tensor.dtype != torch.float32:
+            raise UserError(f'the cpp scan takes float32 tensors only, not {tensor.dtype}')
+        self.alive.append(tensor)
+        return tensor.data_ptr()
+
+    def run(self, kernel: Any) -> None:
+        if kernel((ctypes.c_int64 * len(self.fields))(*self.fields)):
+            raise UserError('every row of the scan order must be a permutation of the L tokens')
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.merge, ctx.delta_softplus, _, _ = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[2], *tensors)
+
+
+def _differentiate(ctx: Any, dy: Tensor | None, dlast_state: Tensor | None, _: Any) -> tuple:
+    states, *tensors = ctx.saved_tensors
+    if dy is None:  # only the last state was used
+        x, A = tensors[0], tensors[2]
+        shape = x.shape if ctx.merge != 'none' or x.dim() == 4 else (len(x), len(A), *x.shape[1:])
+        dy = x.new_zeros(shape)
+    gradients = torch.ops.transmamba_mm.scan_cpp_backward.default(
+        dy, dlast_state, states, *tensors, ctx.merge, ctx.delta_softplus
+    )
+    given = [None if t is None else g for t, g in zip(tensors[:9], gradients, strict=True)]
+    return *given, None, None, None, None, None
+
+
+for _name, _kernel, _fake in (
+    ('scan_cpp', _forward, _empty_outputs),
+    ('scan_cpp_backward', _backward, _empty_gradients),
+):
+    _LIBRARY.impl(_name, _kernel, 'CPU')
+    torch.library.register_fake(f'transmamba_mm::{_name}', _fake, lib=_LIBRARY)
+torch.library.register_autograd(
+    'transmamba_mm::scan_cpp', _differentiate, setup_context=_setup_context, lib=_LIBRARY
+)
+
+
+@functools.cache
+def _kernels() -> ctypes.CDLL:
+    return load_library()
+
+
+def available() -> tuple[bool, str]:
+    """Build, load and check the kernels; the first call on a machine takes some seconds."""
+    try:
+        _kernels()
+    except BuildError as error:
+        return False, str(error)
+    worst = _self_check()
+    if not worst < 1e-4:
+        return False, f'its self-check failed: relative error {worst:.1g} against the reference'
+    return True, ''
+
+
+def _self_check() -> float:
+    """Return the largest relative error of outputs and gradients on one small, odd problem."""
+    K, L, E, N = 2, 5, 19, 5
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    inputs = [random(1, L, E), random(1, K, L, E), -random(K, E, N).exp()]
+    inputs += [random(1, K, L, N), random(1, K, L, N), random(K, E)]
+    order = torch.tensor([[0, 1, 2, 3, 4], [3, 0, 4, 2, 1]])
+    bias, state = random(K, E), random(1, K, E, N)
+
+    def results(run: Any, dtype: torch.dtype) -> list[Tensor]:
+        leaves = [t.to(dtype).requires_grad_() for t in (*inputs, bias, state)]
+        *tensors, bias_, state_ = leaves
+        y, last = run(*tensors, order, 'mean', bias_, True, state_, True)
+        loss = (y.square().sum() + last.square().sum())
+        return [y.detach(), last.detach(), *torch.autograd.grad(loss, leaves)]
+
+    with torch.enable_grad():
+        expected = results(reference.scan, torch.float64)
+        found = results(scan, torch.float32)
+    return max(
+        float((f - e).abs().max() / e.abs().max()) for f, e in zip(found, expected, strict=True)
+    )
+
+
+BACKEND = Backend('cpp', scan, ('cpu',), (torch.float32,), available)

@@ -47,23 +47,30 @@ struct View {
     bool owns(i64 k) const { return direction || k == 0; }  // is direction k the first to write here?
 };
 
-// Mirrors the fields of `_Scan` in cpp.py. A null pointer means: not given.
-struct Scan {
-    i64 B, K, L, E, N, chunk, threads, softplus;
-    double scale;
-    const i64* order;                        // (K, L)
-    View x, dt, Bm, Cm, z, y;                // z and y: (B, K, L, E), as x and dt
-    const float *A, *D, *bias, *h0;          // (K, E, N), (K, E), (K, E), (B, K, E, N)
-    float *last, *states;                    // (B, K, E, N), (B, K, chunks - 1, N, E)
-    View dy, dx, ddt, dBm, dCm, dz;
-    const float* dlast;                      // (B, K, E, N)
-    float *dA, *dD, *dbias, *dh0;            // as A, D, bias, h0
+// The fields in the order in which cpp.py's _Call lists them; a null pointer means: not given.
+struct Inputs {
+    i64 B, K, L, E, N, chunk, threads, softplus, mean;
+    View x, dt, Bm, Cm, z;               // (B, [K,] L, E or N)
+    const float *A, *D, *bias, *h0;      // (K, E, N), (K, E), (K, E), (B, K, E, N)
+    const i64* order;                    // (K, L)
 
     i64 chunks() const { return (L + chunk - 1) / chunk; }
     i64 row(i64 b, i64 k, i64 e) const { return ((b * K + k) * E + e) * N; }
-    float* saved(i64 b, i64 k, i64 c, i64 n) const {
-        return states + (((b * K + k) * (chunks() - 1) + c - 1) * N + n) * E;
+    // Where in states, (B, K, chunks - 1, N, E), the state before chunk c > 0 is kept.
+    i64 saved(i64 b, i64 k, i64 c, i64 n) const {
+        return (((b * K + k) * (chunks() - 1) + c - 1) * N + n) * E;
     }
+};
+
+struct Forward : Inputs {
+    View y;
+    float *last, *states;
+};
+
+struct Backward : Inputs {
+    View dy, dx, ddt, dBm, dCm, dz;
+    const float *dlast, *states;
+    float *dA, *dD, *dbias, *dh0;
 };
 
 // W channels, the last of which may lie beyond E when `Rest`.
@@ -164,14 +171,14 @@ static inline vec fold(const vec* v) {
 template <int N, int V, bool Rest>
 struct Pass {
     static constexpr int M = N < W ? N : W;  // states per folded vector
-    const Scan& s;
+    const Inputs& s;
     const i64 b, k, n0, e0;
     const Lanes<Rest> lanes;
     const i64* order;
     const float *x, *dt, *Bm, *Cm, *z;
     vec A[N][V], D[V], bias[V];  // A times log2(e)
 
-    Pass(const Scan& s, const float* A2, i64 b, i64 k, i64 n0, i64 e0)
+    Pass(const Inputs& s, const float* A2, i64 b, i64 k, i64 n0, i64 e0)
         : s(s), b(b), k(k), n0(n0), e0(e0), lanes{int(std::min<i64>(W, s.E - e0))},
           order(s.order + k * s.L), x(s.x.at(b, k) + e0), dt(s.dt.at(b, k) + e0),
           Bm(s.Bm.at(b, k) + n0), Cm(s.Cm.at(b, k) + n0), z(s.z.data ? s.z.at(b, k) + e0 : nullptr) {
@@ -189,19 +196,19 @@ struct Pass {
         return s.softplus ? softplus(raw, slope) : raw;
     }
 
-    void forward() const {
-        float* y = s.y.at(b, k) + e0;
-        const bool first = n0 == 0 && s.y.owns(k);
-        const vec scale = splat(float(s.scale));
+    void forward(const Forward& o) const {
+        float* y = o.y.at(b, k) + e0;
+        const bool first = n0 == 0 && o.y.owns(k);
+        const vec scale = splat(s.mean ? 1.f / s.K : 1.f);
         vec h[N][V] = {}, slope;
         if (s.h0)
             for (int v = 0; v < V; v++)
                 for (int n = 0; n < N; n++)
                     h[n][v] = lanes.gather(s.h0 + s.row(b, k, e0 + v * W) + n0 + n, s.N);
         for (i64 c = 0; c < s.chunks(); c++) {
-            if (c && s.states)
+            if (c && o.states)
                 for (int n = 0; n < N; n++)
-                    for (int v = 0; v < V; v++) lanes.store(s.saved(b, k, c, n0 + n) + e0 + v * W, h[n][v]);
+                    for (int v = 0; v < V; v++) lanes.store(o.states + s.saved(b, k, c, n0 + n) + e0 + v * W, h[n][v]);
             for (i64 t = c * s.chunk; t < std::min(s.L, (c + 1) * s.chunk); t++) {
                 const i64 i = order[t];
                 const float *Bi = Bm + i * s.Bm.token, *Ci = Cm + i * s.Cm.token;
@@ -218,37 +225,37 @@ struct Pass {
                         const vec zi = lanes.load(z + i * s.z.token + v * W);
                         weight *= zi * sigmoid(zi);
                     }
-                    lanes.put(y + i * s.y.token + v * W, weight * yi, first);
+                    lanes.put(y + i * o.y.token + v * W, weight * yi, first);
                 }
             }
         }
-        if (s.last)
+        if (o.last)
             for (int v = 0; v < V; v++)
                 for (int n = 0; n < N; n++)
-                    lanes.scatter(s.last + s.row(b, k, e0 + v * W) + n0 + n, s.N, h[n][v]);
+                    lanes.scatter(o.last + s.row(b, k, e0 + v * W) + n0 + n, s.N, h[n][v]);
     }
 
     // dB and dC (per step, N / M folded vectors each) gather this pass's share; `sums` is the slot of
     // the parameters, (K, N + 2, E): the rows of dA, then dD, then dbias.
-    void backward(vec* dB, vec* dC, float* sums, bool first_sum) const {
+    void backward(const Backward& o, vec* dB, vec* dC, float* sums, bool first_sum) const {
         constexpr int STEPS = 512 / (N * V);
         vec decay[STEPS][N][V], kept[STEPS][N][V], size[STEPS][V], slope[STEPS][V];
         vec g[N][V] = {}, dA[N][V] = {}, dD[V] = {}, dbias[V] = {};
-        const float* dy = s.dy.at(b, k) + e0;
-        float *dx = s.dx.at(b, k) + e0, *ddt = s.ddt.at(b, k) + e0, *dz = z ? s.dz.at(b, k) + e0 : nullptr;
+        const float* dy = o.dy.at(b, k) + e0;
+        float *dx = o.dx.at(b, k) + e0, *ddt = o.ddt.at(b, k) + e0, *dz = z ? o.dz.at(b, k) + e0 : nullptr;
         const bool first = n0 == 0;
-        const vec scale = splat(float(s.scale));
-        if (s.dlast)
+        const vec scale = splat(s.mean ? 1.f / s.K : 1.f);
+        if (o.dlast)
             for (int v = 0; v < V; v++)
                 for (int n = 0; n < N; n++)
-                    g[n][v] = lanes.gather(s.dlast + s.row(b, k, e0 + v * W) + n0 + n, s.N);
+                    g[n][v] = lanes.gather(o.dlast + s.row(b, k, e0 + v * W) + n0 + n, s.N);
         for (i64 c = s.chunks() - 1; c >= 0; c--) {
             const i64 begin = c * s.chunk, end = std::min(s.L, begin + s.chunk);
             vec h[N][V] = {};
             if (c || s.h0)
                 for (int v = 0; v < V; v++)
                     for (int n = 0; n < N; n++)
-                        h[n][v] = c ? lanes.load(s.saved(b, k, c, n0 + n) + e0 + v * W)
+                        h[n][v] = c ? lanes.load(o.states + s.saved(b, k, c, n0 + n) + e0 + v * W)
                                     : lanes.gather(s.h0 + s.row(b, k, e0 + v * W) + n0 + n, s.N);
             for (i64 t = begin; t < end; t++) {
                 const i64 i = order[t], j = t - begin;
@@ -270,7 +277,7 @@ struct Pass {
                 vec eB[N] = {}, eC[N] = {};
                 for (int v = 0; v < V; v++) {
                     const vec xi = lanes.load(x + i * s.x.token + v * W), dti = size[j][v], u = dti * xi;
-                    const vec out = scale * lanes.load(dy + i * s.dy.token + v * W);
+                    const vec out = scale * lanes.load(dy + i * o.dy.token + v * W);
                     vec dyi = out, zi = {}, gate = {};
                     if (z) {
                         zi = lanes.load(z + i * s.z.token + v * W);
@@ -293,11 +300,11 @@ struct Pass {
                     const vec ddti = (xi * gB + LN2 * gpA) * slope[j][v];
                     dD[v] += dyi * xi;
                     dbias[v] += ddti;
-                    lanes.put(dx + i * s.dx.token + v * W, dti * gB + D[v] * dyi, first && s.dx.owns(k));
-                    lanes.put(ddt + i * s.ddt.token + v * W, ddti, first && s.ddt.owns(k));
+                    lanes.put(dx + i * o.dx.token + v * W, dti * gB + D[v] * dyi, first && o.dx.owns(k));
+                    lanes.put(ddt + i * o.ddt.token + v * W, ddti, first && o.ddt.owns(k));
                     if (z)  // SiLU'(z) = gate (1 + z (1 - gate))
-                        lanes.put(dz + i * s.dz.token + v * W, out * yi * gate * (1.f + zi * (1.f - gate)),
-                                  first && s.dz.owns(k));
+                        lanes.put(dz + i * o.dz.token + v * W, out * yi * gate * (1.f + zi * (1.f - gate)),
+                                  first && o.dz.owns(k));
                 }
                 for (int m = 0; m < N / M; m++) {
                     dB[t * (N / M) + m] += fold<M>(eB + m * M);
@@ -310,16 +317,16 @@ struct Pass {
             for (int n = 0; n < N; n++) lanes.put(slot + (n0 + n) * s.E + v * W, dA[n][v], first_sum);
             if (first) lanes.put(slot + s.N * s.E + v * W, dD[v], first_sum);
             lanes.put(slot + (s.N + 1) * s.E + v * W, dbias[v], first_sum && first);
-            if (s.dh0)
+            if (o.dh0)
                 for (int n = 0; n < N; n++)
-                    lanes.scatter(s.dh0 + s.row(b, k, e0 + v * W) + n0 + n, s.N, g[n][v]);
+                    lanes.scatter(o.dh0 + s.row(b, k, e0 + v * W) + n0 + n, s.N, g[n][v]);
         }
     }
 };
 
 // Calls f(Pass) for every pass that tile (N from n0) needs over the channels [begin, end).
 template <int N, class F>
-static void passes(const Scan& s, const float* A2, i64 b, i64 k, i64 n0, i64 begin, i64 end, F f) {
+static void passes(const Inputs& s, const float* A2, i64 b, i64 k, i64 n0, i64 begin, i64 end, F f) {
     constexpr int V = N == 1 ? 4 : N == 4 ? 2 : 1;
     i64 e = begin;
     for (; e + V * W <= end; e += V * W) f(Pass<N, V, false>(s, A2, b, k, n0, e));
@@ -340,7 +347,7 @@ static void tiles(i64 N, F f) {
 static i64 span_of(i64 N) { return N < 4 ? 4 * W : N < 8 ? 2 * W : W; }
 
 // A as (K, N, E), times log2(e).
-static std::vector<float> transposed_A(const Scan& s) {
+static std::vector<float> transposed_A(const Inputs& s) {
     std::vector<float> A2(s.K * s.N * s.E);
     for (i64 k = 0; k < s.K; k++)
         for (i64 e = 0; e < s.E; e++)
@@ -349,7 +356,7 @@ static std::vector<float> transposed_A(const Scan& s) {
 }
 
 // Every row of order must be a permutation: an index out of range would write to foreign memory.
-static bool valid(const Scan& s) {
+static bool valid(const Inputs& s) {
     std::vector<char> seen;
     for (i64 k = 0; k < s.K; k++) {
         seen.assign(s.L, 0);
@@ -361,11 +368,9 @@ static bool valid(const Scan& s) {
     return true;
 }
 
-extern "C" int scan_lanes() { return W; }
-
 // Returns 0, or 1 when `order` holds no permutations (nothing is written then).
-extern "C" int scan_forward(const Scan* scan) {
-    const Scan& s = *scan;
+extern "C" int scan_forward(const Forward* call) {
+    const Forward& s = *call;
     if (!valid(s)) return 1;
     const std::vector<float> A2 = transposed_A(s);
     const i64 span = span_of(s.N), spans = (s.E + span - 1) / span;
@@ -375,20 +380,20 @@ extern "C" int scan_forward(const Scan* scan) {
         for (i64 k = 0; k < s.K; k++)
             tiles(s.N, [&](auto tile, i64 n0) {
                 passes<decltype(tile)::value>(s, A2.data(), b, k, n0, e, std::min(s.E, e + span),
-                                              [](const auto& pass) { pass.forward(); });
+                                              [&](const auto& pass) { pass.forward(s); });
             });
     }
     return 0;
 }
 
-extern "C" int scan_backward(const Scan* scan) {
-    const Scan& s = *scan;
+extern "C" int scan_backward(const Backward* call) {
+    const Backward& s = *call;
     if (!valid(s)) return 1;
     const std::vector<float> A2 = transposed_A(s);
     // An item is a group of batches times a group of spans; about 16 to 32 of them whatever the threads.
     const i64 span = span_of(s.N), spans = (s.E + span - 1) / span;
-    const i64 batch_groups = std::min<i64>(s.B, 32);
-    const i64 per_group = (spans + std::max<i64>(1, 16 / batch_groups) - 1) / std::max<i64>(1, 16 / batch_groups);
+    const i64 batch_groups = std::clamp<i64>(s.B, 1, 32), wanted = std::max<i64>(1, 16 / batch_groups);
+    const i64 per_group = std::max<i64>(1, (spans + wanted - 1) / wanted);
     const i64 groups = (spans + per_group - 1) / per_group;
     const i64 tokens = s.B * s.K * s.L * s.N, params = s.K * (s.N + 2) * s.E;
     std::unique_ptr<float[]> sums(new float[batch_groups * params]), dBC(new float[groups * 2 * tokens]);
@@ -408,7 +413,7 @@ extern "C" int scan_backward(const Scan* scan) {
                     std::fill(dC.begin(), dC.begin() + s.L * (N / M), vec{});
                     for (i64 e = begin; e < end; e += span)
                         passes<N>(s, A2.data(), b, k, n0, e, std::min(end, e + span), [&](const auto& pass) {
-                            pass.backward(dB.data(), dC.data(), &sums[bg * params], b == b0);
+                            pass.backward(s, dB.data(), dC.data(), &sums[bg * params], b == b0);
                         });
                     float* slot = &dBC[group * 2 * tokens + bk * s.L * s.N + n0];
                     for (i64 t = 0; t < s.L; t++)
