@@ -1,0 +1,3 @@
+from transmamba_mm.models.necks.latent_projector import LatentProjector
+
+__all__ = ['LatentProjector']

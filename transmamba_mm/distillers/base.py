@@ -1,0 +1,51 @@
+"""The face of every distiller."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.transfer.record import LayerPair, TransferRecord
+
+
+class BaseDistiller(BaseModule):
+    """Compares a student's record with its teacher's and returns losses.
+
+    ``KnowledgeTransfer`` builds it, tells it the matched layers, records only what it says it uses,
+    multiplies the student's own losses by ``task_weight`` and adds the distiller's to them.
+
+    Args:
+        pairs (Sequence[LayerPair]): The matched layers; entry i of every list in a record belongs
+            to pair i.
+        task_weight (float): Factor of the student's own losses, in [0, 1].
+
+    Attributes:
+        uses_layers (bool): Needs the features of the layers.
+        uses_directions (bool): Needs what each scan direction contributes.
+        uses_logits (bool): Needs both models' logits.
+
+    Raises:
+        UserError: ``task_weight`` outside [0, 1].
+    """
+
+    uses_layers = False
+    uses_directions = False
+    uses_logits = False
+
+    def __init__(self, pairs: Sequence[LayerPair], task_weight: float) -> None:
+        super().__init__()
+        if not 0 <= task_weight <= 1:
+            raise UserError(f'task_weight={task_weight} of the distiller must lie in [0, 1].')
+        self.pairs = list(pairs)
+        self.task_weight = task_weight
+
+    @abstractmethod
+    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+        """Compare two records of the same images.
+
+        Returns:
+            dict[str, Tensor]: Scalars. Those whose key contains 'loss' are summed into the training
+            loss by mmengine, the others are only logged.
+        """

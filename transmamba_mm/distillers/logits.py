@@ -1,0 +1,58 @@
+"""Distillation by logits alone, the baseline."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from transmamba_mm.distillers.base import BaseDistiller
+from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import DISTILLERS
+from transmamba_mm.transfer.record import LayerPair, TransferRecord
+
+
+@DISTILLERS.register_module()
+class LogitsDistiller(BaseDistiller):
+    """``L = task_weight * L_task + weight * L_labels``, with labels from the teacher.
+
+    The teacher sees the student's own images, augmented and mixed: it is patient and consistent
+    (Beyer et al., arXiv 2106.05237).
+
+    Args:
+        pairs (Sequence[LayerPair]): Not used; every distiller is told the matched layers.
+        kind (str): 'soft', the teacher's distribution (Hinton et al., arXiv 1503.02531), or 'hard',
+            its decision (DeiT, arXiv 2012.12877).
+        temperature (float): Softens both distributions; only for 'soft'.
+        weight (float): Factor of the labels' loss.
+        task_weight (float): Factor of the student's own losses.
+
+    Raises:
+        UserError: An unknown kind, or a temperature that is not positive.
+    """
+
+    uses_logits = True
+
+    def __init__(
+        self,
+        pairs: Sequence[LayerPair] = (),
+        kind: str = 'soft',
+        temperature: float = 2.0,
+        weight: float = 0.5,
+        task_weight: float = 0.5,
+    ) -> None:
+        super().__init__(pairs, task_weight)
+        if kind not in ('soft', 'hard'):
+            raise UserError(f"LogitsDistiller has no kind={kind!r}; choose 'soft' or 'hard'.")
+        if temperature <= 0:
+            raise UserError(f'temperature={temperature} of LogitsDistiller must be positive.')
+        self.kind = kind
+        self.temperature = temperature
+        self.weight = weight
+
+    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+        """Compare the logits (B, classes) of both records."""
+        if self.kind == 'hard':
+            loss = hard_label_loss(student.logits, teacher.logits)
+        else:
+            loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
+        return {'logits_loss': self.weight * loss}

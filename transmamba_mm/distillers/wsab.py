@@ -1,0 +1,189 @@
+"""WSAB, the distillation of TransMamba: weight subcloning, adaptive, bidirectional."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.distillers.base import BaseDistiller
+from transmamba_mm.distillers.label_losses import soft_label_loss
+from transmamba_mm.distillers.similarity import token_cosine
+from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.necks import LatentProjector
+from transmamba_mm.registry import DISTILLERS
+from transmamba_mm.transfer.alignment import to_grid
+from transmamba_mm.transfer.record import LayerPair, TransferRecord
+
+
+@DISTILLERS.register_module()
+class WSAB(BaseDistiller):
+    """Adaptive bidirectional distillation (TransMamba, arXiv 2502.15130).
+
+    ::
+
+        L = alpha * L_task + (1 - alpha) * (layer_weight * F(features)
+                                            + direction_weight * sum_k F(direction k))
+            + logits_weight * T^2 * KL
+        F(.) = mean_i w_i * (1 - cos_i)
+
+    where cos_i compares student layer i, through its own projector, with the teacher layer the
+    layer map gives it. The paper's (v1) are the loss ``w_i * (1 - cos_i)``, the adaptive weight
+    ('ratio'), the padded projector ('pad_mlp') and the total
+    ``alpha * L_task + (1 - alpha) * (L_forward + L_backward)``. Ours are the whole-layer term, any
+    number of directions instead of two, the logits term, the other weights and projectors, and the
+    mean over layers, which keeps the strength of a term independent of the depth.
+
+    The paper's settings: ``dict(type='WSAB', layer_weight=0, logits_weight=0, weighting='ratio',
+    projector='pad_mlp')``.
+
+    Direction k of the student is compared with the same teacher tokens as the whole layer. The
+    paper permutes them to the order of the scan; both sides are permuted alike, so the number is
+    the same (see :func:`~transmamba_mm.distillers.similarity.token_cosine`). Patch grids that
+    differ are aligned by interpolating the teacher's patches to the student's grid.
+
+    Besides its losses, ``forward`` returns for the log the cosine and weight of every student layer
+    (``layer03_cos``, ``layer03_weight``) and the mean cosine of every direction
+    (``direction0_cos``).
+
+    Args:
+        pairs (Sequence[LayerPair]): The matched layers.
+        task_weight (float): The paper's alpha, in [0, 1].
+        layer_weight (float): Factor of the whole-layer term; 0 switches it off.
+        direction_weight (float): Factor of the terms per direction; 0 switches them off.
+        logits_weight (float): Factor of the logits term; 0 switches it off.
+        temperature (float): T of the logits term.
+        cls_token (bool): Let the cls token take part in the whole-layer term, as one more token,
+            where both models have one.
+        weighting (str): 'ratio' (paper), 'softmax' or 'uniform'; see
+            :func:`~transmamba_mm.distillers.weighting.layer_weights`.
+        tau (float): Temperature of the 'softmax' weighting.
+        projector (str): ``kind`` of the :class:`LatentProjector`, one per pair and, for directions,
+            one per pair and direction.
+
+    Raises:
+        UserError: An unknown weighting or projector, a factor below 0, a temperature not above it,
+            features to compare but no matched layers, direction terms for a student without scan
+            directions.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[LayerPair],
+        task_weight: float = 0.5,
+        layer_weight: float = 1.0,
+        direction_weight: float = 1.0,
+        logits_weight: float = 0.5,
+        temperature: float = 2.0,
+        cls_token: bool = True,
+        weighting: str = 'ratio',
+        tau: float = 0.25,
+        projector: str = 'linear',
+    ) -> None:
+        super().__init__(pairs, task_weight)
+        self.uses_layers = layer_weight > 0
+        self.uses_directions = direction_weight > 0
+        self.uses_logits = logits_weight > 0
+        self.layer_weight = layer_weight
+        self.direction_weight = direction_weight
+        self.logits_weight = logits_weight
+        self.temperature = temperature
+        self.cls_token = cls_token
+        self.weighting = weighting
+        self.tau = tau
+        self._check()
+
+        if self.uses_layers:
+            self.layer_projectors = nn.ModuleList(
+                LatentProjector(pair.student_dims, pair.teacher_dims, projector)
+                for pair in self.pairs
+            )
+        if self.uses_directions:
+            self.direction_projectors = nn.ModuleList(
+                nn.ModuleList(
+                    LatentProjector(pair.student_dims, pair.teacher_dims, projector)
+                    for pair in self.pairs
+                )
+                for _ in range(self.pairs[0].num_directions)
+            )
+
+    def _check(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise UserError(
+                f'WSAB has no weighting={self.weighting!r}; choose one of {", ".join(WEIGHTINGS)}.'
+            )
+        for name in ('temperature', 'tau'):
+            if getattr(self, name) <= 0:
+                raise UserError(f'{name}={getattr(self, name)} of WSAB must be positive.')
+        for name in ('layer_weight', 'direction_weight', 'logits_weight'):
+            if getattr(self, name) < 0:
+                raise UserError(f'{name}={getattr(self, name)} of WSAB must not be negative.')
+        if (self.uses_layers or self.uses_directions) and not self.pairs:
+            raise UserError(
+                'WSAB compares features, but layer_map matches no student layer with a teacher '
+                'layer: change layer_map, or set layer_weight=0 and direction_weight=0.'
+            )
+        if self.uses_directions and not all(pair.num_directions for pair in self.pairs):
+            raise UserError(
+                'WSAB compares scan directions, but the student backbone has none: set '
+                'direction_weight=0.'
+            )
+
+    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+        """Compare two records of the same images; see the class for the keys."""
+        outputs: dict[str, Tensor] = {}
+        if self.uses_layers or self.uses_directions:
+            targets = [
+                to_grid(patches, grid, target)
+                for patches, grid, target in zip(
+                    teacher.patches, teacher.grids, student.grids, strict=True
+                )
+            ]  # (B, L, Dt) each, on the student's grid
+            if self.uses_layers:
+                outputs |= self._compare_layers(student, teacher, targets)
+            if self.uses_directions:
+                outputs |= self._compare_directions(student, targets)
+        if self.uses_logits:
+            loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
+            outputs['logits_loss'] = self.logits_weight * loss
+        return outputs
+
+    def _compare_layers(
+        self, student: TransferRecord, teacher: TransferRecord, targets: list[Tensor]
+    ) -> dict[str, Tensor]:
+        cosines = []
+        for i, project in enumerate(self.layer_projectors):
+            ours, theirs = student.patches[i], targets[i]
+            if self.cls_token and student.cls[i] is not None and teacher.cls[i] is not None:
+                ours = torch.cat([student.cls[i].unsqueeze(1), ours], dim=1)
+                theirs = torch.cat([teacher.cls[i].unsqueeze(1), theirs], dim=1)
+            cosines.append(token_cosine(*project(ours, theirs)))
+        loss, weights = self._weigh(torch.stack(cosines))
+        outputs = {'layer_loss': self.layer_weight * loss}
+        for pair, cosine, weight in zip(self.pairs, cosines, weights, strict=True):
+            outputs[f'layer{pair.student:02d}_cos'] = cosine.detach()
+            outputs[f'layer{pair.student:02d}_weight'] = weight
+        return outputs
+
+    def _compare_directions(
+        self, student: TransferRecord, targets: list[Tensor]
+    ) -> dict[str, Tensor]:
+        outputs = {}
+        for k, projectors in enumerate(self.direction_projectors):
+            cosines = torch.stack(
+                [
+                    token_cosine(*project(features[:, k], target))
+                    for project, features, target in zip(
+                        projectors, student.directions, targets, strict=True
+                    )
+                ]
+            )
+            loss, _ = self._weigh(cosines)
+            outputs[f'direction{k}_loss'] = self.direction_weight * loss
+            outputs[f'direction{k}_cos'] = cosines.mean().detach()
+        return outputs
+
+    def _weigh(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of one term over n layers, (1 - alpha) * F, and the weights (n,) it used."""
+        weights = layer_weights(cosines, self.weighting, self.tau)
+        return (1 - self.task_weight) * (weights * (1 - cosines)).mean(), weights

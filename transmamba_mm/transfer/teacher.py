@@ -1,0 +1,154 @@
+"""The teacher of a transfer: frozen, in eval, with its own idea of an image."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor, nn
+
+from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+#: Lines of the table of differences that are shown before it is cut.
+MAX_DIFFERENCES = 20
+
+
+class FrozenTeacher:
+    """A trained model that is looked at and never changed.
+
+    It is a plain object and not a module, so the algorithm can hold it without its weights reaching
+    a checkpoint, an optimizer, a DDP bucket or ``train()``: the whole teacher stays in eval,
+    stochastic depth included. A copy of the algorithm (EMA) shares it. It follows the images it is
+    given to their device, so while a trained student is only tested it is neither loaded nor moved.
+
+    Args:
+        model (dict | nn.Module): Config of the teacher, built through ``MODELS``, or the model
+            itself.
+        checkpoint (str, optional): Its weights: anything
+            :func:`transmamba_mm.checkpoint.load_state_dict` reads. Without it, ``model`` has to be
+            a model that is trained already.
+        mean, std (Sequence[float], optional): The normalization it was trained with, per channel
+            and in the unit of the student's ``data_preprocessor``. By default it sees the images as
+            the student does.
+        img_size (int | tuple[int, int], optional): (height, width) it sees; the images are resized
+            bicubically. By default the student's.
+
+    Raises:
+        UserError: Only one of ``mean`` and ``std``.
+    """
+
+    def __init__(
+        self,
+        model: dict | nn.Module,
+        checkpoint: str | Path | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        img_size: int | tuple[int, int] | None = None,
+    ) -> None:
+        if (mean is None) != (std is None):
+            raise UserError('teacher needs both mean and std, or neither.')
+        self.comes_trained = isinstance(model, nn.Module)
+        self.model = model if self.comes_trained else MODELS.build(model)
+        self.model.requires_grad_(False).eval()
+        self.checkpoint = checkpoint
+        self.mean, self.std = mean, std
+        self.img_size = (img_size, img_size) if isinstance(img_size, int) else img_size
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
+        return self
+
+    def load(self) -> None:
+        """Load the checkpoint, strictly.
+
+        Raises:
+            UserError: No checkpoint, one that cannot be read, or one that does not fit; then the
+                message is a table of what differs.
+        """
+        if self.checkpoint is not None:
+            load_exactly(self.model, load_state_dict(self.checkpoint), str(self.checkpoint))
+        elif not self.comes_trained:
+            raise UserError(
+                'The teacher has no weights: set teacher.checkpoint (model.teacher.checkpoint in '
+                '--cfg-options) to a file, a work_dir or a URL.'
+            )
+
+    def see(self, images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
+        """Turn the student's images into the teacher's: same picture, own normalization and size.
+
+        Augmentation and mixing have already happened; both are kept, since the two normalizations
+        differ by an affine map per channel, which commutes with mixing.
+
+        Args:
+            images (Tensor): (B, C, H, W) as ``preprocessor`` made them for the student.
+            preprocessor (BaseDataPreprocessor): Its ``mean`` and ``std`` buffers, if it has any,
+                are the student's normalization.
+        """
+        if self.mean is not None:
+            mean, std = (images.new_tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
+            pixels = images * getattr(preprocessor, 'std', 1) + getattr(preprocessor, 'mean', 0)
+            images = (pixels - mean) / std
+        if self.img_size is not None and self.img_size != tuple(images.shape[-2:]):
+            images = F.interpolate(images, self.img_size, mode='bicubic', antialias=True)
+        return images
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, data_samples: list | None = None):
+        """Run the model on images that it can :meth:`see`, without a graph."""
+        if next(self.model.parameters()).device != images.device:
+            self.model.to(images.device)
+        return self.model(images, data_samples, mode='tensor')
+
+
+def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load every tensor of ``state`` into ``model``, and leave none of the model's out.
+
+    What the model's own hooks can adapt, such as position embeddings of another image size, fits.
+
+    Raises:
+        UserError: Keys that are missing or unexpected, shapes that differ: a table of them.
+    """
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        rows = _differences(model, state)
+        shown = [f'  {what:10}  {key}: {shapes}' for what, key, shapes in rows[:MAX_DIFFERENCES]]
+        if len(rows) > len(shown):
+            shown.append(f'  ... and {len(rows) - len(shown)} more')
+        raise UserError(
+            '\n'.join(
+                [
+                    f'The checkpoint {source} does not fit the {type(model).__name__}:',
+                    *shown,
+                    'Describe in the config the model that the checkpoint was made from (arch, '
+                    'patch_size, in_channels, num_classes), or name another checkpoint.',
+                ]
+            )
+        ) from error
+
+
+def _differences(model: nn.Module, state: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
+    """Rows (what, key, shapes) of what keeps ``state`` from fitting."""
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    rows = [
+        ('shape', key, f'{given[key]} in the checkpoint, {own[key]} in the model')
+        for key in own.keys() & given.keys()
+        if own[key] != given[key] and not _adapts(model, key, state[key])
+    ]
+    rows += [('missing', key, f'{own[key]} in the model') for key in own.keys() - given.keys()]
+    rows += [
+        ('unexpected', key, f'{given[key]} in the checkpoint') for key in given.keys() - own.keys()
+    ]
+    return sorted(rows)
+
+
+def _adapts(model: nn.Module, key: str, value: Tensor) -> bool:
+    """Whether a hook of the model resizes this one tensor when it is loaded."""
+    try:
+        model.load_state_dict({key: value}, strict=False)
+    except RuntimeError:
+        return False
+    return True
