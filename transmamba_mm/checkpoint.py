@@ -73,6 +73,28 @@ def load_state_dict(source: str | Path) -> dict[str, Tensor]:
     return {str(key).removeprefix('module.'): value for key, value in weights.items()}
 
 
+def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | None = None) -> None:
+    """Write weights alone, as mmengine's ``state_dict`` (.pth) or as safetensors.
+
+    Args:
+        weights: what to save.
+        file: its suffix decides the format; folders are made.
+        meta: saved beside the weights in a ``.pth``, left out of safetensors.
+
+    Raises:
+        UserError: another suffix.
+    """
+    file = Path(file)
+    if file.suffix not in ('.pth', '.safetensors'):
+        raise UserError(f'{file} must end in .pth or .safetensors.')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == '.pth':
+        torch.save({'state_dict': dict(weights), 'meta': meta or {}}, file)
+    else:
+        tensors = {key: value.contiguous() for key, value in weights.items()}
+        safetensors.torch.save_file(tensors, file)
+
+
 def locate(source: str | Path) -> Path:
     """Return the local file behind a path, a work_dir or a URL (downloading it if need be)."""
     if urlparse(str(source)).scheme in ('http', 'https'):

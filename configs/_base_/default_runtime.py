@@ -9,6 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
+    dict(type='LabelRangeHook'),
     dict(type='NonFiniteLossHook'),
     dict(type='TransferReportHook'),
 ]

@@ -1,0 +1,29 @@
+"""Print a config with everything it inherits.
+
+Example:
+    python tools/print_config.py configs/transmamba/vim-s_deit-b_in1k.py \\
+        --cfg-options train_cfg.max_epochs=100
+"""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+
+from transmamba_mm.apis.cli import run
+
+
+def main() -> None:
+    """Resolve and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    args = parser.parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    print(cfg.pretty_text)
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,68 @@
+"""Evaluate a checkpoint.
+
+The checkpoint may be a transfer's or an exported student's, whichever config is named: only the
+student is built, its teacher is not needed.
+
+Examples:
+    python tools/test.py configs/transmamba/vim-nano_deit-nano_digits.py \\
+        work_dirs/vim-nano_deit-nano_digits
+    python tools/test.py configs/scratch/vim-nano_digits.py student.safetensors --out metrics.json
+"""
+
+import argparse
+
+import mmengine
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+
+from transmamba_mm import compat
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.run_config import add_config_arguments, load_config
+from transmamba_mm.apis.student import student_config, student_weights
+from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.transfer.teacher import load_exactly
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='.pth or .safetensors file, work_dir or URL')
+    add_config_arguments(parser)
+    parser.add_argument('--out', help='file for the metrics (.json, .yaml) or predictions (.pkl)')
+    parser.add_argument(
+        '--out-item', choices=['metrics', 'pred'], default='metrics', help='what --out receives'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build the student, fill it and run its test loop."""
+    args = parse_args()
+    compat.import_datasets_quietly()
+    cfg = load_config(args)
+    weights = student_weights(load_state_dict(args.checkpoint))
+    cfg.model = student_config(cfg.model)
+    cfg.load_from, cfg.resume = None, False
+    # A checkpoint's weights are the averaged ones already; the hook would swap in an empty copy.
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook.type != 'EMAHook']
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+
+    preflight(cfg, ('test',))
+    compat.prepare_cpu_launch(cfg)
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.module if runner.distributed else runner.model
+    load_exactly(model, weights, args.checkpoint)
+    if args.out and args.out_item == 'pred':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    run(main)

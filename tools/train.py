@@ -1,0 +1,64 @@
+"""Train a model from a config.
+
+Examples:
+    python tools/train.py configs/transmamba/vim-nano_deit-nano_digits.py
+    python tools/train.py configs/transmamba/vim-s_deit-b_in1k.py --amp --resume \\
+        --cfg-options model.teacher.checkpoint=checkpoints/deit-base.pth
+"""
+
+import argparse
+
+from mmengine.runner import Runner
+
+from transmamba_mm import compat
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.run_config import add_config_arguments, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue the last checkpoint of the work_dir, or the one that is named',
+    )
+    parser.add_argument('--no-validate', action='store_true', help='skip validation')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by actual / base batch size',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check everything that can be checked beforehand, then train."""
+    args = parse_args()
+    compat.load_checkpoints_safely()
+    compat.import_datasets_quietly()
+    cfg = load_config(args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+
+    preflight(cfg, ('train', 'val'))
+    compat.prepare_cpu_launch(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,85 @@
+"""What every command-line tool shares: one clear message instead of a traceback."""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+
+from mmengine.config.utils import ConfigParsingError
+from mmengine.registry import Registry, root
+
+from transmamba_mm import registry as ours
+from transmamba_mm.errors import UserError
+
+#: Set this environment variable to see the traceback behind a message.
+TRACEBACK = 'TRANSMAMBA_TRACEBACK'
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call ``main``; a mistake the user can mend becomes one message and exit code 1.
+
+    Anything else is a bug of ours and keeps its traceback.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        message = explain(error)
+        if message is None or os.environ.get(TRACEBACK):
+            raise
+        sys.exit(f'error: {message}')
+
+
+def explain(error: Exception) -> str | None:
+    """Say what to mend, or None where the error is not the user's."""
+    if isinstance(error, (UserError, ConfigParsingError)):
+        return str(error)
+    if isinstance(error, OSError):
+        return f'{error.filename}: {error.strerror}' if error.filename else str(error)
+    if isinstance(error, SyntaxError):
+        return f'{error.filename}, line {error.lineno}: {error.msg}'
+    text = str(error.args[0]) if error.args else ''
+    if isinstance(error, KeyError):
+        return _unknown_type(text)
+    if isinstance(error, TypeError):
+        return _wrong_argument(text)
+    return None
+
+
+def nearest(word: str, choices: list[str], cutoff: float = 0.6) -> str:
+    """Return ``' Did you mean ...?'`` for a near miss, else an empty string."""
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
+    return f' Did you mean {close[0]!r}?' if close else ''
+
+
+def _registries() -> list[Registry]:
+    """Every registry a config of ours can name something in."""
+    modules = (ours, ours.mmpretrain, root)
+    return [item for module in modules for item in vars(module).values() if type(item) is Registry]
+
+
+def _unknown_type(text: str) -> str | None:
+    """Explain a name that no registry has; None for a KeyError that is not mmengine's."""
+    match = re.match(r'(\S+) is not in the (?:\S+::)?(.+?) registry', text)
+    if match is None:
+        return text if 'Duplicate key is not allowed among bases' in text else None
+    name, kind = match.groups()
+    known = [entry for item in _registries() if item.name == kind for entry in item.module_dict]
+    return f'type={name!r} is not a known {kind}.{nearest(name.rpartition(".")[2], known)}'
+
+
+def _wrong_argument(text: str) -> str | None:
+    """Explain a key of a config that the thing it builds does not take, or lacks."""
+    match = re.match(r"([\w.]+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    if match is None:
+        return text if re.match(r'[\w.]+\.__init__\(\) missing', text) else None
+    owner, key = match.groups()
+    accepted: list[str] = []
+    for item in _registries():
+        built = item.module_dict.get(owner)
+        if inspect.isclass(built):
+            accepted += list(inspect.signature(built).parameters)
+    return f'{owner} takes no {key!r} in its config.{nearest(key, accepted)}'

@@ -1,0 +1,131 @@
+"""Find everything that would stop a run before it is started, and say all of it at once."""
+
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from transmamba_mm.apis.cli import nearest
+from transmamba_mm.checkpoint import locate
+from transmamba_mm.errors import UserError
+
+#: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
+KNOWN_KEYS = [
+    *(
+        name
+        for name in inspect.signature(Runner.__init__).parameters
+        if name not in ('self', 'cfg')
+    ),
+    *('auto_scale_lr', 'find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'runner_type'),
+    *('custom_imports', 'vis_backends'),
+]
+IMAGENET_HELP = (
+    'Register at https://image-net.org, download ILSVRC2012 and unpack it as train/<class>/*.JPEG '
+    'and val/<class>/*.JPEG (or val/*.JPEG with meta/val.txt), as mmpretrain describes.'
+)
+CIFAR_HELP = (
+    'mkdir -p {root} && curl -L https://www.cs.toronto.edu/~kriz/{archive} | tar -xz -C {root}'
+)
+
+
+def preflight(cfg: Config, phases: Sequence[str]) -> None:
+    """Check a config against the disk and itself, before anything is built.
+
+    Args:
+        cfg: the merged config.
+        phases: 'train', 'val', 'test': whose data will be read. With 'train' the teacher's weights
+            are looked up too, and downloaded if they are a URL.
+
+    Raises:
+        UserError: every problem found: what is missing, where it was looked for, how to get it.
+    """
+    problems = [*_misspelt_keys(cfg), *_uncovered_images(cfg.get('model') or {})]
+    for phase in phases:
+        dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
+        problems += [found for leaf in _leaves(dataset) for found in _missing_data(leaf)]
+    if 'train' in phases:
+        problems += _missing_weights(cfg)
+    if problems:
+        listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
+        raise UserError(f'{cfg.filename} cannot run yet:\n{listed}')
+
+
+def _misspelt_keys(cfg: Config) -> Iterator[str]:
+    """Near misses of what a Runner reads; other top-level names are a config's own variables."""
+    for key in cfg:
+        hint = '' if key in KNOWN_KEYS else nearest(key, KNOWN_KEYS, cutoff=0.87)
+        if hint:
+            yield f'{key!r} is not read by anything.{hint} (Rename it if it is your own variable.)'
+
+
+def _uncovered_images(model: ConfigDict) -> Iterator[str]:
+    """Images that patches do not cover, in the model or in a transfer's student and teacher."""
+    roles = {'student': model.get('student'), 'teacher': (model.get('teacher') or {}).get('model')}
+    for role, part in (roles if 'student' in model else {'model': model}).items():
+        backbone = (part or {}).get('backbone') or {}
+        patch = backbone.get('patch_size')
+        step = backbone.get('patch_stride') or patch
+        size = backbone.get('img_size')
+        if not isinstance(patch, int) or not isinstance(step, int) or size is None:
+            continue
+        for side in (size, size) if isinstance(size, int) else size:
+            if side < patch or (side - patch) % step:
+                yield (
+                    f'{role}: an image side of {side} pixels is not covered by patches of {patch} '
+                    f'pixels every {step}. Change backbone.img_size, patch_size or patch_stride.'
+                )
+                break
+
+
+def _leaves(dataset: ConfigDict | None) -> Iterator[ConfigDict]:
+    """The data sets inside wrappers such as ConcatDataset or RepeatDataset."""
+    if dataset is None:
+        return
+    inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
+    if not inner:
+        yield dataset
+    for part in inner:
+        yield from _leaves(part)
+
+
+def _missing_data(dataset: ConfigDict) -> Iterator[str]:
+    """Whether the files of a data set are where the config says."""
+    kind = str(dataset.get('type')).rpartition('.')[2]
+    root = dataset.get('data_root')
+    if not root:
+        return
+    root = Path(root).expanduser()
+    if kind in ('CIFAR10', 'CIFAR100'):
+        name = 'cifar-100-python' if kind == 'CIFAR100' else 'cifar-10-batches-py'
+        archive = f'{name.removesuffix("-batches-py").removesuffix("-python")}-python.tar.gz'
+        folder, advice = root / name, CIFAR_HELP.format(root=root, archive=archive)
+    elif kind == 'ImageNet':
+        folder, advice = root / (dataset.get('split') or ''), IMAGENET_HELP
+    else:
+        folder, advice = root, 'Change data_root, or put the data there.'
+    if not folder.is_dir() or not any(folder.iterdir()):
+        state = 'is empty' if folder.is_dir() else 'does not exist'
+        yield f'{kind} data: {folder} {state} (looked in {folder.absolute()}). {advice}'
+
+
+def _missing_weights(cfg: Config) -> Iterator[str]:
+    """Whether the checkpoints that the config names can be had."""
+    model = cfg.get('model') or {}
+    wanted = {
+        'load_from': cfg.get('load_from'),
+        "the teacher's weights (model.teacher.checkpoint)": (model.get('teacher') or {}).get(
+            'checkpoint'
+        ),
+        "the teacher's pre-trained weights (model.subcloning.pretrained)": (
+            model.get('subcloning') or {}
+        ).get('pretrained'),
+    }
+    for what, source in wanted.items():
+        if source and os.environ.get('LOCAL_RANK', '0') == '0':  # one download per machine
+            try:
+                locate(source)
+            except UserError as error:
+                yield f'{what}: {error}'

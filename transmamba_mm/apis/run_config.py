@@ -1,0 +1,57 @@
+"""From a config file and command-line arguments to a config that a Runner can be built from."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that training and testing share; the same as mmpretrain's tools."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override entries of the config: train_cfg.max_epochs=10 model.layer_map="[0,1,2]"',
+    )
+    parser.add_argument('--no-pin-memory', action='store_true', help='leave batches unpinned')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='set by dist_*.sh and slurm_train.sh',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` and apply the shared arguments to it.
+
+    The work_dir comes from the command line, else from the config, else it is
+    ``work_dirs/<name of the config>``. ``--cfg-options`` have the last word.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name) is not None:
+            cfg[name] = _with_defaults(cfg[name], pin_memory=not args.no_pin_memory)
+    cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+def _with_defaults(dataloader: ConfigDict, pin_memory: bool) -> ConfigDict:
+    """Fill in what mmpretrain's tools, not its configs, say about every dataloader."""
+    return ConfigDict(
+        {
+            'pin_memory': pin_memory,
+            'persistent_workers': dataloader.get('num_workers', 0) > 0,
+            'collate_fn': {'type': 'default_collate'},
+            **dataloader,
+        }
+    )
