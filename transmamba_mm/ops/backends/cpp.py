@@ -212,7 +212,7 @@ def _self_check() -> float:
         leaves = [t.to(dtype).requires_grad_() for t in (*inputs, bias, state)]
         *tensors, bias_, state_ = leaves
         y, last = run(*tensors, order, 'mean', bias_, True, state_, True)
-        loss = (y.square().sum() + last.square().sum())
+        loss = y.square().sum() + last.square().sum()
         return [y.detach(), last.detach(), *torch.autograd.grad(loss, leaves)]
 
     with torch.enable_grad():

@@ -7,17 +7,17 @@ import os
 import torch
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops.backends import chunked, reference
+from transmamba_mm.ops.backends import chunked, cpp, reference
 from transmamba_mm.ops.backends.backend import Backend
 
 ENVIRONMENT = 'TRANSMAMBA_SCAN_BACKEND'
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (chunked.BACKEND, reference.BACKEND)
+    backend.name: backend for backend in (cpp.BACKEND, chunked.BACKEND, reference.BACKEND)
 }
 
 # What 'auto' tries, best first; the torch backend runs anywhere and ends every list.
-AUTO: dict[str, tuple[str, ...]] = {'cuda': (), 'cpu': ()}
+AUTO: dict[str, tuple[str, ...]] = {'cuda': (), 'cpu': ('cpp',)}
 
 logger = logging.getLogger('transmamba_mm')
 
