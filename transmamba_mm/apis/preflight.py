@@ -128,4 +128,6 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
             try:
                 locate(source)
             except UserError as error:
-                yield f'{what}: {error}'
+                recipe = Path(cfg.filename).parent.parent / 'teachers' / f'{Path(source).name}.py'
+                hint = f' Train it: python tools/train.py {recipe}' if recipe.is_file() else ''
+                yield f'{what}: {error}{hint}'

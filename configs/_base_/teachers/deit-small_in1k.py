@@ -1,0 +1,14 @@
+# DeiT from mmpretrain's model zoo; for a local copy: --cfg-options model.teacher.checkpoint=FILE
+teacher = dict(
+    model=dict(
+        type='ImageClassifier',
+        backbone=dict(type='VisionTransformer', arch='deit-small', img_size=224, patch_size=16),
+        head=dict(
+            type='VisionTransformerClsHead',
+            num_classes=1000,
+            in_channels=384,
+            loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        ),
+    ),
+    checkpoint='https://mmassets.onedl.ai/mmclassification/v0/deit/deit-small_pt-4xb256_in1k_20220218-9425b9bb.pth',
+)
