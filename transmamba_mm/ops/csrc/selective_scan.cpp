@@ -392,7 +392,7 @@ extern "C" int scan_backward(const Backward* call) {
     const std::vector<float> A2 = transposed_A(s);
     // An item is a group of batches times a group of spans; about 16 to 32 of them whatever the threads.
     const i64 span = span_of(s.N), spans = (s.E + span - 1) / span;
-    const i64 batch_groups = std::clamp<i64>(s.B, 1, 32), wanted = std::max<i64>(1, 16 / batch_groups);
+    const i64 batch_groups = std::min<i64>(s.B, 32), wanted = s.B < 16 ? 16 / std::max<i64>(s.B, 1) : 1;
     const i64 per_group = std::max<i64>(1, (spans + wanted - 1) / wanted);
     const i64 groups = (spans + per_group - 1) / per_group;
     const i64 tokens = s.B * s.K * s.L * s.N, params = s.K * (s.N + 2) * s.E;
