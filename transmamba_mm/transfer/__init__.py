@@ -1,0 +1,14 @@
+from transmamba_mm.transfer.feature_recorder import FeatureRecorder
+from transmamba_mm.transfer.knowledge_transfer import KnowledgeTransfer
+from transmamba_mm.transfer.layer_map import LayerMap
+from transmamba_mm.transfer.record import LayerPair, TransferRecord
+from transmamba_mm.transfer.teacher import FrozenTeacher
+
+__all__ = [
+    'FeatureRecorder',
+    'FrozenTeacher',
+    'KnowledgeTransfer',
+    'LayerMap',
+    'LayerPair',
+    'TransferRecord',
+]

@@ -110,8 +110,13 @@ class KnowledgeTransfer(BaseModel):
             )
 
     def init_weights(self) -> None:
-        """Load the teacher, initialize the student and the projectors, subclone (stage 1)."""
+        """Load the teacher, initialize the student, subclone into it (stage 1).
+
+        Like any module's, the weights of the student are only touched by the first call.
+        """
         self.teacher.load()
+        if self.is_init:
+            return
         super().init_weights()
         num_layers = [
             len(token_layout(model.backbone).layer_paths())

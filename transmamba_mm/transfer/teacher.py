@@ -14,6 +14,8 @@ from transmamba_mm.registry import MODELS
 
 #: Lines of the table of differences that are shown before it is cut.
 MAX_DIFFERENCES = 20
+#: What loading raises: torch the first, hooks of mmpretrain that cannot adapt a tensor the second.
+LOAD_ERRORS = (RuntimeError, AssertionError)
 
 
 class FrozenTeacher:
@@ -112,7 +114,7 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> 
     """
     try:
         model.load_state_dict(dict(state))
-    except RuntimeError as error:
+    except LOAD_ERRORS as error:
         rows = _differences(model, state)
         shown = [f'  {what:10}  {key}: {shapes}' for what, key, shapes in rows[:MAX_DIFFERENCES]]
         if len(rows) > len(shown):
@@ -149,6 +151,6 @@ def _adapts(model: nn.Module, key: str, value: Tensor) -> bool:
     """Whether a hook of the model resizes this one tensor when it is loaded."""
     try:
         model.load_state_dict({key: value}, strict=False)
-    except RuntimeError:
+    except LOAD_ERRORS:
         return False
     return True
