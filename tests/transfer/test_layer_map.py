@@ -1,0 +1,69 @@
+from math import ceil
+
+import pytest
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.transfer import LayerMap
+
+
+@pytest.mark.parametrize('num_student, num_teacher', [(8, 6), (6, 6), (24, 12), (3, 7), (1, 5)])
+def test_uniform_is_the_formula_and_matches_the_last_layers(num_student, num_teacher):
+    pairs = LayerMap().pairs(num_student, num_teacher)
+    expected = [ceil((i + 1) * num_teacher / num_student) - 1 for i in range(num_student)]
+    assert pairs == list(enumerate(expected))
+    assert pairs[-1] == (num_student - 1, num_teacher - 1)
+    if num_student == 24:
+        assert expected == [i // 2 for i in range(24)]
+
+
+@pytest.mark.parametrize(
+    'sizes, pairs',
+    [((4, 2), [(2, 0), (3, 1)]), ((2, 4), [(0, 2), (1, 3)]), ((2, 2), [(0, 0), (1, 1)])],
+)
+def test_last_aligns_the_ends(sizes, pairs):
+    assert LayerMap('last').pairs(*sizes) == pairs
+
+
+def test_first_n_maps_only_the_first():
+    assert LayerMap('first_n', n=2).pairs(8, 6) == [(0, 0), (1, 1)]
+    with pytest.raises(UserError, match='at most 6'):
+        LayerMap('first_n', n=7).pairs(8, 6)
+
+
+def test_list_may_leave_layers_out():
+    assert LayerMap([0, None, 1, 1]).pairs(4, 2) == [(0, 0), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize('listed', [[0, 1], [0, 1, 2], [0, 1, -1], [0, 1, 'last'], [0, 1.0, 1]])
+def test_wrong_list_is_a_user_error(listed):
+    with pytest.raises(UserError, match=r'student has 3|layers are 0 to 1'):
+        LayerMap(listed).pairs(3, 2)
+
+
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        ('unifrom', 'choose one of uniform'),
+        ('first_n', 'needs n >= 1'),
+        ({'kind': 'first_n', 'n': 0}, 'needs n >= 1'),
+        ({'kind': 'last', 'n': 3}, 'belongs to'),
+        ({'kind': 'uniform', 'number': 3}, 'has no number'),
+    ],
+)
+def test_wrong_config_is_a_user_error(config, message):
+    with pytest.raises(UserError, match=message):
+        LayerMap.from_config(config)
+
+
+def test_config_forms():
+    assert LayerMap.from_config('last') == LayerMap('last')
+    assert LayerMap.from_config({'kind': 'first_n', 'n': 4}) == LayerMap('first_n', 4)
+    assert LayerMap.from_config([0, None]).pairs(2, 1) == [(0, 0)]
+    same = LayerMap('uniform')
+    assert LayerMap.from_config(same) is same
+
+
+def test_describe_is_one_line_with_every_student_layer():
+    line = LayerMap('last').describe(4, 2)
+    assert '\n' not in line
+    assert line.endswith('0<-- 1<-- 2<-0 3<-1')
