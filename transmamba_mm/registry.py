@@ -44,7 +44,7 @@ DATASETS = _child('dataset', mmpretrain.DATASETS, 'datasets')
 #: Steps of a data pipeline.
 TRANSFORMS = _child('transform', mmpretrain.TRANSFORMS, 'datasets')
 #: Augmentations of a whole batch on its device.
-BATCH_AUGMENTS = _child('batch augment', mmpretrain.BATCH_AUGMENTS, 'models')
+BATCH_AUGMENTS = _child('batch augment', mmpretrain.BATCH_AUGMENTS, 'datasets')
 #: Metrics.
 METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 #: Hooks of the runner.

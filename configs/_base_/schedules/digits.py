@@ -1,0 +1,12 @@
+# The student's schedule, counted in steps so that less data does not mean less training.
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, start_factor=0.05, end=30),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, eta_min=2e-5),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=660, val_interval=60)
+val_cfg = dict()
+test_cfg = dict()

@@ -1,0 +1,76 @@
+"""scikit-learn's handwritten digits: the real data set that every installation already has."""
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from transmamba_mm.datasets.subset import stratified_order, take_fraction
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import DATASETS
+
+TEST_IMAGES = 360
+SPLIT_SEED = 0
+
+
+@DATASETS.register_module()
+class Digits(BaseDataset):
+    """1,797 handwritten digits of 8 x 8 pixels, in memory, nothing to download.
+
+    The split is stratified and always the same: 1,437 images to train on, 360 to test on. A
+    ``fraction`` of the training images is stratified too, and nested: with one ``seed``, every
+    image of a smaller fraction is in each larger one, so that two fractions differ by how much
+    data there is and not by which.
+
+    Images are uint8 (8, 8) arrays of 0..255 (the source has 17 gray levels).
+
+    Args:
+        split (str): ``'train'`` or ``'test'``.
+        fraction (float): Share of the training images to keep, in (0, 1].
+        seed (int): Which nested sequence of subsets. Defaults to 0.
+        pipeline, metainfo, test_mode, ...: As in mmpretrain's ``BaseDataset``. ``classes`` that do
+            not cover every label are an error.
+
+    Raises:
+        UserError: On an unknown split, a fraction outside (0, 1] or of the test images, or a label
+            outside the range of ``classes``.
+    """
+
+    METAINFO = {'classes': tuple(str(digit) for digit in range(10))}
+
+    def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
+        if split not in ('train', 'test'):
+            raise UserError(f"Digits has no split {split!r}: choose 'train' or 'test'.")
+        if split == 'test' and fraction != 1:
+            raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+        self.split = split
+        self.fraction = fraction
+        self.seed = seed
+        super().__init__(ann_file='', **{'serialize_data': False, **kwargs})
+
+    def load_data_list(self) -> list[dict]:
+        """Read the images: one dict with ``img`` (8, 8) uint8 and ``gt_label`` each."""
+        source = load_digits()
+        train, test = train_test_split(
+            np.arange(len(source.target)),
+            test_size=TEST_IMAGES,
+            stratify=source.target,
+            random_state=SPLIT_SEED,
+        )
+        if self.split == 'train':
+            order = stratified_order(source.target[train], self.seed)
+            chosen = train[take_fraction(order, self.fraction)]
+        else:
+            chosen = test
+        num_classes = len(self.metainfo['classes'])
+        if source.target[chosen].max() >= num_classes:
+            raise UserError(
+                f'Digits has the labels 0..{source.target[chosen].max()}, outside the range of the '
+                f'{num_classes} classes that metainfo names: list all ten, or none.'
+            )
+        images = np.rint(source.images * (255 / 16)).astype(np.uint8)
+        return [{'img': images[i], 'gt_label': int(source.target[i])} for i in chosen]
+
+    def extra_repr(self) -> list[str]:
+        """What ``repr`` says beside mmpretrain's lines."""
+        return [f'Split: \t{self.split}', f'Fraction: \t{self.fraction:g} (seed {self.seed})']
