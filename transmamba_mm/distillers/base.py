@@ -41,6 +41,11 @@ class BaseDistiller(BaseModule):
         self.pairs = list(pairs)
         self.task_weight = task_weight
 
+    @property
+    def uses_features(self) -> bool:
+        """Whether the teacher's features are needed, for layers or for directions."""
+        return self.uses_layers or self.uses_directions
+
     @abstractmethod
     def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
         """Compare two records of the same images.

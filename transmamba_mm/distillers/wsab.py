@@ -118,7 +118,7 @@ class WSAB(BaseDistiller):
         for name in ('layer_weight', 'direction_weight', 'logits_weight'):
             if getattr(self, name) < 0:
                 raise UserError(f'{name}={getattr(self, name)} of WSAB must not be negative.')
-        if (self.uses_layers or self.uses_directions) and not self.pairs:
+        if self.uses_features and not self.pairs:
             raise UserError(
                 'WSAB compares features, but layer_map matches no student layer with a teacher '
                 'layer: change layer_map, or set layer_weight=0 and direction_weight=0.'
@@ -132,7 +132,7 @@ class WSAB(BaseDistiller):
     def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
         """Compare two records of the same images; see the class for the keys."""
         outputs: dict[str, Tensor] = {}
-        if self.uses_layers or self.uses_directions:
+        if self.uses_features:
             targets = [
                 to_grid(patches, grid, target)
                 for patches, grid, target in zip(

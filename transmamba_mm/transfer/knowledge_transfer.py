@@ -1,5 +1,7 @@
 """The algorithm: a student trained beside a frozen teacher."""
 
+from typing import Any
+
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -53,30 +55,32 @@ class KnowledgeTransfer(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        model: Any = student
         if isinstance(student, dict):
             if data_preprocessor is not None:
                 student = {'data_preprocessor': dict(data_preprocessor), **student}
-            student = MODELS.build(student)
-        super().__init__(student.data_preprocessor, init_cfg)
-        self.student = student
+            model = MODELS.build(student)
+        super().__init__(model.data_preprocessor, init_cfg)
+        self.student = model
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(**teacher)
         self.layer_map = LayerMap.from_config(layer_map)
 
         pairs = self._match_layers()
         self.distiller = DISTILLERS.build({**distiller, 'pairs': pairs})
-        features = self.distiller.uses_layers or self.distiller.uses_directions
-        logits = self.distiller.uses_logits
         self._student_reader = RecordReader(
             self.student,
             [pair.student for pair in pairs],
-            self.distiller.uses_layers,
-            self.distiller.uses_directions,
-            logits,
+            features=self.distiller.uses_layers,
+            directions=self.distiller.uses_directions,
+            logits=self.distiller.uses_logits,
         )
         self._teacher_reader = RecordReader(
-            self.teacher.model, [pair.teacher for pair in pairs], features, logits=logits
+            self.teacher.model,
+            [pair.teacher for pair in pairs],
+            features=self.distiller.uses_features,
+            logits=self.distiller.uses_logits,
         )
-        self._check_wiring(features, logits)
+        self._check_wiring()
         self.subcloning = None
         if subcloning is not None:
             self.subcloning = MODELS.build({'layer_map': layer_map, **subcloning})
@@ -92,15 +96,19 @@ class KnowledgeTransfer(BaseModel):
             for i, j in self.layer_map.pairs(len(student_dims), len(teacher_dims))
         ]
 
-    def _check_wiring(self, features: bool, logits: bool) -> None:
+    def _check_wiring(self) -> None:
         """Fail when the model is built, not in the first step."""
         FeatureRecorder(self.student, self._student_reader.paths)
         FeatureRecorder(self.teacher.model, self._teacher_reader.paths)
         size = getattr(self.student.backbone, 'img_size', None)
-        if features and size is not None:
+        if self.distiller.uses_features and size is not None:
             token_layout(self.student.backbone).layer_grids(size)
             token_layout(self.teacher.model.backbone).layer_grids(self.teacher.img_size or size)
-        heads = (self.student.head, self.teacher.model.head) if logits else ()
+        if self.distiller.uses_logits:
+            self._check_classes()
+
+    def _check_classes(self) -> None:
+        heads = (self.student.head, self.teacher.model.head)
         classes = [head.num_classes for head in heads if hasattr(head, 'num_classes')]
         if len(set(classes)) > 1:
             raise UserError(
@@ -118,11 +126,10 @@ class KnowledgeTransfer(BaseModel):
         if self.is_init:
             return
         super().init_weights()
-        num_layers = [
-            len(token_layout(model.backbone).layer_paths())
-            for model in (self.student, self.teacher.model)
-        ]
-        MMLogger.get_current_instance().info(self.layer_map.describe(*num_layers))
+        if self.distiller.uses_features or self.subcloning is not None:
+            models = (self.student, self.teacher.model)
+            num_layers = [len(token_layout(model.backbone).layer_paths()) for model in models]
+            MMLogger.get_current_instance().info(self.layer_map.describe(*num_layers))
         if self.subcloning is not None:
             self.transfer_report = self.subcloning.apply(self.student, self.teacher.model)
 
@@ -148,9 +155,7 @@ class KnowledgeTransfer(BaseModel):
         recorder = FeatureRecorder(self.student, self._student_reader.paths)
         with recorder:
             losses = self.student(inputs, data_samples, mode='loss')
-        student = self._student_reader.read(
-            recorder, self.student.backbone, tuple(inputs.shape[-2:])
-        )
+        student = self._student_reader.read(recorder, self.student.backbone, _image_size(inputs))
         return self._scale_task(losses) | self.distiller(student, teacher)
 
     def _record_teacher(self, inputs: Tensor, data_samples: list | None) -> TransferRecord:
@@ -158,9 +163,7 @@ class KnowledgeTransfer(BaseModel):
         recorder = FeatureRecorder(self.teacher.model, self._teacher_reader.paths)
         with recorder:
             self.teacher(images, data_samples)
-        return self._teacher_reader.read(
-            recorder, self.teacher.model.backbone, tuple(images.shape[-2:])
-        )
+        return self._teacher_reader.read(recorder, self.teacher.model.backbone, _image_size(images))
 
     def _scale_task(self, losses: dict) -> dict:
         """Scale the student's losses; mmengine keeps the bare key 'loss' for the sum of all."""
@@ -174,3 +177,8 @@ class KnowledgeTransfer(BaseModel):
             else:
                 scaled[f'task_{key}'] = [weight * part for part in value]
         return scaled
+
+
+def _image_size(images: Tensor) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    return height, width

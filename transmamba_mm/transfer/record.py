@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
@@ -66,7 +66,7 @@ class RecordReader:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         layers: Sequence[int],
         features: bool = True,
         directions: bool = False,
@@ -95,7 +95,7 @@ class RecordReader:
         return list(dict.fromkeys(paths))
 
     def read(
-        self, outputs: Mapping[str, Any], backbone: nn.Module, image_size: tuple[int, int]
+        self, outputs: Mapping[str, Any], backbone: Any, image_size: tuple[int, int]
     ) -> TransferRecord:
         """Turn what the modules at :attr:`paths` returned into a record.
 
@@ -105,8 +105,10 @@ class RecordReader:
             image_size (tuple[int, int]): Of the images it saw, (height, width).
         """
         layout = token_layout(backbone)
-        all_grids = layout.layer_grids(image_size)
-        grids = [all_grids[layer] for layer in self.layers]
+        grids = []
+        if self.layer_paths or self.direction_paths:
+            all_grids = layout.layer_grids(image_size)
+            grids = [all_grids[layer] for layer in self.layers]
         record = TransferRecord(grids=grids)
         for path, grid in zip(self.layer_paths, grids, strict=False):
             patches, cls = layout.to_canonical(outputs[path], grid)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,12 +53,15 @@ class FrozenTeacher:
     ) -> None:
         if (mean is None) != (std is None):
             raise UserError('teacher needs both mean and std, or neither.')
-        self.comes_trained = isinstance(model, nn.Module)
-        self.model = model if self.comes_trained else MODELS.build(model)
-        self.model.requires_grad_(False).eval()
+        self.comes_trained = not isinstance(model, dict)
+        self.model: Any = MODELS.build(model) if isinstance(model, dict) else model
+        self.model.requires_grad_(False)
+        self.model.eval()
         self.checkpoint = checkpoint
         self.mean, self.std = mean, std
-        self.img_size = (img_size, img_size) if isinstance(img_size, int) else img_size
+        if isinstance(img_size, int):
+            img_size = (img_size, img_size)
+        self.img_size = None if img_size is None else tuple(img_size)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self

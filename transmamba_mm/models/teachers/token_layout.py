@@ -1,7 +1,9 @@
 """The common language of student and teacher backbones, for teachers that do not speak it."""
 
+from typing import Any
+
 from mmpretrain.models.backbones import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from transmamba_mm.errors import UserError
 
@@ -68,7 +70,7 @@ class VisionTransformerLayout:
         return tokens[:, extra:], tokens[:, 0] if extra else None
 
 
-def token_layout(backbone: nn.Module):
+def token_layout(backbone: Any) -> Any:
     """Return a view of ``backbone`` with the face of a ``TokenBackbone``.
 
     That is the backbone itself where it has ``layer_paths``, ``layer_dims``, ``layer_grids`` and
