@@ -22,12 +22,11 @@ SOURCE = Path(__file__).parents[1] / 'csrc' / 'selective_scan.cpp'
 CACHE_ENVIRONMENT = 'TRANSMAMBA_CACHE'
 
 # Not -ffast-math: it would break the rounding that exp2 relies on, and NaN must stay visible.
-_FLAGS = (
-    '-std=c++17 -O3 -fPIC -shared -w -fno-math-errno -fno-trapping-math -ffp-contract=fast'
-).split()
+_FLAGS = ['-std=c++17', '-O3', '-fPIC', '-shared', '-w']
+_FLAGS += ['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
 _NATIVE = '-march=native' if platform.machine() in ('x86_64', 'AMD64', 'i686') else '-mcpu=native'
 # From the fastest to what any compiler takes; Apple's clang has no OpenMP.
-_VARIANTS = ([_NATIVE, '-fopenmp'], [_NATIVE], [])
+_VARIANTS: tuple[list[str], ...] = ([_NATIVE, '-fopenmp'], [_NATIVE], [])
 
 
 class BuildError(RuntimeError):
@@ -44,11 +43,9 @@ def load_library() -> ctypes.CDLL:
     error = BuildError('nothing was tried')
     for variant in _VARIANTS:
         try:
-            return ctypes.CDLL(str(_built(compiler, [*_FLAGS, *variant])))
+            return _load(_built(compiler, [*_FLAGS, *variant]))
         except BuildError as failure:
             error = failure
-        except OSError as failure:  # built, but it does not load here
-            error = BuildError(_one_line(str(failure)))
     raise error
 
 
@@ -83,6 +80,7 @@ def _built(compiler: list[str], flags: list[str]) -> Path:
                 os.close(handle)
                 try:
                     _run([*compiler, *flags, '-o', temporary, str(SOURCE)])
+                    _load(Path(temporary))  # nothing broken enters the cache
                     os.replace(temporary, library)
                 finally:
                     Path(temporary).unlink(missing_ok=True)
@@ -92,6 +90,13 @@ def _built(compiler: list[str], flags: list[str]) -> Path:
             f'point {CACHE_ENVIRONMENT} at one that can'
         ) from failure
     return library
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError as failure:
+        raise BuildError(f'the built library does not load: {_one_line(str(failure))}') from failure
 
 
 @contextlib.contextmanager
