@@ -107,6 +107,8 @@ def _check(
             f'but x is {tuple(x.shape)} and A {tuple(A.shape)}'
         )
     batch, length, channels = x.shape[0], x.shape[-2], x.shape[-1]
+    if length == 0:
+        raise UserError(f'x has no tokens: {tuple(x.shape)}')
     K, _, N = A.shape
     one = {1, K}
     expected: dict[str, tuple[Tensor | None, tuple[int | set[int], ...]]] = {

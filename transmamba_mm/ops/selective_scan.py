@@ -1,9 +1,11 @@
 """``mamba_ssm``'s ``selective_scan_fn``, argument for argument, on our backends."""
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import torch
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.directional_scan import directional_scan
 
@@ -45,9 +47,7 @@ def selective_scan(
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
     batch, channels, length = u.shape
-    groups = 1
-    for matrix in (B, C):
-        groups = max(groups, channels if matrix.dim() == 2 else matrix.shape[1:-2].numel())
+    groups = math.lcm(*(channels if m.dim() == 2 else m.shape[1:-2].numel() for m in (B, C)))
 
     def grouped(tokens: Tensor) -> Tensor:  # (B, D, L) -> (B, G, L, D / G)
         return tokens.reshape(batch, groups, -1, length).transpose(2, 3)
@@ -73,7 +73,7 @@ def selective_scan(
         return_last_state=return_last_state,
         backend=backend,
     )
-    y, last_state = scanned if return_last_state else (scanned, None)
+    y, last_state = scanned if isinstance(scanned, tuple) else (scanned, None)
     y = y.transpose(2, 3).reshape(u.shape)
     if z is not None:
         y = y * F.silu(z)

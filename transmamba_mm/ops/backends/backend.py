@@ -49,7 +49,9 @@ class Scan(Protocol):
         delta_softplus: bool,
         initial_state: Tensor | None,
         return_last_state: bool,
-    ) -> tuple[Tensor, Tensor | None]: ...
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scan; see the class."""
+        ...
 
 
 def _always() -> tuple[bool, str]:
@@ -66,8 +68,8 @@ class Backend:
         devices: device types it runs on; empty for all.
         dtypes: compute dtypes it takes.
         available: ``() -> (bool, reason)``, asked once per process; the reason says in one line
-            why the backend cannot be had. Heavy imports and compilers belong in here and in ``scan``,
-            so that importing the module is cheap and never fails.
+            why the backend cannot be had. Heavy imports and compilers belong in here and in
+            ``scan``, so that importing the module is cheap and never fails.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which backend runs a scan: the caller's choice, else the environment's, else the first at hand."""
+"""Which backend runs a scan: the caller's choice, the environment's, or the first at hand."""
 
 import functools
 import logging
