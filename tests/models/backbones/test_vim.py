@@ -1,6 +1,5 @@
 import pytest
 import torch
-from mmpretrain.models.backbones import VisionTransformer  # noqa: F401
 
 from tests.golden import Golden
 from tests.models.backbones.contract import BackboneContract

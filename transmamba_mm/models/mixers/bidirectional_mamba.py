@@ -130,24 +130,24 @@ class BidirectionalMamba(nn.Module):
         owners = [self.fwd] if self.shared_projections else [self.fwd, self.bwd]
         u = torch.stack(
             [
-                causal_conv1d(
-                    x, d.conv.weight.squeeze(1), d.conv.bias, 'silu', reverse=d is self.bwd
-                )
+                causal_conv1d(x, d.conv.weight, d.conv.bias, 'silu', reverse=d is self.bwd)
                 for d in owners
-            ],
-            dim=1,
-        )  # (B, K, L, E)
+            ]
+        )  # (K, B, L, E): directions outermost, so that each projection is one large product
         x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
         dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)
-        sizes = [self.dt_rank, self.state_dims, self.state_dims]
-        dt, B, C = (u @ x_proj.transpose(1, 2)).split(
-            sizes, dim=-1
-        )  # (B, K, L, R), (B, K, L, N) x 2
-        delta = dt @ dt_proj.transpose(1, 2)  # (B, K, L, E)
+        projected = torch.bmm(u.flatten(1, 2), x_proj.transpose(1, 2))  # (K, B * L, R + 2N)
+        dt = projected[..., : self.dt_rank]
+        delta = torch.bmm(dt, dt_proj.transpose(1, 2))  # (K, B * L, E)
+
+        def batch_first(tokens: Tensor) -> Tensor:
+            return tokens.unflatten(1, x.shape[:2]).transpose(0, 1)  # (B, K, L, ...), a view
+
+        B, C = batch_first(projected)[..., self.dt_rank :].chunk(2, dim=-1)
         per_direction = [self.fwd, self.fwd] if self.shared_projections else owners
         return directional_scan(
-            u.squeeze(1) if self.shared_projections else u,
-            delta,
+            u[0] if self.shared_projections else u.transpose(0, 1),
+            batch_first(delta),
             -torch.stack([self.fwd.A_log, self.bwd.A_log]).exp(),  # (K, E, N)
             B,
             C,
