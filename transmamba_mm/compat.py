@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 import types
+import warnings
 
 import torch
 from mmengine.config import Config
@@ -46,13 +47,16 @@ def announce_config_package() -> None:
     MODULE2PACKAGE.setdefault('transmamba_mm', 'transmamba_mm')
 
 
-def import_datasets_quietly() -> None:
-    """Import mmpretrain's data sets without the line 'Could not import OneDL' on standard output.
+def import_mmpretrain_quietly() -> None:
+    """Import mmpretrain's parts without their remarks on optional packages nobody asked for.
 
-    The maintained distribution announces that way an optional backend nobody asked for.
+    The maintained distribution prints 'Could not import OneDL'; mmcv without compiled operators
+    warns that it lacks ``MultiScaleDeformableAttention``.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
         importlib.import_module('mmpretrain.datasets')
+        importlib.import_module('mmpretrain.models')
 
 
 def load_checkpoints_safely() -> None:

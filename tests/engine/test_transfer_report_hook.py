@@ -1,8 +1,6 @@
 """The transfer report lies beside the log and is printed once."""
 
-import json
-
-from tests.engine.tiny_run import TinyModel, tiny_runner
+from tests.engine.tiny_run import tiny_runner
 from transmamba_mm.engine import TransferReportHook
 
 

@@ -42,10 +42,11 @@ class Head(nn.Module):
 
 
 class TinyModel(BaseModel):
-    """``head(body(x))`` with a cross entropy loss."""
+    """``head(body(x))`` with a cross entropy loss; always the same initial weights."""
 
     def __init__(self) -> None:
         super().__init__()
+        torch.manual_seed(0)
         self.body = nn.Sequential(nn.Linear(3, 8), nn.ReLU())
         self.head = Head()
 
@@ -57,8 +58,8 @@ class TinyModel(BaseModel):
         return {'loss_cls': nn.functional.cross_entropy(logits, labels), 'accuracy': logits.mean()}
 
 
-def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, **cfg) -> Runner:
-    """A runner of two epochs on the CPU that only logs and saves."""
+def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, epochs=2, **cfg) -> Runner:
+    """A runner on the CPU, four steps an epoch, that only logs and saves."""
     return Runner(
         model=model or TinyModel(),
         work_dir=str(work_dir),
@@ -67,7 +68,7 @@ def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, **cfg) -> Runn
             'sampler': {'type': 'DefaultSampler', 'shuffle': False},
             'dataset': dataset or Samples(),
         },
-        train_cfg={'by_epoch': True, 'max_epochs': 2},
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}},
         custom_hooks=list(hooks),
         experiment_name=f'{work_dir}'.replace('/', '_'),

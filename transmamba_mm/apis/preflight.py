@@ -50,7 +50,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         problems += _missing_weights(cfg)
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
-        raise UserError(f'{cfg.filename} cannot run yet:\n{listed}')
+        raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')
 
 
 def _misspelt_keys(cfg: Config) -> Iterator[str]:
@@ -128,6 +128,14 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
             try:
                 locate(source)
             except UserError as error:
-                recipe = Path(cfg.filename).parent.parent / 'teachers' / f'{Path(source).name}.py'
-                hint = f' Train it: python tools/train.py {recipe}' if recipe.is_file() else ''
+                recipe = _recipe(cfg, source)
+                hint = f' Train it: python tools/train.py {recipe}' if recipe else ''
                 yield f'{what}: {error}{hint}'
+
+
+def _recipe(cfg: Config, work_dir: str) -> Path | None:
+    """Return the config in the same tree that trains the teacher ``work_dir`` is named after."""
+    if cfg.filename is None:
+        return None
+    recipe = Path(cfg.filename).parent.parent / 'teachers' / f'{Path(work_dir).name}.py'
+    return recipe if recipe.is_file() else None

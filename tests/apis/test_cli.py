@@ -1,0 +1,80 @@
+"""A user's mistake becomes one message and exit code 1; our own bugs keep their traceback."""
+
+import pytest
+from mmengine.config import Config
+
+from transmamba_mm.apis.cli import explain, run
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import DATASETS, DISTILLERS, MODELS
+
+
+def message(action) -> str | None:
+    """What the user reads after ``action`` failed."""
+    with pytest.raises(Exception) as caught:
+        action()
+    return explain(caught.value)
+
+
+def fail(error: Exception):
+    raise error
+
+
+def test_user_error_prints_its_message_and_exits_with_one(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: fail(UserError('mend this')))
+    assert caught.value.code == 'error: mend this'  # sys.exit(str): to stderr, exit code 1
+
+
+def test_traceback_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv('TRANSMAMBA_TRACEBACK', '1')
+    with pytest.raises(UserError):
+        run(lambda: fail(UserError('mend this')))
+
+
+def test_our_bugs_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+    with pytest.raises(KeyError):
+        run(lambda: {}['key'])
+
+
+@pytest.mark.parametrize(
+    ('registry', 'name', 'kind', 'meant'),
+    [
+        (MODELS, 'ImageClasifier', 'model', 'ImageClassifier'),
+        (MODELS, 'Vimm', 'model', 'Vim'),
+        (MODELS, 'mmpretrain.ResNett', 'model', 'ResNet'),
+        (DATASETS, 'CIFAR1000', 'dataset', 'CIFAR100'),
+        (DISTILLERS, 'WSAP', 'distiller', 'WSAB'),
+    ],
+)
+def test_unknown_type_suggests_the_nearest(registry, name, kind, meant):
+    text = message(lambda: registry.build({'type': name}))
+    assert text == f"type='{name}' is not a known {kind}. Did you mean '{meant}'?"
+
+
+def test_unknown_key_suggests_the_nearest():
+    text = message(lambda: MODELS.build({'type': 'Vim', 'pach_size': 16}))
+    assert text == "Vim takes no 'pach_size' in its config. Did you mean 'patch_size'?"
+
+
+def test_missing_key_is_named():
+    text = message(lambda: MODELS.build({'type': 'LinearClsHead', 'num_classes': 10}))
+    assert 'LinearClsHead.__init__() missing' in text and 'in_channels' in text
+
+
+def test_missing_config_file():
+    text = message(lambda: Config.fromfile('configs/absent.py'))
+    assert 'configs/absent.py' in text
+
+
+def test_config_with_a_syntax_error(tmp_path):
+    (tmp_path / 'broken.py').write_text('model = dict(\n')
+    text = message(lambda: Config.fromfile(tmp_path / 'broken.py'))
+    assert 'line 1' in text
+
+
+def test_base_that_does_not_exist(tmp_path):
+    (tmp_path / 'leaf.py').write_text("_base_ = 'nowhere.py'\n")
+    text = message(lambda: Config.fromfile(tmp_path / 'leaf.py'))
+    assert 'nowhere.py' in text

@@ -1,0 +1,144 @@
+"""What would stop a run is found before it starts, all of it in one message."""
+
+import pytest
+from mmengine.config import Config
+
+from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.errors import UserError
+
+
+def problems(cfg: dict, *phases: str) -> str:
+    """The message that preflight raises, empty when it is content."""
+    try:
+        preflight(Config(cfg), phases)
+    except UserError as error:
+        return str(error)
+    return ''
+
+
+def loader(**dataset) -> dict:
+    return {'dataset': dataset}
+
+
+@pytest.mark.parametrize(
+    ('key', 'meant'),
+    [
+        ('train_datalaoder', 'train_dataloader'),
+        ('optim_wraper', 'optim_wrapper'),
+        ('param_schedulers', 'param_scheduler'),
+        ('custom_hook', 'custom_hooks'),
+        ('defualt_scope', 'default_scope'),
+    ],
+)
+def test_misspelt_key_is_named_with_the_one_that_was_meant(key, meant):
+    assert f"{key!r} is not read by anything. Did you mean '{meant}'?" in problems({key: {}})
+
+
+@pytest.mark.parametrize(
+    'key', ['train_pipeline', 'test_pipeline', 'bgr_mean', 'student', 'dataset_type', 'tta_model']
+)
+def test_variables_of_a_config_are_no_mistakes(key):
+    assert problems({key: {}}) == ''
+
+
+def test_every_problem_is_in_one_message(tmp_path):
+    message = problems(
+        {
+            'train_dataloader': loader(type='ImageNet', data_root=str(tmp_path), split='train'),
+            'val_dataloader': loader(type='ImageNet', data_root=str(tmp_path), split='val'),
+            'model': {
+                'type': 'KnowledgeTransfer',
+                'student': {'backbone': {'type': 'Vim', 'img_size': 225, 'patch_size': 16}},
+                'teacher': {'model': {}, 'checkpoint': str(tmp_path / 'teacher.pth')},
+            },
+        },
+        'train',
+        'val',
+    )
+    assert [line.split('.')[0].strip() for line in message.splitlines()[1:]] == list('1234')
+    assert str(tmp_path / 'train') in message and str(tmp_path / 'val') in message
+    assert 'image-net.org' in message
+    assert '225 pixels is not covered by patches of 16' in message
+    assert str(tmp_path / 'teacher.pth') in message
+
+
+def test_only_the_phases_that_run_need_their_data(tmp_path):
+    cfg = {'val_dataloader': loader(type='ImageNet', data_root=str(tmp_path), split='val')}
+    assert problems(cfg, 'train') == ''
+    assert 'does not exist' in problems(cfg, 'val')
+
+
+def test_empty_folder_is_told_from_a_missing_one(tmp_path):
+    cfg = {'train_dataloader': loader(type='CustomDataset', data_root=str(tmp_path))}
+    assert f'{tmp_path} is empty' in problems(cfg, 'train')
+    (tmp_path / 'image.png').touch()
+    assert problems(cfg, 'train') == ''
+
+
+def test_data_inside_a_wrapper_is_looked_at(tmp_path):
+    inner = {'type': 'CustomDataset', 'data_root': str(tmp_path / 'absent')}
+    repeated = {'type': 'RepeatDataset', 'times': 2, 'dataset': inner}
+    cfg = {'train_dataloader': loader(type='ConcatDataset', datasets=[repeated])}
+    assert f'{tmp_path / "absent"} does not exist' in problems(cfg, 'train')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'archive'),
+    [('CIFAR100', 'cifar-100-python.tar.gz'), ('CIFAR10', 'cifar-10-python.tar.gz')],
+)
+def test_cifar_comes_with_the_command_that_gets_it(tmp_path, kind, archive):
+    cfg = {'train_dataloader': loader(type=kind, data_root=str(tmp_path))}
+    assert archive in problems(cfg, 'train')
+
+
+def test_data_sets_in_memory_need_no_folder():
+    assert problems({'train_dataloader': loader(type='Digits', split='train')}, 'train') == ''
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'covered'),
+    [
+        ({'img_size': 224, 'patch_size': 16}, True),
+        ({'img_size': 224, 'patch_size': 16, 'patch_stride': 8}, True),
+        ({'img_size': 224, 'patch_size': 16, 'patch_stride': 9}, False),
+        ({'img_size': (224, 100), 'patch_size': 16}, False),
+        ({'img_size': 8, 'patch_size': 16}, False),
+        ({'depth': 50}, True),
+    ],
+)
+@pytest.mark.parametrize('role', ['model', 'student', 'teacher'])
+def test_image_and_patch_sizes(backbone, covered, role):
+    model = {
+        'model': {'backbone': backbone},
+        'student': {'student': {'backbone': backbone}},
+        'teacher': {'student': {}, 'teacher': {'model': {'backbone': backbone}}},
+    }[role]
+    message = problems({'model': model})
+    assert (message == '') is covered
+    assert covered or f'{role}: an image side' in message
+
+
+def test_weights_are_only_needed_for_training(tmp_path):
+    absent = str(tmp_path / 'absent.pth')
+    cfg = {'model': {'student': {}, 'teacher': {'checkpoint': absent}}, 'load_from': absent}
+    assert problems(cfg, 'test') == ''
+    message = problems(cfg, 'train')
+    assert 'load_from' in message and 'model.teacher.checkpoint' in message
+
+
+def test_teacher_that_is_not_trained_yet_comes_with_the_command_that_trains_it(tmp_path):
+    leaf, recipe = tmp_path / 'transmamba/leaf.py', tmp_path / 'teachers/deit-nano.py'
+    for file in (leaf, recipe):
+        file.parent.mkdir()
+        file.write_text("model = dict(student={}, teacher=dict(checkpoint='work_dirs/deit-nano'))")
+    with pytest.raises(UserError, match=rf'tools/train\.py {recipe}'):
+        preflight(Config.fromfile(leaf), ('train',))
+
+
+def test_url_in_the_cache_is_not_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    cached = tmp_path / 'hub/checkpoints/deit.pth'
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    teacher = {'checkpoint': 'https://example.invalid/deit.pth'}
+    assert problems({'model': {'student': {}, 'teacher': teacher}}, 'train') == ''

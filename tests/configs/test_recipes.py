@@ -1,0 +1,82 @@
+"""Every leaf of the config tree resolves, is short, and says what its name promises."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+from transmamba_mm.apis.preflight import KNOWN_KEYS
+from transmamba_mm.registry import DATASETS, HOOKS, MODELS
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ('transmamba', 'teachers', 'scratch', 'baselines')
+LEAVES = sorted(leaf for folder in FOLDERS for leaf in (ROOT / 'configs' / folder).glob('*.py'))
+TRANSFERS = [leaf for leaf in LEAVES if leaf.parent.name in ('transmamba', 'baselines')]
+WIDTHS = {'t': 192, 's': 384, 'b': 768, 'nano': 64}
+
+
+def ids(leaf: Path) -> str:
+    return str(leaf.relative_to(ROOT / 'configs'))
+
+
+@pytest.mark.parametrize('leaf', LEAVES, ids=ids)
+def test_leaf_is_short_and_complete(leaf):
+    assert len(leaf.read_text().splitlines()) <= 50
+    cfg = Config.fromfile(leaf)
+    assert cfg.default_scope == 'transmamba_mm'
+    for key in ('model', 'data_preprocessor', 'train_dataloader', 'val_evaluator', 'optim_wrapper'):
+        assert key in cfg and key in KNOWN_KEYS
+    assert {hook.type for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', 'LabelRangeHook'}
+    assert all(HOOKS.get(hook.type) for hook in cfg.custom_hooks)
+    assert DATASETS.get(cfg.train_dataloader.dataset.type)
+    assert 'clip_grad' in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize('leaf', TRANSFERS, ids=ids)
+def test_name_says_student_teacher_and_data(leaf):
+    student, teacher, data = leaf.stem.removesuffix('-logits').split('_')
+    cfg = Config.fromfile(leaf)
+    model = cfg.model
+    assert model.type == 'KnowledgeTransfer'
+    assert model.student.backbone.type == 'Vim'
+    assert model.student.head.in_channels == WIDTHS[student.removeprefix('vim-')]
+    assert model.teacher.model.head.in_channels == WIDTHS[teacher.removeprefix('deit-')]
+    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10}[data]
+    assert model.student.head.num_classes == classes
+    assert model.teacher.model.head.num_classes == classes
+    assert cfg.data_preprocessor.num_classes == classes
+    logits_only = leaf.parent.name == 'baselines'
+    assert model.distiller.type == ('LogitsDistiller' if logits_only else 'WSAB')
+    assert (model.subcloning is None) is logits_only
+
+
+@pytest.mark.parametrize('leaf', [leaf for leaf in LEAVES if 'digits' not in leaf.stem], ids=ids)
+def test_real_recipe_builds_and_keeps_decay_off_the_scan(leaf):
+    cfg = Config.fromfile(leaf)
+    with torch.device('meta'):  # shapes and names are all it takes
+        model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed = {
+        names[id(group['params'][0])]
+        for group in wrapper.optimizer.param_groups
+        if group['weight_decay'] > 0
+    }
+    assert decayed, 'nothing decays at all'
+    spared = ('A_log', '.D', 'bias', 'norm', 'cls_token', 'pos_embed')
+    assert not [name for name in decayed if name.endswith(spared)]
+
+
+def test_package_index_lists_every_transfer():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    listed = {
+        model['Config']
+        for metafile in index['Import']
+        for model in yaml.safe_load((ROOT / metafile).read_text())['Models']
+    }
+    assert listed == {
+        str(leaf.relative_to(ROOT)) for leaf in TRANSFERS if 'logits' not in leaf.stem
+    }

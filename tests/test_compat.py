@@ -1,0 +1,73 @@
+"""Each workaround does what its docstring says, against the real library."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+
+from tests.engine.tiny_run import tiny_runner
+from tests.test_checkpoint import Malicious
+from transmamba_mm.compat import load_checkpoints_safely
+from transmamba_mm.errors import UserError
+
+
+@pytest.fixture
+def safe_loading(monkeypatch):
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    load_checkpoints_safely()
+
+
+def test_resume_continues_at_the_right_step_with_the_same_weights(tmp_path, safe_loading):
+    whole = tiny_runner(tmp_path / 'whole')
+    whole.train()
+    tiny_runner(tmp_path / 'parts', epochs=1).train()
+    resumed = tiny_runner(tmp_path / 'parts', resume=True)
+    start = []
+    resumed.model.register_forward_pre_hook(lambda *_: start.append(resumed.iter))
+    resumed.train()
+    assert start[0] == 4 and resumed.iter == 8
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_resume_refuses_a_checkpoint_with_code(tmp_path, safe_loading):
+    trace = tmp_path / 'ran'
+    torch.save({'state_dict': {}, 'meta': Malicious(trace)}, tmp_path / 'epoch_1.pth')
+    runner = tiny_runner(tmp_path, load_from=str(tmp_path / 'epoch_1.pth'), resume=True)
+    with pytest.raises(UserError, match='was refused'):
+        runner.train()
+    assert not trace.exists()
+
+
+def test_configs_are_found_by_package_name(tmp_path):
+    leaf = tmp_path / 'mine.py'
+    leaf.write_text("_base_ = 'transmamba_mm::transmamba/vim-s_deit-b_in1k.py'\nseed = 3\n")
+    cfg = Config.fromfile(leaf)
+    assert cfg.model.student.backbone.arch == 'small' and cfg.seed == 3
+
+
+def test_package_imports_beside_a_torchvision_that_was_built_for_another_torch(tmp_path):
+    """A torchvision whose native operators are missing, as PyPI's is beside CPU torch."""
+    package = tmp_path / 'torchvision'
+    package.mkdir()
+    (package / '__init__.py').write_text('from torchvision import _meta_registrations\n')
+    (package / '_meta_registrations.py').write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    compat = Path(__file__).parents[1] / 'transmamba_mm/compat.py'
+    script = (
+        f'import runpy; runpy.run_path({str(compat)!r})["prepare_torchvision"]()\n'
+        'import torchvision; print(torchvision.__file__)'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', script],
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip() == str(package / '__init__.py'), result.stderr
