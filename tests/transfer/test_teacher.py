@@ -129,3 +129,9 @@ def test_sees_its_own_image_size(img_size):
 def test_mean_without_std():
     with pytest.raises(UserError, match='both mean and std'):
         FrozenTeacher(vit_config(), mean=[0.5])
+
+
+def test_follows_the_images_to_their_device():
+    teacher = FrozenTeacher(trained(vit_config()))
+    logits = teacher(torch.empty(2, 1, 8, 8, device='meta'))  # a device every machine has
+    assert logits.device.type == 'meta'
