@@ -72,7 +72,7 @@ def sum_states(weights: Tensor, states: Tensor) -> Tensor:
     if states.shape[-2] == 1:
         return weights * states.squeeze(-2)
     flat = torch.bmm(weights.flatten(0, -2).unsqueeze(1), states.flatten(0, -3))
-    return flat.view(*states.shape[:-2], -1)
+    return flat.view(*states.shape[:-2], states.shape[-1])
 
 
 def sum_channels(weights: Tensor, states: Tensor) -> Tensor:
