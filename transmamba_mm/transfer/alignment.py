@@ -1,5 +1,7 @@
 """Bring what belongs to one patch grid onto another: features, positions, patch kernels."""
 
+from math import isqrt
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -54,3 +56,30 @@ def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     resized = resized * (kernel[0, 0].numel() / area)
     missing = kernel.sum((-2, -1), keepdim=True) - resized.sum((-2, -1), keepdim=True)
     return resized + missing / area
+
+
+def split_positions(
+    positions: Tensor, num_cls: int, grid: tuple[int, int] | None
+) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Take a Transformer's position embeddings apart: cls entries first, then a grid of patches.
+
+    Args:
+        positions (Tensor): (1, entries, D).
+        num_cls (int): Tokens in front of the patches; some models give them no position.
+        grid (tuple[int, int], optional): The patch grid (H, W), a square one by default.
+
+    Returns:
+        tuple[Tensor, Tensor, tuple[int, int]]: Of the cls tokens (1, num_cls or 0, D), of the
+        patches (1, H * W, D), and (H, W).
+
+    Raises:
+        ValueError: The entries are not those of such a grid.
+    """
+    entries = positions.shape[1]
+    for num_extra in (num_cls, 0):
+        num_patches = entries - num_extra
+        side = isqrt(max(num_patches, 0))
+        rows, cols = grid or (side, side)
+        if num_patches == rows * cols:
+            return positions[:, :num_extra], positions[:, num_extra:], (rows, cols)
+    raise ValueError(f'{entries} positions are not {num_cls} cls tokens and a grid of patches.')

@@ -1,0 +1,110 @@
+"""The words in which a table says how one family's weights become another's."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from torch import Tensor
+
+#: Part 0 of 1.
+WHOLE = (0, 1)
+
+
+class Axis(Enum):
+    """What the entries along one axis of a weight tensor are.
+
+    ``*_IN`` marks a fan-in: an axis that is summed over when the tensor is applied.
+    """
+
+    RESIDUAL = 'residual channels'
+    RESIDUAL_IN = 'residual channels read'
+    INNER = 'inner channels'
+    INNER_IN = 'inner channels read'
+    CLASSES = 'classes'
+    IMAGE = 'image channels'
+    PATCH = 'pixels of a patch'
+    TOKENS = 'positions'
+    CLS = 'cls tokens'
+    OTHER = 'entries'
+
+
+@dataclass(frozen=True)
+class Clone:
+    """Student weights that start from teacher weights.
+
+    Attributes:
+        name (str): What the rule does, for the report.
+        student (str): Key of the student's parameter; ``{layer}`` stands for a student layer.
+        teacher (tuple[str, ...]): Keys of the teacher's tensor, the first that exists counts;
+            ``{layer}`` stands for the teacher layer that the layer map gives.
+        axes (tuple[Axis, ...]): What each axis is, the same for both tensors.
+        student_part, teacher_part (tuple[int, int]): (i, n): the rule is about part i of n equal
+            parts of axis 0, where several matrices are stacked in one tensor.
+        gain (str | None): Key of a teacher's factor per entry of axis 0 that is multiplied in; a
+            teacher without it has no such factor.
+        optional (bool): Not every student of the family has the parameter.
+    """
+
+    name: str
+    student: str
+    teacher: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    student_part: tuple[int, int] = WHOLE
+    teacher_part: tuple[int, int] = WHOLE
+    gain: str | None = None
+    optional: bool = False
+
+    def find_teacher(self, teacher: Mapping[str, Tensor], layer: int) -> str | None:
+        """Key of the tensor the rule takes for teacher layer ``layer``, None if it has none."""
+        keys = (key.replace('{layer}', str(layer)) for key in self.teacher)
+        return next((key for key in keys if key in teacher), None)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Student weights that keep their own initialization, and why.
+
+    Attributes:
+        student (str): Key; ``{layer}`` as in :class:`Clone`, ``*`` stands for one name.
+        reason (str): For the report.
+        mimic (Callable | None): What ``mimic_scan=True`` does to the parameter, in place. The first
+            line of its docstring goes into the report.
+    """
+
+    student: str
+    reason: str
+    mimic: Callable[[Tensor], None] | None = None
+
+
+@dataclass(frozen=True)
+class RuleTable:
+    """All that subcloning knows about a pair of families.
+
+    Attributes:
+        rules (tuple[Clone | Keep, ...]): The first whose pattern fits a parameter counts.
+        stream (dict[str, tuple[Axis, ...]]): Axes of every teacher tensor that reads or writes the
+            residual stream; together they say which of its channels matter. The first one must
+            exist, and gives the teacher's width.
+        cls_tokens (tuple[str, ...]): Teacher keys of the tokens that stand before the patches.
+    """
+
+    rules: tuple[Clone | Keep, ...]
+    stream: dict[str, tuple[Axis, ...]]
+    cls_tokens: tuple[str, ...] = ()
+
+
+def match(pattern: str, key: str) -> int | None:
+    """Layer of a key that fits a pattern (-1 where the pattern has no ``{layer}``), else None."""
+    regex = re.escape(pattern).replace(r'\{layer\}', r'(?P<layer>\d+)').replace(r'\*', r'[^.]+')
+    found = re.fullmatch(regex, key)
+    if found is None:
+        return None
+    return int(found.groupdict().get('layer', -1))
+
+
+def part_of(tensor: Tensor, part: tuple[int, int]) -> Tensor:
+    """View of part i of n equal parts of axis 0."""
+    index, count = part
+    rows = tensor.shape[0] // count
+    return tensor.narrow(0, index * rows, rows)

@@ -1,0 +1,172 @@
+"""Stage 1: the student's weights start from slices of the teacher's."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones import TokenBackbone
+from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.channels import ChannelPlan
+from transmamba_mm.transfer.layer_map import LayerMap
+from transmamba_mm.transfer.rules import Clone, Keep, RuleTable, load_rules, match
+from transmamba_mm.transfer.tensor_fitting import TensorFitting
+from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
+
+IMPORTANCES = ('magnitude', 'stability')
+
+
+@MODELS.register_module()
+class WeightSubcloning:
+    """Weight subcloning (TransMamba, arXiv 2502.15130; after Samragh et al., arXiv 2312.09299).
+
+    Everything but the scan starts from the Transformer, by the named rules of a table. Different
+    widths: the most important channels of the residual stream are chosen once for the whole
+    network, and slices are rescaled so that activations keep their variance; a wider student is
+    padded with its own initialization. Different depths: the layer map decides.
+
+    Args:
+        rules (str | RuleTable): A file of ``transfer/rules``, or a table.
+        importance (str): 'magnitude', or 'stability': channels that change little between
+            ``pretrained`` and the teacher (the paper's choice where both exist).
+        pretrained (str | Mapping, optional): Weights the teacher was fine-tuned from: anything
+            :func:`transmamba_mm.checkpoint.load_state_dict` reads. 'stability' needs it.
+        layer_map (str | dict | list | LayerMap): See :class:`LayerMap`; a student layer without a
+            teacher keeps its initialization ('first_n': v2's selective subcloning).
+        skip (Sequence[str]): Glob patterns of student keys that are left alone.
+        mimic_scan (bool): Start each scan's convolution as the identity (the tap of the current
+            token 1, the others and the bias 0), so that the scan sees SiLU of the cloned values and
+            nothing else. dt, A, D and the projections keep Mamba's initialization.
+
+    Raises:
+        UserError: Unknown rules or importance, or one that does not go with ``pretrained``.
+    """
+
+    def __init__(
+        self,
+        rules: str | RuleTable = 'vit_to_vim',
+        importance: str = 'magnitude',
+        pretrained: str | Path | Mapping[str, Tensor] | None = None,
+        layer_map: str | Mapping | Sequence[int | None] | LayerMap = 'uniform',
+        skip: Sequence[str] = (),
+        mimic_scan: bool = False,
+    ) -> None:
+        if importance not in IMPORTANCES:
+            raise UserError(
+                f'importance={importance!r} is unknown; choose one of {", ".join(IMPORTANCES)}.'
+            )
+        if (importance == 'stability') != (pretrained is not None):
+            raise UserError(
+                "importance='stability' and pretrained belong together: set subcloning.pretrained "
+                'to the checkpoint the teacher was fine-tuned from, or set neither.'
+            )
+        self.table = load_rules(rules) if isinstance(rules, str) else rules
+        self.pretrained = pretrained
+        self.layer_map = LayerMap.from_config(layer_map)
+        self.skip = [skip] if isinstance(skip, str) else list(skip)
+        self.mimic_scan = mimic_scan
+
+    @torch.no_grad()
+    def apply(
+        self, student: nn.Module, teacher: nn.Module | Mapping[str, Tensor]
+    ) -> TransferReport:
+        """Overwrite the student's weights where a rule says so.
+
+        Args:
+            student (nn.Module): Has a ``backbone`` that is a ``TokenBackbone``.
+            teacher (nn.Module | Mapping): The teacher or its state dict.
+
+        Returns:
+            TransferReport: One line for each parameter of the student.
+
+        Raises:
+            UserError: A rule that matches nothing, a shape that cannot be met, a skip pattern that
+                fits nothing; the message names both keys.
+        """
+        backbone = getattr(student, 'backbone', None)
+        if not isinstance(backbone, TokenBackbone):
+            raise UserError(
+                f'Subcloning needs a student with one of our backbones; {type(student).__name__} '
+                f'has {type(backbone).__name__} for a backbone.'
+            )
+        state = teacher.state_dict() if isinstance(teacher, nn.Module) else dict(teacher)
+        parameters = dict(student.named_parameters())
+        self._check_patterns(list(parameters))
+        pretrained = self.pretrained
+        if isinstance(pretrained, str | Path):
+            pretrained = load_state_dict(pretrained)
+        plan = ChannelPlan(self.table, state, pretrained, backbone.embed_dims)
+        grid = getattr(getattr(teacher, 'backbone', None), 'patch_resolution', None)
+        fitting = TensorFitting(state, plan, backbone, grid)
+        teacher_layers = dict(self.layer_map.pairs(backbone.num_layers, plan.num_layers))
+
+        report = TransferReport(residual_channels=plan.residual.sources.tolist())
+        for key, parameter in parameters.items():
+            report.lines.append(self._transfer(key, parameter, fitting, teacher_layers))
+        report.unused = sorted(set(state) - {line.teacher for line in report.lines})
+        return report
+
+    def _transfer(
+        self,
+        key: str,
+        parameter: nn.Parameter,
+        fitting: TensorFitting,
+        teacher_layers: Mapping[int, int],
+    ) -> TransferLine:
+        """Set one parameter of the student; its line of the report."""
+
+        def line(status: str, rule: str, *details) -> TransferLine:
+            return TransferLine(
+                key, status, rule, tuple(parameter.shape), parameter.numel(), *details
+            )
+
+        if self._skips(key):
+            return line('skipped', 'listed in skip')
+        rule, layer = self._find_rule(key)
+        if rule is None:
+            return line('initialised', 'no rule is about it')
+        if isinstance(rule, Keep):
+            if rule.mimic is None or not self.mimic_scan:
+                return line('initialised', rule.reason)
+            rule.mimic(parameter)
+            return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
+        if layer >= 0 and layer not in teacher_layers:
+            return line('initialised', 'the layer map gives this layer no teacher')
+        fitted = fitting.fit(rule, key, parameter, teacher_layers.get(layer, -1))
+        return line(
+            fitted.status, rule.name, fitted.value.numel(), fitted.source, '; '.join(fitted.notes)
+        )
+
+    def _find_rule(self, key: str) -> tuple[Clone | Keep | None, int]:
+        for rule in self.table.rules:
+            if (layer := match(rule.student, key)) is not None:
+                return rule, layer
+        return None, -1
+
+    def _skips(self, key: str) -> bool:
+        return any(fnmatchcase(key, pattern) for pattern in self.skip)
+
+    def _check_patterns(self, keys: list[str]) -> None:
+        """Every rule and every skip pattern must be about something."""
+        patterns = [rule.student.replace('{layer}', '0') for rule in self.table.rules]
+        for pattern in self.skip:
+            if not any(fnmatchcase(key, pattern) for key in keys + patterns):
+                nearest = get_close_matches(pattern, keys, n=3, cutoff=0.0)
+                raise UserError(
+                    f'subcloning.skip has {pattern!r}, but the student has no such parameter. '
+                    f'The nearest are: {", ".join(map(repr, nearest))}.'
+                )
+        for rule, pattern in zip(self.table.rules, patterns, strict=True):
+            if isinstance(rule, Keep) or rule.optional or self._skips(pattern):
+                continue
+            if not any(match(rule.student, key) is not None for key in keys):
+                raise UserError(
+                    f'The rule {rule.name!r} takes {" or ".join(rule.teacher)} of the teacher to '
+                    f'{rule.student}, but the student has no such parameter. Choose rules that are '
+                    f'about this student, or add {pattern!r} to subcloning.skip.'
+                )

@@ -1,0 +1,204 @@
+"""Cut one teacher tensor to the shape of one student parameter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones import TokenBackbone
+from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
+from transmamba_mm.transfer.alignment import resize_kernel, split_positions
+from transmamba_mm.transfer.channels import INNER, RESIDUAL, ChannelPlan
+from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, part_of
+
+FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN)
+FIXES = {
+    Axis.CLASSES: 'Use a teacher of the same classes',
+    Axis.IMAGE: 'Use the same in_channels in both',
+}
+EQUAL = (Axis.CLASSES, Axis.IMAGE, Axis.OTHER)
+#: When several of these were needed, the report names the first.
+STATUSES = ('sliced', 'padded', 'tiled', 'resized', 'cloned')
+
+
+@dataclass
+class Fitted:
+    """A teacher tensor on its way into a student parameter.
+
+    Attributes:
+        rule (Clone): The rule that is followed.
+        layer (int): Teacher layer.
+        key, source (str): The student's key, the teacher's key.
+        value (Tensor): What is left of its tensor.
+        target (Tensor): View of the student's parameter.
+        region (list): Indices of ``target`` that ``value`` goes to.
+        statuses (list[str]): What had to be done, in the words of :class:`TransferLine`.
+        notes (list[str]): The same in detail.
+    """
+
+    rule: Clone
+    layer: int
+    key: str
+    source: str
+    value: Tensor
+    target: Tensor
+    region: list[Any]
+    statuses: list[str] = field(default_factory=lambda: ['cloned'])
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """The one word of the report."""
+        return min(self.statuses, key=STATUSES.index)
+
+    def note(self, status: str, detail: str) -> None:
+        """Remember something that was done."""
+        self.statuses.append(status)
+        self.notes.append(detail)
+
+    def sizes(self, axis: int) -> tuple[int, int]:
+        """Entries of the teacher and of the student along an axis."""
+        return self.value.shape[axis], self.target.shape[axis]
+
+
+class TensorFitting:
+    """Fits teacher tensors to a student: channels, patches, cls tokens, positions.
+
+    Args:
+        teacher (Mapping[str, Tensor]): The teacher's weights.
+        plan (ChannelPlan): Which of its channels the student gets.
+        backbone (TokenBackbone): The student's: says where its patches and cls tokens are.
+        grid (tuple[int, int], optional): The teacher's patch grid, a square one by default.
+    """
+
+    def __init__(
+        self,
+        teacher: Mapping[str, Tensor],
+        plan: ChannelPlan,
+        backbone: TokenBackbone,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        self.teacher = teacher
+        self.plan = plan
+        self.backbone = backbone
+        self.grid = grid
+        self.cls_keys = [key for key in plan.table.cls_tokens if key in teacher]
+
+    def fit(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
+        """Write into ``parameter`` what ``rule`` takes from teacher layer ``layer``.
+
+        Args:
+            rule (Clone): The rule.
+            key (str): The parameter's key.
+            parameter (Tensor): Overwritten in place, where the rule reaches.
+            layer (int): Teacher layer, -1 for a rule that is about none.
+
+        Raises:
+            UserError: The teacher lacks the tensor, or its shape cannot be met.
+        """
+        fitted = self._open(rule, key, parameter, layer)
+        for axis, meaning in enumerate(rule.axes):
+            if meaning in RESIDUAL + INNER:
+                self._fit_channels(fitted, axis)
+            elif meaning is Axis.CLS:
+                fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
+        if Axis.PATCH in rule.axes:
+            self._fit_patch(fitted)
+        if Axis.TOKENS in rule.axes:
+            self._fit_positions(fitted)
+        for axis, meaning in enumerate(rule.axes):
+            taken, wanted = fitted.sizes(axis)
+            if meaning in EQUAL and taken != wanted:
+                raise self._misfit(fitted, f'{taken} {meaning.value} against {wanted}', meaning)
+        fitted.target[tuple(fitted.region)] = fitted.value
+        return fitted
+
+    def _open(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
+        """Look up the teacher's tensor, and take the parts that the rule is about."""
+        source = rule.find_teacher(self.teacher, layer)
+        if source is None:
+            wanted = [pattern.replace('{layer}', str(layer)) for pattern in rule.teacher]
+            nearest = get_close_matches(wanted[0], self.teacher, n=3, cutoff=0.0)
+            raise UserError(
+                f'The rule {rule.name!r} takes {" or ".join(wanted)} of the teacher to {key} of '
+                f'the student, but the teacher has no such tensor; the nearest are '
+                f'{", ".join(nearest)}. Use another teacher, or add {key!r} to subcloning.skip.'
+            )
+        value = part_of(self.teacher[source], rule.teacher_part).to(parameter)
+        target = part_of(parameter, rule.student_part)
+        fitted = Fitted(rule, layer, key, source, value, target, [slice(None)] * target.dim())
+        if not len(rule.axes) == value.dim() == target.dim():
+            raise self._misfit(fitted, f'{value.dim()} axes against {target.dim()}')
+        if rule.teacher_part != WHOLE or rule.student_part != WHOLE:
+            (i, n), (j, m) = rule.teacher_part, rule.student_part
+            fitted.notes.append(f'rows {i + 1}/{n} to rows {j + 1}/{m}')
+        gain = rule.gain.replace('{layer}', str(layer)) if rule.gain else ''
+        if gain in self.teacher:
+            fitted.value = value * self.teacher[gain].to(value).view(-1, *[1] * (value.dim() - 1))
+            fitted.notes.append(f'times {gain}')
+        if Axis.CLS in rule.axes:
+            tokens = [self.teacher[name].to(parameter) for name in self.cls_keys]
+            fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
+        return fitted
+
+    def _fit_channels(self, fitted: Fitted, axis: int) -> None:
+        meaning, sizes = fitted.rule.axes[axis], fitted.sizes(axis)
+        if meaning in RESIDUAL:
+            choice = self.plan.residual
+        else:
+            choice = self.plan.inner(fitted.layer, sizes[1])
+        expected = (choice.num_teacher, choice.num_student)
+        if sizes != expected:
+            raise self._misfit(fitted, f'{sizes} {meaning.value} where {expected} are expected')
+        fitted.value = choice.take(fitted.value, axis, meaning in FAN_INS)
+        fitted.region[axis] = slice(len(choice.sources))
+        if choice.kind != 'cloned':
+            fitted.note(choice.kind, f'{choice} {meaning.value}')
+
+    def _fit_patch(self, fitted: Fitted) -> None:
+        old, new = fitted.value.shape[2:], fitted.target.shape[2:]
+        if old != new:
+            fitted.value = resize_kernel(fitted.value, (new[0], new[1]))
+            fitted.note('resized', f'patch {_times(old)} to {_times(new)}')
+
+    def _fit_positions(self, fitted: Fitted) -> None:
+        """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
+        target = self.backbone.patch_grid(self.backbone.img_size)
+        places = self.backbone.cls_index(target[0] * target[1])
+        try:
+            cls, patches, grid = split_positions(fitted.value, len(self.cls_keys), self.grid)
+        except ValueError as error:
+            raise self._misfit(fitted, str(error)) from error
+        if grid != target:
+            patches = resize_positions(patches, grid, target, [], [])
+            fitted.note('resized', f'grid {_times(grid)} to {_times(target)}')
+        if not places or not cls.shape[1]:
+            tokens = range(fitted.target.shape[1])
+            fitted.region[1] = [token for token in tokens if token not in places]
+            fitted.value = patches
+            return
+        cls = self._share_cls(cls, len(places))
+        fitted.value = insert_tokens(patches, cls, places)
+        fitted.notes.append(f'cls to entry {", ".join(map(str, places))}')
+
+    @staticmethod
+    def _share_cls(cls: Tensor, count: int) -> Tensor:
+        """One of the teacher's cls tokens (1, n, D) for each of ``count``; the last may repeat."""
+        return cls[:, [min(i, cls.shape[1] - 1) for i in range(count)]]
+
+    def _misfit(self, fitted: Fitted, difference: str, axis: Axis | None = None) -> UserError:
+        source = tuple(self.teacher[fitted.source].shape)
+        fix = FIXES.get(axis, 'Use models that fit') if axis else 'Use models that fit'
+        return UserError(
+            f'The rule {fitted.rule.name!r} cannot take {fitted.source} {source} of the teacher to '
+            f'{fitted.key} {tuple(fitted.target.shape)} of the student: {difference}. {fix}, or '
+            f'add {fitted.key!r} to subcloning.skip.'
+        )
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return 'x'.join(map(str, sizes))
