@@ -1,0 +1,74 @@
+"""How much data does a transfer save? Methods x fractions of the data x seeds, at equal steps.
+
+Example:
+    python tools/analysis/data_efficiency.py configs/transmamba/vim-nano_deit-nano_digits.py \\
+        --fractions 1 0.75 0.5 0.25 0.1 --seeds 0 1 2
+
+Everything goes to work_dirs/<config>_study; running it again goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.study import Study
+from transmamba_mm.apis.study_table import conclusion, markdown_table
+from transmamba_mm.visualization.figures import plot_accuracy
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config of configs/transmamba/')
+    parser.add_argument('--fractions', type=float, nargs='+', default=[1, 0.75, 0.5, 0.25, 0.1])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        default=['scratch', 'logits', 'wsab'],
+        help='scratch, wsab (the config itself), or M for configs/baselines/<config>-M.py',
+    )
+    parser.add_argument('--work-dir', help='default: work_dirs/<config>_study')
+    parser.add_argument('--jobs', type=int, help='trainings at once; default: one per core')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='change an entry in every config of the student that has it',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what is missing, then print the table and draw it."""
+    args = parse_args()
+    console = Console()
+    work_dir = Path(args.work_dir or f'work_dirs/{Path(args.config).stem}_study')
+    study = Study(
+        config=args.config,
+        fractions=args.fractions,
+        seeds=args.seeds,
+        work_dir=str(work_dir),
+        methods=args.methods,
+        options=args.cfg_options,
+    )
+    records = study.run(args.jobs, console)
+    report = markdown_table(records)
+    if {'wsab', 'scratch'} <= set(args.methods):
+        report += f'\n\n{conclusion(records)}'
+    (work_dir / 'table.md').write_text(f'{report}\n')
+    plot_accuracy(records, work_dir / 'accuracy.png')
+    steps = records[0].steps
+    print(f'\nTest accuracy, %, after {steps} steps, mean ± std of {len(args.seeds)} seed(s)\n')
+    print(report)
+    print(f'\nTable, records and figure are in {work_dir}')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,44 @@
+"""Which teacher layer does each student layer resemble? Linear CKA on images of the test set.
+
+Example:
+    python tools/analysis/layer_similarity.py configs/transmamba/vim-nano_deit-nano_digits.py \\
+        work_dirs/demo/runs/scratch/100/seed0 work_dirs/demo/runs/wsab/100/seed0
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.layer_similarity import compare_layers
+from transmamba_mm.visualization.figures import plot_similarity
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config of configs/transmamba/')
+    parser.add_argument(
+        'checkpoints', nargs='+', help='files or work_dirs, one panel each: transfers or students'
+    )
+    parser.add_argument('--out', default='layer_similarity.png')
+    parser.add_argument('--max-images', type=int, default=360)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and draw."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    checkpoints = {str(Path(path)): path for path in args.checkpoints}
+    plot_similarity(compare_layers(cfg, checkpoints, args.max_images), args.out)
+    print(f'Saved {args.out}')
+
+
+if __name__ == '__main__':
+    run(main)

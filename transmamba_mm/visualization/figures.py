@@ -1,0 +1,132 @@
+"""The figures of a study, each one function that writes one PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use('Agg')  # before pyplot: there may be no display
+
+from matplotlib import pyplot as plt
+
+from transmamba_mm.apis.study import Record
+from transmamba_mm.apis.study_table import (
+    accuracies,
+    fractions_of,
+    methods_of,
+    spread,
+)
+from transmamba_mm.visualization.scalars import Curve
+
+STYLE = {
+    'figure.dpi': 130,
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'grid.alpha': 0.3,
+    'legend.frameon': False,
+    'font.size': 10,
+    'figure.constrained_layout.use': True,
+}
+#: Colors that also differ for color-blind eyes (Okabe and Ito), in the order of the methods.
+COLORS = ['#999999', '#E69F00', '#0072B2', '#009E73', '#CC79A7', '#D55E00']
+
+
+def plot_accuracy(records: Sequence[Record], path: str | Path) -> None:
+    """Test accuracy against the share of training data; error bars are the spread over seeds."""
+    fractions = fractions_of(records)
+    percent = [100 * fraction for fraction in fractions]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(6, 4))
+        for method, color in zip(methods_of(records), COLORS, strict=False):
+            values = [accuracies(records, method, fraction) for fraction in fractions]
+            axes.errorbar(
+                percent,
+                [v.mean() for v in values],
+                yerr=[spread(v) for v in values] if len(values[0]) > 1 else None,
+                label=method,
+                color=color,
+                marker='o',
+                capsize=3,
+            )
+        axes.set_xscale('log')
+        axes.set_xticks(percent, [f'{value:g} %' for value in percent])
+        axes.minorticks_off()
+        seeds = len({record.seed for record in records})
+        axes.set_xlabel('training data used, equal number of steps')
+        axes.set_ylabel('test accuracy, %')
+        axes.set_title('mean of ' + (f'{seeds} seeds ± std' if seeds > 1 else 'one seed'))
+        axes.legend()
+        _save(figure, path)
+
+
+def plot_training(curves: Mapping[float, Mapping[str, Curve]], path: str | Path) -> None:
+    """Test accuracy against steps: one panel per fraction, one line per method.
+
+    Args:
+        curves: Fraction -> method -> (steps, accuracies in percent).
+    """
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            1, len(curves), figsize=(3.4 * len(curves), 3.4), sharey=True, squeeze=False
+        )
+        for axes, (fraction, methods) in zip(panels[0], curves.items(), strict=True):
+            for (method, (steps, values)), color in zip(methods.items(), COLORS, strict=False):
+                axes.plot(steps, values, label=method, color=color)
+            axes.set_title(f'{100 * fraction:g} % of the data')
+            axes.set_xlabel('step')
+        panels[0][0].set_ylabel('test accuracy, %')
+        panels[0][0].legend(loc='lower right')
+        _save(figure, path)
+
+
+def plot_similarity(similarities: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Similarity of student layers (rows) and teacher layers (columns): one panel per student.
+
+    Args:
+        similarities: Title -> (student layers, teacher layers), each in [0, 1].
+    """
+    with plt.rc_context({**STYLE, 'axes.grid': False}):
+        figure, panels = plt.subplots(
+            1, len(similarities), figsize=(4 * len(similarities), 4.4), squeeze=False
+        )
+        for axes, (title, values) in zip(panels[0], similarities.items(), strict=True):
+            image = axes.imshow(values, vmin=0, vmax=1, cmap='viridis', origin='lower')
+            for (row, column), value in np.ndenumerate(np.asarray(values)):
+                color = 'white' if value < 0.6 else 'black'
+                axes.text(
+                    column, row, f'{value:.2f}', ha='center', va='center', color=color, size=7
+                )
+            axes.set_xticks(range(np.shape(values)[1]))
+            axes.set_yticks(range(np.shape(values)[0]))
+            axes.set_title(title)
+            axes.set_xlabel('teacher layer')
+            axes.set_ylabel('student layer')
+        figure.colorbar(image, ax=panels[0].tolist(), label='linear CKA of patch features')
+        _save(figure, path)
+
+
+def plot_layer_weights(curves: Mapping[int, Curve], path: str | Path, ylabel: str) -> None:
+    """Adaptive weight of every student layer against steps.
+
+    Args:
+        curves: Student layer -> (steps, weights).
+        ylabel: What the weights are.
+    """
+    colors = plt.get_cmap('viridis')(np.linspace(0, 0.95, len(curves)))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(6.5, 4))
+        for (layer, (steps, values)), color in zip(sorted(curves.items()), colors, strict=True):
+            axes.plot(steps, values, color=color, label=f'layer {layer}')
+        axes.set_xlabel('step')
+        axes.set_ylabel(ylabel)
+        figure.legend(loc='outside right center')
+        _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: str | Path) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,52 @@
+"""How alike the layers of two models are."""
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.transfer.alignment import to_grid
+from transmamba_mm.transfer.feature_recorder import FeatureRecorder
+from transmamba_mm.transfer.record import RecordReader, TransferRecord
+
+
+def linear_cka(x: Tensor, y: Tensor) -> float:
+    """Linear centered kernel alignment of two representations of the same samples.
+
+    ``|Y^T X|^2 / (|X^T X| |Y^T Y|)`` with centered columns and Frobenius norms (Kornblith et al.,
+    arXiv 1905.00414, eq. 3): 0 unrelated, 1 equal up to a rotation and a scale. It compares models
+    of different widths without a projector.
+
+    Args:
+        x, y (Tensor): (samples, width of the one) and (samples, width of the other).
+    """
+    x, y = (part.double() - part.double().mean(dim=0) for part in (x, y))
+    return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+
+@torch.no_grad()
+def record_layers(model: nn.Module, images: Tensor) -> TransferRecord:
+    """Features of every layer of ``model``, in eval mode, for images (B, C, H, W)."""
+    layers = range(len(token_layout(model.backbone).layer_paths()))
+    reader = RecordReader(model, layers)
+    with FeatureRecorder(model.eval(), reader.paths) as recorder:
+        model(images, mode='tensor')
+    return reader.read(recorder, model.backbone, tuple(images.shape[-2:]))
+
+
+def layer_similarity(student: TransferRecord, teacher: TransferRecord) -> Tensor:
+    """Linear CKA between every layer of the student and every layer of the teacher.
+
+    Samples are the patches of all images, in canonical order; where the grids differ, the teacher's
+    features are interpolated.
+
+    Returns:
+        Tensor: (student layers, teacher layers), each in [0, 1].
+    """
+    rows = [
+        [
+            linear_cka(x.flatten(0, 1), to_grid(y, teacher_grid, grid).flatten(0, 1))
+            for y, teacher_grid in zip(teacher.patches, teacher.grids, strict=True)
+        ]
+        for x, grid in zip(student.patches, student.grids, strict=True)
+    ]
+    return torch.tensor(rows)
