@@ -1,4 +1,8 @@
-from transmamba_mm.datasets.digits import Digits
-from transmamba_mm.datasets.random_affine import RandomAffine
+from transmamba_mm.compat import import_mmpretrain_quietly
+
+import_mmpretrain_quietly()  # registers what our configs take from mmpretrain
+
+from transmamba_mm.datasets.digits import Digits  # noqa: E402
+from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
 
 __all__ = ['Digits', 'RandomAffine']
