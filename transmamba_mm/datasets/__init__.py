@@ -1,6 +1,6 @@
-from transmamba_mm.compat import import_mmpretrain_quietly
+from transmamba_mm.compat import import_datasets_quietly
 
-import_mmpretrain_quietly()  # registers what our configs take from mmpretrain
+import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402

@@ -1,8 +1,6 @@
-from transmamba_mm.compat import import_mmpretrain_quietly
+import mmpretrain.models  # noqa: F401  (registers what our configs take from mmpretrain)
 
-import_mmpretrain_quietly()  # registers what our configs take from mmpretrain
-
-from transmamba_mm.models.backbones import TokenBackbone, Vim  # noqa: E402
-from transmamba_mm.models.necks import LatentProjector  # noqa: E402
+from transmamba_mm.models.backbones import TokenBackbone, Vim
+from transmamba_mm.models.necks import LatentProjector
 
 __all__ = ['LatentProjector', 'TokenBackbone', 'Vim']
