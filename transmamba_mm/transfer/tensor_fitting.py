@@ -72,7 +72,8 @@ class TensorFitting:
         teacher (Mapping[str, Tensor]): The teacher's weights.
         plan (ChannelPlan): Which of its channels the student gets.
         backbone (TokenBackbone): The student's: says where its patches and cls tokens are.
-        grid (tuple[int, int], optional): The teacher's patch grid, a square one by default.
+        grid (tuple[int, int], optional): The teacher's patch grid. By default the student's if it
+            has as many patches, else a square.
     """
 
     def __init__(
@@ -169,8 +170,12 @@ class TensorFitting:
         """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
         target = self.backbone.patch_grid(self.backbone.img_size)
         places = self.backbone.cls_index(target[0] * target[1])
+        num_cls = len(self.cls_keys)
+        as_many = fitted.value.shape[1] - num_cls == target[0] * target[1]
         try:
-            cls, patches, grid = split_positions(fitted.value, len(self.cls_keys), self.grid)
+            cls, patches, grid = split_positions(
+                fitted.value, num_cls, self.grid or (target if as_many else None)
+            )
         except ValueError as error:
             raise self._misfit(fitted, str(error)) from error
         if grid != target:
