@@ -42,7 +42,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build the student, fill it and run its test loop."""
     args = parse_args()
-    compat.import_mmpretrain_quietly()
     cfg = load_config(args)
     weights = student_weights(load_state_dict(args.checkpoint))
     cfg.model = student_config(cfg.model)

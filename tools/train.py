@@ -42,7 +42,6 @@ def main() -> None:
     """Check everything that can be checked beforehand, then train."""
     args = parse_args()
     compat.load_checkpoints_safely()
-    compat.import_mmpretrain_quietly()
     cfg = load_config(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

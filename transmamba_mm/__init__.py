@@ -6,9 +6,10 @@ project needs.
 """
 
 from transmamba_mm import registry
-from transmamba_mm.compat import announce_config_package
+from transmamba_mm.compat import announce_config_package, silence_optional_imports
 from transmamba_mm.version import __version__
 
 announce_config_package()
+silence_optional_imports()
 
 __all__ = ['__version__', 'registry']

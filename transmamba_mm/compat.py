@@ -47,16 +47,21 @@ def announce_config_package() -> None:
     MODULE2PACKAGE.setdefault('transmamba_mm', 'transmamba_mm')
 
 
-def import_mmpretrain_quietly() -> None:
-    """Import mmpretrain's parts without their remarks on optional packages nobody asked for.
+def silence_optional_imports() -> None:
+    """Drop mmcv's warning that it was built without ``MultiScaleDeformableAttention``.
 
-    The maintained distribution prints 'Could not import OneDL'; mmcv without compiled operators
-    warns that it lacks ``MultiScaleDeformableAttention``.
+    mmpretrain imports it for a detector's sake; nothing here uses it.
     """
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+
+
+def import_datasets_quietly() -> None:
+    """Import mmpretrain's data sets without the line 'Could not import OneDL' on standard output.
+
+    The maintained distribution announces that way an optional backend nobody asked for.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module('mmpretrain.datasets')
-        importlib.import_module('mmpretrain.models')
 
 
 def load_checkpoints_safely() -> None:

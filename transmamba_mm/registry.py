@@ -49,3 +49,13 @@ BATCH_AUGMENTS = _child('batch augment', mmpretrain.BATCH_AUGMENTS, 'datasets')
 METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 #: Hooks of the runner.
 HOOKS = _child('hook', mmpretrain.HOOKS, 'engine')
+
+# Kinds of which we have none. Without a child in our scope mmengine warns at each of them and looks
+# past what mmpretrain adds (its visualizer, samplers, optimizers).
+for _kind in (
+    *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'LOOPS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
+    *('OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS'),
+    *('RUNNER_CONSTRUCTORS', 'TASK_UTILS', 'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS'),
+):
+    _parent = getattr(mmpretrain, _kind)
+    _child(_parent.name, _parent, 'engine')

@@ -118,6 +118,14 @@ def test_image_and_patch_sizes(backbone, covered, role):
     assert covered or f'{role}: an image side' in message
 
 
+@pytest.mark.parametrize(('begin', 'late'), [(19, False), (20, True)])
+@pytest.mark.parametrize(('by_epoch', 'key'), [(True, 'max_epochs'), (False, 'max_iters')])
+def test_schedule_that_begins_after_the_end(begin, late, by_epoch, key):
+    schedule = {'type': 'CosineAnnealingLR', 'by_epoch': by_epoch, 'begin': begin}
+    cfg = {'param_scheduler': [schedule], 'train_cfg': {key: 20}}
+    assert (f'CosineAnnealingLR begins at {begin}' in problems(cfg, 'train')) is late
+
+
 def test_weights_are_only_needed_for_training(tmp_path):
     absent = str(tmp_path / 'absent.pth')
     cfg = {'model': {'student': {}, 'teacher': {'checkpoint': absent}}, 'load_from': absent}

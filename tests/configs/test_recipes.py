@@ -7,6 +7,7 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 
 from transmamba_mm.apis.preflight import KNOWN_KEYS
 from transmamba_mm.registry import DATASETS, HOOKS, MODELS
@@ -56,7 +57,7 @@ def test_name_says_student_teacher_and_data(leaf):
 @pytest.mark.parametrize('leaf', [leaf for leaf in LEAVES if 'digits' not in leaf.stem], ids=ids)
 def test_real_recipe_builds_and_keeps_decay_off_the_scan(leaf):
     cfg = Config.fromfile(leaf)
-    with torch.device('meta'):  # shapes and names are all it takes
+    with DefaultScope.overwrite_default_scope('transmamba_mm'), torch.device('meta'):  # no weights
         model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     names = {id(parameter): name for name, parameter in model.named_parameters()}

@@ -47,7 +47,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
         problems += [found for leaf in _leaves(dataset) for found in _missing_data(leaf)]
     if 'train' in phases:
-        problems += _missing_weights(cfg)
+        problems += [*_missing_weights(cfg), *_late_schedules(cfg)]
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
         raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')
@@ -131,6 +131,20 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
                 recipe = _recipe(cfg, source)
                 hint = f' Train it: python tools/train.py {recipe}' if recipe else ''
                 yield f'{what}: {error}{hint}'
+
+
+def _late_schedules(cfg: Config) -> Iterator[str]:
+    """Schedules that begin when the training is over, as happens when only its length is cut."""
+    length = cfg.get('train_cfg') or {}
+    for schedule in cfg.get('param_scheduler') or ():
+        by_epoch = schedule.get('by_epoch', True)
+        key = 'max_epochs' if by_epoch else 'max_iters'
+        begin, end = schedule.get('begin', 0), length.get(key)
+        if end is not None and begin >= end:
+            yield (
+                f'{schedule.type} begins at {begin}, but train_cfg.{key}={end} is already the end. '
+                'Train longer, or change param_scheduler.'
+            )
 
 
 def _recipe(cfg: Config, work_dir: str) -> Path | None:
