@@ -255,8 +255,48 @@ def test_settings_of_the_runner_reach_the_student():
     assert own.data_preprocessor.mean.item() == 1
 
 
+SUBCLONING = {'type': 'WeightSubcloning', 'rules': 'vit_to_vim'}
+
+
+@pytest.mark.parametrize(('dims', 'layers'), [(24, 2), (16, 3)], ids=['same', 'narrower-deeper'])
+def test_subcloning_is_applied_when_weights_are_initialized(dims, layers):
+    model = build(vim_config(dims=dims, layers=layers), subcloning=SUBCLONING)
+    teacher = model.teacher.model.state_dict()
+    lines = {line.student: line for line in model.transfer_report.lines}
+    assert lines.keys() == dict(model.student.named_parameters()).keys()
+    assert lines['head.fc.weight'].teacher == 'head.layers.head.weight'
+    if dims == 24:
+        cloned = model.student.head.fc.weight
+        torch.testing.assert_close(cloned.data, teacher['head.layers.head.weight'])
+    logs = train(model)
+    assert logs[-1]['loss'] < logs[0]['loss']
+
+
+def test_subcloning_follows_the_layer_map_unless_it_has_its_own():
+    def cloned_layers(**subcloning):
+        model = build(
+            layer_map=[0, None, 1], distiller=LOGITS, subcloning={**SUBCLONING, **subcloning}
+        )
+        return {
+            line.teacher.split('.')[2]
+            for line in model.transfer_report.lines
+            if line.num_cloned and line.teacher.startswith('backbone.layers.')
+        }, {
+            line.student.split('.')[2]
+            for line in model.transfer_report.lines
+            if line.num_cloned and line.student.startswith('backbone.blocks.')
+        }
+
+    assert cloned_layers() == ({'0', '1'}, {'0', '2'})
+    assert cloned_layers(layer_map=[None, 1, None]) == ({'1'}, {'1'})
+
+
+def test_without_subcloning_there_is_no_report():
+    assert build().transfer_report is None
+
+
 def test_second_init_does_not_touch_a_trained_student():
-    model = build()
+    model = build(subcloning=SUBCLONING)
     train(model, steps=1)
     before = snapshot(model)
     model.init_weights()
