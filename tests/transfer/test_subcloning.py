@@ -287,14 +287,16 @@ class TestTokens:
         teacher = trained(config)
         weights = teacher.state_dict()
         both = trained(vim_config(dims=24, backbone={'cls_position': 'both'}))
-        WeightSubcloning().apply(both, teacher)
+        report = WeightSubcloning().apply(both, teacher)
         tokens = torch.cat([weights['backbone.cls_token'], weights['backbone.dist_token']], dim=1)
         assert torch.equal(both.backbone.cls_token, tokens)
+        assert 'backbone.dist_token' not in report.unused
         assert torch.equal(
             both.backbone.pos_embed[0, [0, 17]], weights['backbone.pos_embed'][0, :2]
         )
         one = trained(vim_config(dims=24))
-        WeightSubcloning().apply(one, teacher)
+        report = WeightSubcloning().apply(one, teacher)
+        assert {'backbone.dist_token', 'head.layers.head_dist.weight'} <= set(report.unused)
         assert torch.equal(one.backbone.cls_token, tokens[:, :1])
         assert torch.equal(one.backbone.pos_embed[0, 8], weights['backbone.pos_embed'][0, 0])
         assert torch.equal(one.backbone.pos_embed[0, 9], weights['backbone.pos_embed'][0, 10])

@@ -17,8 +17,13 @@ FLOOR = 1e-3
 
 
 def _per_channel(tensor: Tensor, axis: int) -> Tensor:
-    """Mean magnitude of each entry along ``axis``, in double precision."""
-    return tensor.detach().double().abs().movedim(axis, 0).reshape(tensor.shape[axis], -1).mean(1)
+    """Mean magnitude of each entry along ``axis``, in double precision (so on the CPU)."""
+    rows = _exact(tensor).abs().movedim(axis, 0)
+    return rows.reshape(len(rows), -1).mean(1)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().double()
 
 
 def _average(scores: Sequence[Tensor]) -> Tensor:
@@ -60,7 +65,7 @@ def stability(tensors: Sequence[tuple[Tensor, int]], pretrained: Sequence[Tensor
             continue
         size = _per_channel(before, axis)
         floor = FLOOR * size.mean() + 1e-12
-        difference = tensor.detach().double() - before.detach().to(tensor.device).double()
+        difference = _exact(tensor) - _exact(before)
         changes.append((_per_channel(difference, axis) + floor) / (size + floor))
     if not changes:
         raise UserError(

@@ -108,7 +108,7 @@ class WeightSubcloning:
         report = TransferReport(residual_channels=plan.residual.sources.tolist())
         for key, parameter in parameters.items():
             report.lines.append(self._transfer(key, parameter, fitting, teacher_layers))
-        report.unused = sorted(set(state) - {line.teacher for line in report.lines})
+        report.unused = sorted(set(state) - fitting.used)
         return report
 
     def _transfer(

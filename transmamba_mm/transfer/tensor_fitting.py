@@ -16,7 +16,8 @@ from transmamba_mm.transfer.channels import INNER, RESIDUAL, ChannelPlan
 from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, part_of
 
 FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN)
-FIXES = {
+#: What to do, by the meaning of the axis that differs.
+FIXES: dict[Axis | None, str] = {
     Axis.CLASSES: 'Use a teacher of the same classes',
     Axis.IMAGE: 'Use the same in_channels in both',
 }
@@ -74,6 +75,9 @@ class TensorFitting:
         backbone (TokenBackbone): The student's: says where its patches and cls tokens are.
         grid (tuple[int, int], optional): The teacher's patch grid. By default the student's if it
             has as many patches, else a square.
+
+    Attributes:
+        used (set[str]): Teacher keys that some student parameter has taken from.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class TensorFitting:
         self.backbone = backbone
         self.grid = grid
         self.cls_keys = [key for key in plan.table.cls_tokens if key in teacher]
+        self.used: set[str] = set()
 
     def fit(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
         """Write into ``parameter`` what ``rule`` takes from teacher layer ``layer``.
@@ -116,6 +121,7 @@ class TensorFitting:
             if meaning in EQUAL and taken != wanted:
                 raise self._misfit(fitted, f'{taken} {meaning.value} against {wanted}', meaning)
         fitted.target[tuple(fitted.region)] = fitted.value
+        self.used.add(fitted.source)
         return fitted
 
     def _open(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
@@ -140,9 +146,11 @@ class TensorFitting:
         gain = rule.gain.replace('{layer}', str(layer)) if rule.gain else ''
         if gain in self.teacher:
             fitted.value = value * self.teacher[gain].to(value).view(-1, *[1] * (value.dim() - 1))
-            fitted.notes.append(f'times {gain}')
+            fitted.notes.append(f'times {rule.gain}')
+            self.used.add(gain)
         if Axis.CLS in rule.axes:
             tokens = [self.teacher[name].to(parameter) for name in self.cls_keys]
+            self.used.update(self.cls_keys[: target.shape[rule.axes.index(Axis.CLS)]])
             fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
         return fitted
 
@@ -197,7 +205,7 @@ class TensorFitting:
 
     def _misfit(self, fitted: Fitted, difference: str, axis: Axis | None = None) -> UserError:
         source = tuple(self.teacher[fitted.source].shape)
-        fix = FIXES.get(axis, 'Use models that fit') if axis else 'Use models that fit'
+        fix = FIXES.get(axis, 'Use models that fit')
         return UserError(
             f'The rule {fitted.rule.name!r} cannot take {fitted.source} {source} of the teacher to '
             f'{fitted.key} {tuple(fitted.target.shape)} of the student: {difference}. {fix}, or '
