@@ -18,7 +18,7 @@ from transmamba_mm.ops import bidirectional_order
 from transmamba_mm.registry import MODELS
 
 ARCHS = {
-    'nano': {'embed_dims': 64, 'num_layers': 8, 'state_dims': 8},
+    'nano': {'embed_dims': 64, 'num_layers': 6, 'state_dims': 8},
     'tiny': {'embed_dims': 192, 'num_layers': 24, 'state_dims': 16},
     'small': {'embed_dims': 384, 'num_layers': 24, 'state_dims': 16},
     'base': {'embed_dims': 768, 'num_layers': 24, 'state_dims': 16},
