@@ -31,6 +31,7 @@ from transmamba_mm.visualization.study_figures import (
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 #: With ``--quick``: enough to see every part at work, too few for good numbers.
 TEACHER_STEPS, STUDENT_STEPS = 100, 50
+FRACTIONS = [1, 0.25, 0.1]
 FILES = {
     'table.md': 'the table above',
     'accuracy.png': 'accuracy against data',
@@ -71,7 +72,7 @@ def main() -> None:
         console.print(f'Quick: {STUDENT_STEPS} steps. It shows that all works, and no accuracy.')
     study = Study(
         config=str(CONFIG),
-        fractions=[1, 0.25, 0.1],
+        fractions=FRACTIONS,
         seeds=[0],
         work_dir=str(work_dir / 'runs'),
         options={
@@ -88,7 +89,8 @@ def main() -> None:
     teacher = json.loads((work_dir / 'teacher' / 'result.json').read_text())
     console.print(
         f'\nTest accuracy, %, after {records[0].steps} steps each; '
-        f'the teacher reaches {teacher["metrics"][METRIC]:.2f}. One image is 0.28.\n\n{table}\n'
+        f'the teacher reaches {teacher["metrics"][METRIC]:.2f}. One image is 0.28.\n\n{table}\n',
+        soft_wrap=True,
     )
     for name, meaning in FILES.items():
         console.print(f'{work_dir / name}: {meaning}', soft_wrap=True)

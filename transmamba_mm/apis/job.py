@@ -102,7 +102,7 @@ def train(job: Job, events) -> dict:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepReporter(job.name, events))
     runner.train()
-    metrics = {key: float(value) for key, value in runner.val().items()}
+    metrics = {key: float(value) for key, value in runner.val_loop.run().items()}
     seconds = round(time.perf_counter() - started, 1)
     result = {'name': job.name, 'steps': runner.iter, 'seconds': seconds, 'metrics': metrics}
     partial = job.result_path.with_suffix('.partial')

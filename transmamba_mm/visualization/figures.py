@@ -57,7 +57,7 @@ def plot_accuracy(records: Sequence[Record], path: str | Path) -> None:
         seeds = len({record.seed for record in records})
         axes.set_xlabel('training data used, equal number of steps')
         axes.set_ylabel('test accuracy, %')
-        axes.set_title('mean of ' + (f'{seeds} seeds ± std' if seeds > 1 else 'one seed'))
+        axes.set_title(f'mean of {seeds} seeds ± std' if seeds > 1 else 'one seed')
         axes.legend()
         _save(figure, path)
 
