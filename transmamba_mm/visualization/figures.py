@@ -1,5 +1,6 @@
 """The figures of a study, each one function that writes one PNG."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -123,6 +124,22 @@ def plot_layer_weights(curves: Mapping[int, Curve], path: str | Path, ylabel: st
         axes.set_xlabel('step')
         axes.set_ylabel(ylabel)
         figure.legend(loc='outside right center')
+        _save(figure, path)
+
+
+def plot_images(images: np.ndarray, path: str | Path) -> None:
+    """A square of images.
+
+    Args:
+        images (ndarray): (n, H, W, 1 or 3), values in [0, 1].
+    """
+    side = math.ceil(math.sqrt(len(images)))
+    with plt.rc_context({**STYLE, 'axes.grid': False}):
+        figure, panels = plt.subplots(side, side, figsize=(8, 8), squeeze=False)
+        for axes in panels.flat:
+            axes.axis('off')
+        for axes, pixels in zip(panels.flat, images, strict=False):
+            axes.imshow(pixels, vmin=0, vmax=1, cmap='gray')
         _save(figure, path)
 
 

@@ -1,0 +1,46 @@
+"""Show what the model sees: a batch of training images after pipeline and batch augmentation.
+
+Example:
+    python tools/analysis/browse_dataset.py configs/transmamba/vim-nano_deit-nano_digits.py
+"""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, set_random_seed
+
+from transmamba_mm.apis.cli import run
+from transmamba_mm.registry import MODELS
+from transmamba_mm.visualization.figures import plot_images
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out', default='browse_dataset.png')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw one batch."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
+    set_random_seed(args.seed)
+    preprocessor = MODELS.build(cfg.data_preprocessor)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    images = preprocessor(next(iter(loader)), training=True)['inputs']
+    pixels = images * getattr(preprocessor, 'std', 1) + getattr(preprocessor, 'mean', 0)
+    plot_images((pixels.clamp(0, 255) / 255).permute(0, 2, 3, 1).numpy(), args.out)
+    print(f'Saved {len(images)} images as {args.out}')
+
+
+if __name__ == '__main__':
+    run(main)
