@@ -74,6 +74,12 @@ def test_config_with_a_syntax_error(tmp_path):
     assert 'line 1' in text
 
 
+def test_entry_that_cannot_replace_what_it_inherits(tmp_path):
+    (tmp_path / 'base.py').write_text("model = dict(arch='tiny')\n")
+    (tmp_path / 'leaf.py').write_text("_base_ = 'base.py'\nmodel = dict(arch=dict(dims=3))\n")
+    assert '_delete_=True' in message(lambda: Config.fromfile(tmp_path / 'leaf.py'))
+
+
 def test_base_that_does_not_exist(tmp_path):
     (tmp_path / 'leaf.py').write_text("_base_ = 'nowhere.py'\n")
     text = message(lambda: Config.fromfile(tmp_path / 'leaf.py'))

@@ -45,7 +45,7 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, KeyError):
         return _unknown_type(text)
     if isinstance(error, TypeError):
-        return _wrong_argument(text)
+        return text if 'in child config cannot inherit' in text else _wrong_argument(text)
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
@@ -47,6 +48,8 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
         problems += [found for leaf in _leaves(dataset) for found in _missing_data(leaf)]
     if 'train' in phases:
+        if _wants_amp(cfg) and get_device() == 'cpu':
+            problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
         problems += [*_missing_weights(cfg), *_late_schedules(cfg)]
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
@@ -131,6 +134,10 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
                 recipe = _recipe(cfg, source)
                 hint = f' Train it: python tools/train.py {recipe}' if recipe else ''
                 yield f'{what}: {error}{hint}'
+
+
+def _wants_amp(cfg: Config) -> bool:
+    return (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper'
 
 
 def _late_schedules(cfg: Config) -> Iterator[str]:

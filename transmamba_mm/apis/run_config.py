@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict, DictAction
 
 
@@ -18,7 +19,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         help='override entries of the config: train_cfg.max_epochs=10 model.layer_map="[0,1,2]"',
     )
-    parser.add_argument('--no-pin-memory', action='store_true', help='leave batches unpinned')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -40,18 +40,22 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
-            cfg[name] = _with_defaults(cfg[name], pin_memory=not args.no_pin_memory)
+            cfg[name] = _with_defaults(cfg[name])
     cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 
-def _with_defaults(dataloader: ConfigDict, pin_memory: bool) -> ConfigDict:
+def _with_defaults(dataloader: ConfigDict) -> ConfigDict:
     """Fill in what mmpretrain's tools, not its configs, say about every dataloader."""
-    return ConfigDict(
+    filled = ConfigDict(
         {
-            'pin_memory': pin_memory,
+            'pin_memory': torch.cuda.is_available(),
             'persistent_workers': dataloader.get('num_workers', 0) > 0,
             'collate_fn': {'type': 'default_collate'},
             **dataloader,
         }
     )
+    # A config inherited by package name carries its scope, which the Runner would hand to the
+    # function as an argument.
+    filled.collate_fn.pop('_scope_', None)
+    return filled

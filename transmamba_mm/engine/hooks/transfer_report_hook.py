@@ -16,10 +16,13 @@ class TransferReportHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Write ``transfer_report.json``; a model without a report is left alone."""
+        """Write ``transfer_report.json``; a model without a report is left alone.
+
+        So is a resumed run: its weights come from the checkpoint, the report lies with the first.
+        """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         report = getattr(model, 'transfer_report', None)
-        if report is None:
+        if report is None or runner.iter > 0:
             return
         file = Path(runner.log_dir) / 'transfer_report.json'
         report.save(file)

@@ -1,0 +1,40 @@
+"""Run the command-line tools as a user does: another process, another folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TINY = """
+_base_ = 'transmamba_mm::{leaf}'
+model = dict({changes})
+param_scheduler = []
+train_cfg = dict(max_iters={steps}, val_interval={steps})
+default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=1))
+"""
+TINY_STUDENT = (
+    'backbone=dict(arch=dict(_delete_=True, embed_dims=16, num_layers=2, state_dims=4)), '
+    'head=dict(in_channels=16)'
+)
+
+
+def write_config(folder: Path, leaf: str, changes: str = '', steps: int = 4) -> Path:
+    """Write a config that inherits one of the digits' leaves from outside the repository."""
+    file = folder / f'{Path(leaf).parent}.py'
+    file.write_text(TINY.format(leaf=leaf, changes=changes, steps=steps))
+    return file
+
+
+def run_tool(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess:
+    """Run ``tools/<command[0]>``; a .sh by bash, anything else by this Python."""
+    tool = ROOT / 'tools' / command[0]
+    prefix = ['bash'] if tool.suffix == '.sh' else [sys.executable]
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    return subprocess.run(
+        [*prefix, str(tool), *map(str, command[1:])],
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, **env},
+        capture_output=True,
+        text=True,
+    )
