@@ -1,0 +1,96 @@
+"""The wheel carries what OpenMMLab looks for, and works away from the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from transmamba_mm.checkpoint import save_weights
+from transmamba_mm.models import Vim
+
+ROOT = Path(__file__).parents[1]
+SOURCES = (
+    'setup.py',
+    'pyproject.toml',
+    'MANIFEST.in',
+    'LICENSE',
+    'model-index.yml',
+    'requirements',
+)
+VIM = {
+    'type': 'transmamba_mm.Vim',
+    'arch': {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4},
+    'img_size': 32,
+}
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory) -> Path:
+    """A folder like site-packages, with nothing but the unpacked wheel."""
+    source = tmp_path_factory.mktemp('source')
+    ignored = shutil.ignore_patterns('__pycache__', '.mim')
+    for name in (*SOURCES, 'transmamba_mm', 'configs', 'tools'):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '-w']
+    subprocess.run([*command, source / 'dist', source], check=True, capture_output=True)
+    site = tmp_path_factory.mktemp('site')
+    (wheel,) = (source / 'dist').glob('*.whl')
+    zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+@pytest.mark.slow
+def test_wheel_has_configs_tools_index_and_sources(installed):
+    mim = installed / 'transmamba_mm/.mim'
+    expected = {path.relative_to(ROOT) for path in (ROOT / 'configs').rglob('*.py')}
+    assert {path.relative_to(mim) for path in (mim / 'configs').rglob('*.py')} == expected
+    for name in ('tools/train.py', 'tools/dist_train.sh', 'model-index.yml'):
+        assert (mim / name).is_file()
+    assert list((installed / 'transmamba_mm/ops/csrc').glob('*.cpp'))
+    assert not (installed / 'tests').exists()
+
+
+@pytest.mark.slow
+def test_config_is_inherited_from_the_wheel_by_its_name(installed, tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = 'transmamba_mm::transmamba/vim-t_deit-t_in1k.py'\n")
+    script = (
+        'import transmamba_mm; from mmengine.config import Config;'
+        'print(transmamba_mm.__file__, Config.fromfile("mine.py").model.student.backbone.arch)'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', script],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.split() == [str(installed / 'transmamba_mm/__init__.py'), 'tiny'], (
+        result.stderr
+    )
+
+
+@pytest.mark.slow
+def test_exported_student_is_used_by_name_in_another_project(tmp_path):
+    """What ``custom_imports`` and one prefix are enough for."""
+    student = Vim(**VIM).eval()
+    images = torch.randn(2, 3, 32, 32)
+    weights = {f'backbone.{key}': value for key, value in student.state_dict().items()}
+    save_weights(weights, tmp_path / 'student.pth')
+    torch.save(images, tmp_path / 'images.pt')
+    (tmp_path / 'detector.py').write_text(
+        "custom_imports = dict(imports=['transmamba_mm'], allow_failed_imports=False)\n"
+        f"backbone = dict(type='transmamba_mm.Vim', **{VIM!r})\n"
+    )
+    command = [sys.executable, '-c', DETECTOR]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    with torch.no_grad():
+        assert torch.equal(torch.load(tmp_path / 'features.pt'), student(images)[0])
