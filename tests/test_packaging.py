@@ -14,19 +14,22 @@ from transmamba_mm.checkpoint import save_weights
 from transmamba_mm.models import Vim
 
 ROOT = Path(__file__).parents[1]
-SOURCES = (
-    'setup.py',
-    'pyproject.toml',
-    'MANIFEST.in',
-    'LICENSE',
-    'model-index.yml',
-    'requirements',
-)
-VIM = {
-    'type': 'transmamba_mm.Vim',
-    'arch': {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4},
-    'img_size': 32,
-}
+SOURCES = ('setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'requirements')
+VIM = {'arch': {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4}, 'img_size': 32}
+# A project whose model registry is neither ours nor an ancestor of ours, as mmdet's.
+DETECTOR = """
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope, Registry
+from mmengine.runner import load_checkpoint
+
+registry = Registry('model', parent=MODELS, scope='some_detector')
+cfg = Config.fromfile('detector.py')
+with DefaultScope.overwrite_default_scope('some_detector'):
+    backbone = registry.build(cfg.backbone).eval()
+load_checkpoint(backbone, 'student.pth', strict=True, revise_keys=[('^backbone[.]', '')])
+torch.save(backbone(torch.load('images.pt'))[0], 'features.pt')
+"""
 
 
 @pytest.fixture(scope='module')
@@ -81,6 +84,7 @@ def test_config_is_inherited_from_the_wheel_by_its_name(installed, tmp_path):
 def test_exported_student_is_used_by_name_in_another_project(tmp_path):
     """What ``custom_imports`` and one prefix are enough for."""
     student = Vim(**VIM).eval()
+    student.init_weights()
     images = torch.randn(2, 3, 32, 32)
     weights = {f'backbone.{key}': value for key, value in student.state_dict().items()}
     save_weights(weights, tmp_path / 'student.pth')
