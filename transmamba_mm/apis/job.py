@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from transmamba_mm import compat
 from transmamba_mm.apis.cli import explain
+from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.errors import UserError
 
 
@@ -98,6 +99,7 @@ def train(job: Job, events) -> dict:
     """Run ``job`` to its end and evaluate it; the result is also written to its ``work_dir``."""
     cfg = job.load()
     Path(job.work_dir, 'config.sha256').write_text(fingerprint(cfg))
+    preflight(cfg, ('train', 'val'))
     started = time.perf_counter()
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepReporter(job.name, events))

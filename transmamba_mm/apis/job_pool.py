@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 from collections.abc import Sequence
 from queue import Empty
 
@@ -10,6 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from transmamba_mm.apis.job import Job, work
 from transmamba_mm.errors import UserError
+
+#: Where there are no bars (a file, a CI log), one line of progress in this time.
+LOG_SECONDS = 15
 
 
 def run_jobs(
@@ -115,6 +119,7 @@ class _Board:
         self._taken = dict.fromkeys(self._steps, 0)
         self._rows: dict = {}
         self._finished = 0
+        self._silent_until = time.monotonic() + LOG_SECONDS
 
     def __enter__(self) -> '_Board':
         self._bars.start()
@@ -145,8 +150,9 @@ class _Board:
         self._update_total()
 
     def _update_total(self) -> None:
-        self._bars.update(
-            self._total,
-            completed=sum(self._taken.values()),
-            description=f'{self._finished} of {len(self._steps)} trainings done',
-        )
+        taken, all_ = sum(self._taken.values()), sum(self._steps.values())
+        done = f'{self._finished} of {len(self._steps)} trainings done'
+        self._bars.update(self._total, completed=taken, description=done)
+        if not self._bars.console.is_terminal and time.monotonic() > self._silent_until:
+            self._silent_until = time.monotonic() + LOG_SECONDS
+            self._bars.console.print(f'{done}, {taken} of {all_} steps', highlight=False)

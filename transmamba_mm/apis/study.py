@@ -76,8 +76,13 @@ class Study:
             for method in self.methods
             for seed in self.seeds
         }
-        # What needs no teacher comes first: it fills the cores while the teacher trains.
-        jobs = sorted(trials.values(), key=lambda job: job.needs is not None)
+        # What needs no teacher comes first: it fills the cores while the teacher trains. Of the
+        # rest the last method, which costs most, goes before the others: short tails are cheap.
+        methods = list(self.methods)
+        order = sorted(
+            trials, key=lambda cell: (trials[cell].needs is not None, -methods.index(cell[0]))
+        )
+        jobs = [trials[cell] for cell in order]
         results = run_jobs([*([teacher] if teacher else []), *jobs], workers, console)
         records = [
             Record(

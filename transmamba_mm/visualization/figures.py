@@ -105,7 +105,8 @@ def plot_similarity(similarities: Mapping[str, np.ndarray], path: str | Path) ->
             axes.set_title(title)
             axes.set_xlabel('teacher layer')
             axes.set_ylabel('student layer')
-        figure.colorbar(image, ax=panels[0].tolist(), label='linear CKA of patch features')
+        label = 'linear CKA of patch features'
+        figure.colorbar(image, ax=panels[0].tolist(), shrink=0.8, label=label)
         _save(figure, path)
 
 
