@@ -10,10 +10,10 @@ data_preprocessor = dict(
     batch_augments=dict(
         augments=dict(
             type='RandomAffine',
-            rotate=10.0,
-            translate=0.06,
-            scale=0.1,
-            shear=5.0,
+            rotate=15.0,
+            translate=0.1,
+            scale=0.15,
+            shear=10.0,
             fill=-pixel_mean / pixel_std,  # black
         )
     ),

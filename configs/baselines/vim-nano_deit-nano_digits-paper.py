@@ -1,0 +1,6 @@
+# Version 1 as published: padded projector, ratio weights, forward and backward terms only.
+_base_ = '../transmamba/vim-nano_deit-nano_digits.py'
+
+model = dict(
+    distiller=dict(projector='pad_mlp', weighting='ratio', layer_weight=0.0, logits_weight=0.0)
+)
