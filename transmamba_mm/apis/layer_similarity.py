@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from transmamba_mm.apis.student import student_config, student_weights
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation.similarity import layer_similarity, record_layers
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.teacher import FrozenTeacher, load_exactly
-from transmamba_mm.visualization.similarity import layer_similarity, record_layers
 
 
 def compare_layers(

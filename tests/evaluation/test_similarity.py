@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.transfer.small_models import trained, vim_config, vit_config
-from transmamba_mm.visualization.similarity import layer_similarity, linear_cka, record_layers
+from transmamba_mm.evaluation.similarity import layer_similarity, linear_cka, record_layers
 
 
 def test_cka_ignores_rotation_scale_and_shift():
