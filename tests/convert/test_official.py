@@ -76,6 +76,13 @@ def test_resizing_at_build_equals_resizing_at_run_time(official):
     torch.testing.assert_close(built, dynamic)
 
 
+def test_a_checkpoint_in_double_precision_stays_so(official):
+    official = {key: value.double() + 1e-12 for key, value in official.items()}
+    model = build_from_official('vim', official, 64)
+    assert model.head.fc.bias.dtype == torch.float64
+    assert torch.equal(model.head.fc.bias, official['head.bias'])
+
+
 def test_smaller_stride_is_an_override(official):
     model = build_from_official('vim', official, 32, stride=4)
     assert model.backbone.patch_grid((32, 32)) == (7, 7)

@@ -7,6 +7,7 @@ is common to all of them (unwrapping, strictness, building) is here.
 from collections.abc import Mapping
 from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
 from transmamba_mm.convert import vim
@@ -66,7 +67,7 @@ def build_from_official(
 
     Returns:
         nn.Module: An ``ImageClassifier``; ``model(images)`` gives logits, or features if the
-        checkpoint has no head. Its dtype is float32; call ``.double()`` for float64.
+        checkpoint has no head. In float32, or float64 for a checkpoint in float64.
 
     Raises:
         UserError: Weights that do not fit what was inferred or asked for, as a list.
@@ -77,6 +78,8 @@ def build_from_official(
     model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
     state_dict = adapter.fit_positions(state_dict, model.backbone)
     _check_fit(family, model.state_dict(), state_dict)
+    if any(value.dtype == torch.float64 for value in state_dict.values()):
+        model.double()
     model.load_state_dict(state_dict)
     return model.eval()
 
