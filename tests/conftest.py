@@ -1,1 +1,12 @@
+import pytest
+from mmengine.runner import CheckpointLoader
+
 import transmamba_mm  # noqa: F401  (makes mmpretrain importable beside CPU torch; see compat.py)
+from transmamba_mm.compat import load_checkpoints_safely
+
+
+@pytest.fixture
+def safe_loading(monkeypatch):
+    """Load as our tools do, for the length of one test."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    load_checkpoints_safely()

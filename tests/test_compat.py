@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader
 
 from tests.engine.tiny_run import tiny_runner
 from tests.test_checkpoint import Malicious
-from transmamba_mm.compat import load_checkpoints_safely
 from transmamba_mm.errors import UserError
-
-
-@pytest.fixture
-def safe_loading(monkeypatch):
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    load_checkpoints_safely()
 
 
 def test_resume_continues_at_the_right_step_with_the_same_weights(tmp_path, safe_loading):

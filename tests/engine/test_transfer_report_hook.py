@@ -25,7 +25,7 @@ def test_report_is_saved_and_printed_beside_the_log(tmp_path):
     assert '1 of 1 parameters start from the teacher' in log and str(file) in log
 
 
-def test_resumed_run_keeps_the_report_of_the_first(tmp_path):
+def test_resumed_run_keeps_the_report_of_the_first(tmp_path, safe_loading):
     tiny_runner(tmp_path, TransferReportHook(), model=cloned_model(), epochs=1).train()
     tiny_runner(tmp_path, TransferReportHook(), model=cloned_model(), resume=True).train()
     assert len(list(tmp_path.rglob('transfer_report.json'))) == 1

@@ -71,6 +71,7 @@ def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, epochs=2, **cf
         train_cfg={'by_epoch': True, 'max_epochs': epochs},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}},
         custom_hooks=list(hooks),
+        default_scope='transmamba_mm',  # a Runner leaves its scope behind, for the tests after it
         experiment_name=f'{work_dir}'.replace('/', '_'),
         **cfg,
     )
