@@ -56,7 +56,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['ops/csrc/*.cpp']},
+    package_data={PACKAGE: ['ops/csrc/*']},
     cmdclass={'build_py': BuildWithMim},
     install_requires=requirements('runtime'),
     # mmengine, mmcv and mmpretrain exist as two families of distributions with the same import

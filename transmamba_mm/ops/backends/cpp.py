@@ -68,7 +68,7 @@ _LIBRARY.define(
 
 def _chunk(N: int) -> int:
     """Return how many steps apart the forward keeps the state; at most ``Pass::STEPS``."""
-    return 32 if N >= 16 else 64 if N >= 4 else 128
+    return 64 if N < 4 else 32
 
 
 def _empty_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -67,7 +67,9 @@ def _compiler() -> list[str]:
 
 def _built(compiler: list[str], flags: list[str]) -> Path:
     macros = _run([*compiler, *flags, '-dM', '-E', '-x', 'c++', os.devnull])
-    key = hashlib.sha256(SOURCE.read_bytes() + '\0'.join([*compiler, *flags, macros]).encode())
+    key = hashlib.sha256('\0'.join([*compiler, *flags, macros]).encode())
+    for source in sorted(SOURCE.parent.iterdir()):
+        key.update(source.read_bytes())
     directory = cache_directory()
     library = directory / f'selective_scan-{key.hexdigest()[:16]}.so'
     if library.exists():
