@@ -2,5 +2,12 @@
 _base_ = '../transmamba/vim-nano_deit-nano_digits.py'
 
 model = dict(
-    distiller=dict(projector='pad_mlp', weighting='ratio', layer_weight=0.0, logits_weight=0.0)
+    distiller=dict(
+        projector='pad_mlp',
+        weighting='ratio',
+        task_weight=0.5,
+        layer_weight=0.0,
+        direction_weight=1.0,
+        logits_weight=0.0,
+    )
 )
