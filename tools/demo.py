@@ -29,8 +29,10 @@ from transmamba_mm.visualization.study_figures import (
 )
 
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
+#: Steps of a student: fewer than its config has, so that ten trainings fit into five minutes.
+STUDENT_STEPS = 300
 #: With ``--quick``: enough to see every part at work, too few for good numbers.
-TEACHER_STEPS, STUDENT_STEPS = 100, 50
+QUICK_TEACHER_STEPS, QUICK_STUDENT_STEPS = 100, 50
 FRACTIONS = [1, 0.25, 0.1]
 FILES = {
     'table.md': 'the table above',
@@ -56,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def quick(steps: int) -> dict:
+def schedule(steps: int) -> dict:
     """Options for a training of ``steps`` steps."""
     return {'train_cfg.max_iters': steps, 'train_cfg.val_interval': steps // 5}
 
@@ -69,7 +71,7 @@ def main() -> None:
     work_dir = Path(args.work_dir or ('work_dirs/demo-quick' if args.quick else 'work_dirs/demo'))
     console.print('A DeiT becomes a Vim on handwritten digits: one teacher, then nine students.')
     if args.quick:
-        console.print(f'Quick: {STUDENT_STEPS} steps. It shows that all works, and no accuracy.')
+        console.print(f'Quick: {QUICK_STUDENT_STEPS} steps. It shows that all works, and no accuracy.')
     study = Study(
         config=str(CONFIG),
         fractions=FRACTIONS,
@@ -77,9 +79,9 @@ def main() -> None:
         work_dir=str(work_dir / 'runs'),
         options={
             'model.teacher.checkpoint': str(work_dir / 'teacher'),
-            **(quick(STUDENT_STEPS) if args.quick else {}),
+            **schedule(QUICK_STUDENT_STEPS if args.quick else STUDENT_STEPS),
         },
-        teacher_options=quick(TEACHER_STEPS) if args.quick else {},
+        teacher_options=schedule(QUICK_TEACHER_STEPS) if args.quick else {},
     )
     records = study.run(args.jobs, console)
     console.print('Drawing the figures.')

@@ -18,8 +18,8 @@ def demo(monkeypatch, tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, 'FRACTIONS', [1])
-    monkeypatch.setattr(module, 'TEACHER_STEPS', 35)
-    monkeypatch.setattr(module, 'STUDENT_STEPS', 35)
+    monkeypatch.setattr(module, 'QUICK_TEACHER_STEPS', 35)
+    monkeypatch.setattr(module, 'QUICK_STUDENT_STEPS', 35)
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--quick', '--work-dir', str(tmp_path / 'demo')])
     return module
 
