@@ -71,7 +71,9 @@ def main() -> None:
     work_dir = Path(args.work_dir or ('work_dirs/demo-quick' if args.quick else 'work_dirs/demo'))
     console.print('A DeiT becomes a Vim on handwritten digits: one teacher, then nine students.')
     if args.quick:
-        console.print(f'Quick: {QUICK_STUDENT_STEPS} steps. It shows that all works, and no accuracy.')
+        console.print(
+            f'Quick: {QUICK_STUDENT_STEPS} steps. It shows that all works, and no accuracy.'
+        )
     study = Study(
         config=str(CONFIG),
         fractions=FRACTIONS,
