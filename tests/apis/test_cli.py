@@ -1,5 +1,7 @@
 """A user's mistake becomes one message and exit code 1; our own bugs keep their traceback."""
 
+import re
+
 import pytest
 from mmengine.config import Config
 
@@ -78,6 +80,23 @@ def test_entry_that_cannot_replace_what_it_inherits(tmp_path):
     (tmp_path / 'base.py').write_text("model = dict(arch='tiny')\n")
     (tmp_path / 'leaf.py').write_text("_base_ = 'base.py'\nmodel = dict(arch=dict(dims=3))\n")
     assert '_delete_=True' in message(lambda: Config.fromfile(tmp_path / 'leaf.py'))
+
+
+@pytest.mark.parametrize(
+    ('folders', 'words'), [([], 'Found 0 files'), (['cat', 'dog'], r'subfolders \(2\)')]
+)
+def test_data_folder_with_the_wrong_content(tmp_path, folders, words):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'image.png').touch()
+    kind = 'ImageNet' if folders else 'CustomDataset'
+    text = message(lambda: DATASETS.build({'type': kind, 'data_root': str(tmp_path)}))
+    assert re.search(words, text)
+
+
+@pytest.mark.parametrize('kind', [AssertionError, RuntimeError, ValueError])
+def test_the_same_errors_from_elsewhere_are_bugs(kind):
+    assert message(lambda: fail(kind('a bug'))) is None
 
 
 def test_base_that_does_not_exist(tmp_path):

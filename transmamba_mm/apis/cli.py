@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 
 from mmengine.config.utils import ConfigParsingError
@@ -13,6 +14,8 @@ from mmengine.registry import Registry, root
 from transmamba_mm import registry as ours
 from transmamba_mm.errors import UserError
 
+#: Where an assertion or a ValueError is about what the user wrote, not about the code.
+CHECKS_INPUT = ('mmengine.config', 'mmengine.optim', 'mmpretrain.datasets')
 #: Set this environment variable to see the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
 
@@ -46,7 +49,15 @@ def explain(error: Exception) -> str | None:
         return _unknown_type(text)
     if isinstance(error, TypeError):
         return text if 'in child config cannot inherit' in text else _wrong_argument(text)
+    if isinstance(error, (AssertionError, RuntimeError, ValueError)):
+        return text if _raised_in(error).startswith(CHECKS_INPUT) else None
     return None
+
+
+def _raised_in(error: Exception) -> str:
+    """Name the module that raised ``error``."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get('__name__', '')
 
 
 def nearest(word: str, choices: list[str], cutoff: float = 0.6) -> str:
