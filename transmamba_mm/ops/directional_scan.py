@@ -40,7 +40,7 @@ def directional_scan(
         C: (B, K or 1, L, N) output matrix per token.
         D: (K, E) skip weights, or None.
         order: (K, L) integers; step t of direction k visits token ``order[k, t]``. Every row is a
-            permutation of the tokens (not checked: that would cost a pass per call).
+            permutation of the tokens (only the C++ backend checks it, where it is nearly free).
         merge: 'sum' or 'mean' over directions, or 'none'.
         delta_bias: (K, E), added to ``delta`` before softplus.
         delta_softplus: pass ``delta`` through softplus.
