@@ -37,6 +37,12 @@ def test_equals_two_plain_scans_with_flips(length, average):
     torch.testing.assert_close(mixer(hidden), expected, atol=1e-12, rtol=1e-10)
 
 
+def test_a_mixer_is_usable_as_built():
+    mixer = BidirectionalMamba(8)
+    torch.testing.assert_close(mixer.bwd.A_log.exp()[0], torch.arange(1.0, 17.0))
+    assert all(parameter.isfinite().all() for parameter in mixer.parameters())
+
+
 def test_initial_step_sizes_and_decay_are_mambas():
     torch.manual_seed(0)
     mixer = BidirectionalMamba(64)

@@ -38,6 +38,7 @@ class ScanDirection(nn.Module):
             self.dt_proj = nn.Linear(dt_rank, inner_dims)
             self.D = nn.Parameter(torch.empty(inner_dims))
         self.owns_projections = owns_projections
+        self.init_weights()
 
     @torch.no_grad()
     def init_weights(self, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
