@@ -112,7 +112,7 @@ class TestScan:
         for key in after:
             if '.fwd.' in key or '.bwd.' in key:
                 assert torch.equal(after[key], before[key])
-                assert lines[key].status == 'initialised' and lines[key].num_cloned == 0
+                assert lines[key].status == 'initialized' and lines[key].num_cloned == 0
         assert 'B and C' in lines[f'{MIXER}.fwd.x_proj.weight'].rule
 
     def test_mimic_lets_the_convolution_pass_its_input_on(self):
@@ -336,7 +336,7 @@ class TestLayerMaps:
         for layer in (0, 2):
             for key in (key for key in after if f'.blocks.{layer}.' in key):
                 assert torch.equal(after[key], before[key])
-                assert lines[key].status == 'initialised'
+                assert lines[key].status == 'initialized'
         assert 'layer map' in lines['backbone.blocks.0.norm.weight'].rule
 
     def test_first_n_is_selective(self):
@@ -345,7 +345,7 @@ class TestLayerMaps:
         )
         status = {key: line.status for key, line in lines_of(report).items()}
         assert status['backbone.blocks.0.norm.weight'] == 'sliced'
-        assert all(status[f'backbone.blocks.{i}.norm.weight'] == 'initialised' for i in (1, 2, 3))
+        assert all(status[f'backbone.blocks.{i}.norm.weight'] == 'initialized' for i in (1, 2, 3))
         assert status['backbone.patch_embed.proj.bias'] == 'sliced'
 
     def test_layer_map_of_the_wrong_length(self):

@@ -17,7 +17,7 @@ def report():
         for i in range(4)
     ]
     lines += [
-        TransferLine(f'backbone.blocks.{i}.mixer.fwd.{name}', 'initialised', 'the scan', (8,), 8)
+        TransferLine(f'backbone.blocks.{i}.mixer.fwd.{name}', 'initialized', 'the scan', (8,), 8)
         for i in (1, 3)
         for name in ('D', 'A_log')
     ]

@@ -129,14 +129,14 @@ class WeightSubcloning:
             return line('skipped', 'listed in skip')
         rule, layer = self._find_rule(key)
         if rule is None:
-            return line('initialised', 'no rule is about it')
+            return line('initialized', 'no rule is about it')
         if isinstance(rule, Keep):
             if rule.mimic is None or not self.mimic_scan:
-                return line('initialised', rule.reason)
+                return line('initialized', rule.reason)
             rule.mimic(parameter)
             return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
         if layer >= 0 and layer not in teacher_layers:
-            return line('initialised', 'the layer map gives this layer no teacher')
+            return line('initialized', 'the layer map gives this layer no teacher')
         fitted = fitting.fit(rule, key, parameter, teacher_layers.get(layer, -1))
         return line(
             fitted.status, rule.name, fitted.value.numel(), fitted.source, '; '.join(fitted.notes)

@@ -24,7 +24,7 @@ class TransferLine:
             most important channels), 'tiled' (repeated to fill a wider mixer), 'padded' (the
             student is wider and the rest keeps its own initialization), 'resized' (another patch
             size or grid), 'mimic' (set so that the scan's surroundings pass their input on),
-            'initialised' or 'skipped'.
+            'initialized' or 'skipped'.
         rule (str): What was done, or why nothing was.
         shape (tuple[int, ...]): Of the parameter.
         num_weights (int): Its size.
