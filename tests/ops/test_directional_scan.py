@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops import bidirectional_order, directional_scan, invert_order
 from transmamba_mm.ops.backends import chunked
+from transmamba_mm.ops.backends.backend import ScanInputs
 from transmamba_mm.ops.backends.select import BACKENDS
 
 DTYPE = {torch.float64: {'rtol': 1e-9, 'atol': 1e-9}, torch.float32: {'rtol': 2e-4, 'atol': 2e-4}}
 RUNS = [
     pytest.param(name, dtype, id=f'{name}-{str(dtype)[6:]}')
-    for name, backend in BACKENDS.items()
+    for name, backend in BACKENDS['scan'].items()
     for dtype in DTYPE
     if dtype in backend.dtypes and backend.available()[0] and name != 'reference'
 ]
-BACKEND_NAMES = [name for name, backend in BACKENDS.items() if backend.available()[0]]
+BACKEND_NAMES = [name for name, backend in BACKENDS['scan'].items() if backend.available()[0]]
 # B, K, L, E, N; the last is as large as a buffer of the torch backend, and more than one chunk
 SHAPES = [
     (2, 1, 1, 4, 1),
@@ -43,6 +44,7 @@ def problem(batch, K, L, E, N, dtype=torch.float64, shared=False):
         'B': projected[..., 1 : N + 1],
         'C': projected[..., N + 1 :],
         'D': torch.randn(K, E),
+        'gate': torch.randn(batch, L, E),
         'delta_bias': torch.randn(K, E),
         'initial_state': torch.randn(batch, K, E, N),
     }
@@ -115,8 +117,9 @@ def test_order_is_permute_scan_unpermute(backend, data, L, K, N):
     rows = [data.draw(st.permutations(range(L))) for _ in range(K)]
     order, straight = torch.tensor(rows), torch.arange(L).expand(K, L)
     every, lanes = torch.arange(K)[:, None], ('x', 'delta', 'B', 'C')
-    permuted = tensors | {name: tensors[name][:, every, order] for name in lanes}
+    permuted = tensors | {name: tensors[name][:, every, order] for name in lanes} | {'gate': None}
     expected = scan(permuted, straight, 'none', backend)[:, every, invert_order(order)]
+    tensors['gate'] = None
     torch.testing.assert_close(scan(tensors, order, 'none', backend), expected)
 
 
@@ -158,7 +161,7 @@ def test_a_scan_goes_on_from_its_last_state(backend):
     parts, state = [], tensors['initial_state']
     for span in (slice(0, 4), slice(4, 11)):
         part = tensors | {n: tensors[n][:, :, span] for n in ('x', 'delta', 'B', 'C')}
-        part['initial_state'] = state
+        part |= {'initial_state': state, 'gate': tensors['gate'][:, span]}
         length = part['x'].shape[2]
         y, state = scan(part, order[:, :length], 'none', backend, return_last_state=True)
         parts.append(y)
@@ -171,7 +174,7 @@ def test_a_loss_on_the_last_state_alone(backend):
     tensors, order = problem(2, 2, 5, 3, 4, torch.float32)
     _, last_state = scan(tensors, order, 'sum', backend, return_last_state=True)
     last_state.square().sum().backward()
-    assert tensors['C'].grad is None or not tensors['C'].grad.any()
+    assert all(tensors[n].grad is None or not tensors[n].grad.any() for n in ('C', 'gate'))
     assert all(tensors[n].grad.any() for n in ('x', 'delta', 'A', 'B', 'initial_state'))
 
 
@@ -222,6 +225,7 @@ def test_autocast_computes_in_float32(backend):
         ({'C': (2, 6, 8)}, r'C has shape'),
         ({'D': (4,)}, r'D has shape \(4,\), expected \(3, 4\)'),
         ({'order': (2, 6)}, r'order has shape \(2, 6\), expected \(3, 6\)'),
+        ({'gate': (2, 3, 6, 4)}, r'gate has shape .*expected \(2, 6, 4\)'),
         ({'delta_bias': (4,)}, r'delta_bias has shape'),
         ({'initial_state': (2, 3, 8, 4)}, r'initial_state has shape .*expected \(2, 3, 4, 8\)'),
     ],
@@ -246,3 +250,33 @@ def test_unknown_merge_and_fractional_order():
         scan(tensors, order, 'max')
     with pytest.raises(UserError, match='order has dtype'):
         scan(tensors, order.float())
+
+
+@pytest.mark.parametrize('backend', [name for name in BACKEND_NAMES if name != 'reference'])
+def test_torch_compile_sees_one_graph(backend):
+    tensors, order = problem(2, 2, 9, 4, 8, torch.float32)
+
+    def loss(tensors, order):
+        return 2 * scan(tensors, order, 'mean', backend).square().sum()
+
+    compiled = torch.compile(loss, backend='aot_eager', fullgraph=True)
+    for run in (loss, compiled):
+        run(tensors, order).backward()
+        gradients = {name: t.grad for name, t in tensors.items()}
+        for tensor in tensors.values():
+            tensor.grad = None
+        if run is loss:
+            expected = gradients
+    for name in expected:
+        torch.testing.assert_close(gradients[name], expected[name])
+
+
+@pytest.mark.parametrize('backend', [name for name in BACKEND_NAMES if name != 'reference'])
+def test_meta_tensors_have_the_shapes_of_the_outputs(backend):
+    tensors, order = problem(2, 3, 70, 20, 4, torch.float32)
+    tensors = {name: t.detach().to('meta').requires_grad_() for name, t in tensors.items()}
+    inputs = ScanInputs(**tensors, order=order.to('meta'), merge='none', delta_softplus=True)
+    y, last_state = BACKENDS['scan'][backend].kernel(inputs, return_last_state=True)
+    assert y.shape == (2, 3, 70, 20) and last_state.shape == (2, 3, 20, 4) and y.is_meta
+    (y.sum() + last_state.sum()).backward()
+    assert tensors['B'].grad.shape == tensors['B'].shape

@@ -16,12 +16,12 @@ CPU = torch.device('cpu')
 def choose(monkeypatch):
     """select_backend as in a fresh process, with a first choice that cannot be had."""
     broken = Backend('broken', None, available=lambda: (False, 'its compiler is on holiday'))
-    monkeypatch.setitem(select.BACKENDS, 'broken', broken)
-    monkeypatch.setitem(select.AUTO, 'cpu', ('broken',))
+    monkeypatch.setitem(select.BACKENDS['scan'], 'broken', broken)
+    monkeypatch.setitem(select.AUTO['scan'], 'cpu', ('broken',))
     monkeypatch.delenv(select.ENVIRONMENT, raising=False)
     select._select.cache_clear()
     select._availability.cache_clear()
-    yield lambda name='auto', dtype=torch.float32: select.select_backend(name, CPU, dtype)
+    yield lambda name='auto', dtype=torch.float32: select.select_backend('scan', name, CPU, dtype)
     select._select.cache_clear()
     select._availability.cache_clear()
 
@@ -53,9 +53,9 @@ def test_forcing_what_cannot_be_had_says_why_and_what_can(choose, monkeypatch):
 def test_device_and_dtype_are_looked_at(choose, monkeypatch):
     elsewhere = Backend('elsewhere', None, devices=('cuda',))
     single = Backend('single', None, dtypes=(torch.float32,))
-    monkeypatch.setitem(select.BACKENDS, 'elsewhere', elsewhere)
-    monkeypatch.setitem(select.BACKENDS, 'single', single)
-    monkeypatch.setitem(select.AUTO, 'cpu', ('elsewhere', 'single'))
+    monkeypatch.setitem(select.BACKENDS['scan'], 'elsewhere', elsewhere)
+    monkeypatch.setitem(select.BACKENDS['scan'], 'single', single)
+    monkeypatch.setitem(select.AUTO['scan'], 'cpu', ('elsewhere', 'single'))
     assert choose() is single
     assert choose(dtype=torch.float64).name == 'torch'
     with pytest.raises(UserError, match='runs on cuda, not on cpu'):

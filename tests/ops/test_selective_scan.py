@@ -18,12 +18,12 @@ TOLERANCE = {torch.float64: {'rtol': 0, 'atol': 1e-10}, torch.float32: {'rtol': 
 
 
 def usable(backend, dtype):
-    return dtype in BACKENDS[backend].dtypes and BACKENDS[backend].available()[0]
+    return dtype in BACKENDS['scan'][backend].dtypes and BACKENDS['scan'][backend].available()[0]
 
 
 RUNS = [
     pytest.param(backend, dtype, id=f'{backend}-{str(dtype)[6:]}')
-    for backend in BACKENDS
+    for backend in BACKENDS['scan']
     for dtype in TOLERANCE
     if usable(backend, dtype)
 ]

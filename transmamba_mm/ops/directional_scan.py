@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.ops.backends.backend import ScanInputs
 from transmamba_mm.ops.backends.select import select_backend
 
 MERGES = ('sum', 'mean', 'none')
@@ -19,6 +20,7 @@ def directional_scan(
     order: Tensor,
     merge: str = 'sum',
     *,
+    gate: Tensor | None = None,
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
     initial_state: Tensor | None = None,
@@ -42,6 +44,7 @@ def directional_scan(
         order: (K, L) integers; step t of direction k visits token ``order[k, t]``. Every row is a
             permutation of the tokens (only the C++ backend checks it, where it is nearly free).
         merge: 'sum' or 'mean' over directions, or 'none'.
+        gate: (B, L, E); the output is multiplied by ``silu(gate)``, as in every Mamba block.
         delta_bias: (K, E), added to ``delta`` before softplus.
         delta_softplus: pass ``delta`` through softplus.
         initial_state: (B, K, E, N), zeros when None.
@@ -55,34 +58,30 @@ def directional_scan(
     Raises:
         UserError: shapes that do not fit, an unknown merge, or a backend that cannot be used.
     """
-    _check(x, delta, A, B, C, D, order, merge, delta_bias, initial_state)
-    batch, length = x.shape[0], x.shape[-2]
-    K = A.shape[0]
+    _check(x, delta, A, B, C, D, order, merge, gate, delta_bias, initial_state)
     dtype = torch.promote_types(x.dtype, torch.promote_types(delta.dtype, A.dtype))
     dtype = torch.promote_types(dtype, torch.float32)  # half and bfloat16 go up
 
     def cast(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(dtype)
 
-    def per_direction(tokens: Tensor) -> Tensor:
-        return tokens.to(dtype).expand(batch, K, length, tokens.shape[-1])
-
-    chosen = select_backend(backend, x.device, dtype)
+    chosen = select_backend('scan', backend, x.device, dtype)
+    inputs = ScanInputs(
+        x.to(dtype),
+        delta.to(dtype),
+        A.to(dtype),
+        B.to(dtype),
+        C.to(dtype),
+        cast(D),
+        cast(gate),
+        cast(delta_bias),
+        cast(initial_state),
+        order.to(x.device, torch.int64),
+        merge,
+        delta_softplus,
+    )
     with torch.autocast(x.device.type, enabled=False):
-        y, last_state = chosen.scan(
-            x.to(dtype),
-            per_direction(delta),
-            A.to(dtype),
-            per_direction(B),
-            per_direction(C),
-            cast(D),
-            order.to(x.device, torch.int64),
-            merge,
-            cast(delta_bias),
-            delta_softplus,
-            cast(initial_state),
-            return_last_state,
-        )
+        y, last_state = chosen.kernel(inputs, return_last_state)
     y = y.to(x.dtype)
     return (y, last_state) if last_state is not None else y
 
@@ -96,6 +95,7 @@ def _check(
     D: Tensor | None,
     order: Tensor,
     merge: str,
+    gate: Tensor | None,
     delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> None:
@@ -118,6 +118,7 @@ def _check(
         'B': (B, (batch, one, length, N)),
         'C': (C, (batch, one, length, N)),
         'D': (D, (K, channels)),
+        'gate': (gate, (batch, length, channels)),
         'delta_bias': (delta_bias, (K, channels)),
         'initial_state': (initial_state, (batch, K, channels, N)),
         'order': (order, (K, length)),

@@ -1,12 +1,11 @@
 """The scan in C++ for CPUs: float32, vectors of channels, a hand-written backward.
 
-``csrc/selective_scan.cpp`` says how it works, :mod:`.cpp_build` how it comes to be compiled. Here
-it becomes two operators of ``torch.library`` (with fake implementations, so that ``torch.compile``
-and meta tensors see through them) and one :class:`~.backend.Backend`.
+``csrc/selective_scan.cpp`` says how it works, :mod:`.cpp_build` how it comes to be compiled.
 """
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,55 +14,12 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends import reference
-from transmamba_mm.ops.backends.backend import Backend
+from transmamba_mm.ops.backends.backend import Backend, Scan, ScanInputs
 from transmamba_mm.ops.backends.cpp_build import BuildError, load_library
+from transmamba_mm.ops.backends.library import register_scan
 
 # With fewer state updates than this (about 50 us of work), waking other threads costs more.
 SERIAL_UPDATES = 1 << 18
-
-
-def scan(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    order: Tensor,
-    merge: str,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    initial_state: Tensor | None,
-    return_last_state: bool,
-    gate: Tensor | None = None,
-) -> tuple[Tensor, Tensor | None]:
-    """See :class:`transmamba_mm.ops.backends.backend.Scan`.
-
-    delta, B and C may also have one slice for all directions, (B, 1, L, E or N). ``gate``
-    (B, L, E) multiplies the output by ``silu(gate)`` inside the kernel.
-
-    Raises:
-        UserError: rows of ``order`` that are no permutations.
-    """
-    tensors = (x, delta, A, B, C, D, gate, delta_bias, initial_state)
-    inputs = (*tensors, order, merge, delta_softplus, return_last_state)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        y, last_state = _Scan.apply(*inputs)
-    else:
-        y, last_state, _ = torch.ops.transmamba_mm.scan_cpp.default(*inputs, False)
-    return y, last_state if return_last_state else None
-
-
-_INPUTS = (
-    'Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? gate, '
-    'Tensor? delta_bias, Tensor? initial_state, Tensor order, str merge, bool delta_softplus'
-)
-# Library instead of custom_op: it costs a third per call, which small models feel.
-_LIBRARY = torch.library.Library('transmamba_mm', 'FRAGMENT')
-_LIBRARY.define(f'scan_cpp({_INPUTS}, bool last, bool keep) -> (Tensor, Tensor, Tensor)')
-_LIBRARY.define(
-    f'scan_cpp_backward(Tensor dy, Tensor dlast_state, Tensor states, {_INPUTS}) -> Tensor[]'
-)
 
 
 def _chunk(N: int) -> int:
@@ -71,51 +27,41 @@ def _chunk(N: int) -> int:
     return 64 if N < 4 else 32
 
 
-def _empty_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    x, _, A, *_, merge, _, last, keep = arguments
-    batch, length = x.shape[0], x.shape[-2]
-    K, E, N = A.shape
-    kept = max(0, -(-length // _chunk(N)) - 1) if keep else 0
-    return (
-        x.new_empty((batch, K, length, E) if merge == 'none' else (batch, length, E)),
-        x.new_empty((batch, K, E, N) if last else (0,)),
-        x.new_empty((batch, K, kept, N, E)),
-    )
+def _states_shape(inputs: ScanInputs) -> tuple[int, ...]:
+    batch, K, length, E, N = inputs.sizes
+    return (batch, K, max(0, -(-length // _chunk(N)) - 1), N, E)
 
 
-def _empty_gradients(dy: Tensor, _: Any, __: Any, *inputs: Any) -> list[Tensor]:
-    return [dy.new_empty((0,) if tensor is None else tensor.shape) for tensor in inputs[:9]]
-
-
-def _forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    y, last_state, states = outputs = _empty_outputs(*arguments)
-    call = _Call(arguments[:-2])
+def _forward(inputs: ScanInputs, y: Tensor, last_state: Tensor, states: Tensor) -> None:
+    call = _Call(inputs)
     call.add_view(y)
     call.add_pointers(last_state, states)
     call.run(_kernels().scan_forward)
-    return outputs
 
 
-def _backward(dy: Tensor, dlast_state: Tensor, states: Tensor, *inputs: Any) -> list[Tensor]:
-    gradients = _empty_gradients(dy, None, None, *inputs)
+def _backward(
+    inputs: ScanInputs,
+    dy: Tensor,
+    dlast_state: Tensor,
+    states: Tensor,
+    gradients: Sequence[Any],
+) -> None:
     dx, ddelta, dA, dB, dC, dD, dgate, dbias, dinitial_state = gradients
     call = _Call(inputs)
     for tokens in (dy, dx, ddelta, dB, dC, dgate):
         call.add_view(tokens)
     call.add_pointers(dlast_state, states, dA, dD, dbias, dinitial_state)
     call.run(_kernels().scan_backward)
-    return gradients
 
 
 class _Call:
-    """The arguments of one kernel call: the int64 and pointer fields of the struct ``Scan``."""
+    """The arguments of one kernel call: the fields of the struct ``Forward`` or ``Backward``."""
 
-    def __init__(self, inputs: Sequence[Any]) -> None:
+    def __init__(self, inputs: ScanInputs) -> None:
         x, delta, A, B, C, D, gate, delta_bias, initial_state, order, merge, softplus = inputs
-        K, E, N = A.shape
-        batch, length = x.shape[0], x.shape[-2]
-        threads = torch.get_num_threads() if batch * K * length * E * N > SERIAL_UPDATES else 1
-        self.fields = [batch, K, length, E, N, _chunk(N), threads, softplus, merge == 'mean']
+        sizes = inputs.sizes
+        threads = torch.get_num_threads() if math.prod(sizes) > SERIAL_UPDATES else 1
+        self.fields = [*sizes, _chunk(sizes[-1]), threads, softplus, merge == 'mean']
         self.alive: list[Tensor] = []  # contiguous copies that the pointers point into
         for tokens in (x, delta, B, C, gate):
             self.add_view(tokens)
@@ -149,34 +95,6 @@ class _Call:
             raise UserError('every row of the scan order must be a permutation of the L tokens')
 
 
-class _Scan(torch.autograd.Function):
-    """The two operators as one; register_autograd would cost 50 us more per call."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        y, last_state, states = torch.ops.transmamba_mm.scan_cpp.default(*inputs, True)
-        *tensors, ctx.merge, ctx.delta_softplus, _ = inputs
-        ctx.save_for_backward(states, *tensors)
-        return y, last_state
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor, dlast_state: Tensor) -> tuple:
-        states, *tensors = ctx.saved_tensors
-        gradients = torch.ops.transmamba_mm.scan_cpp_backward.default(
-            dy, dlast_state, states, *tensors, ctx.merge, ctx.delta_softplus
-        )
-        given = [None if t is None else g for t, g in zip(tensors, gradients, strict=False)]
-        return *given, None, None, None, None  # order, merge, delta_softplus, last
-
-
-for _name, _kernel, _fake in (
-    ('scan_cpp', _forward, _empty_outputs),
-    ('scan_cpp_backward', _backward, _empty_gradients),
-):
-    _LIBRARY.impl(_name, _kernel, 'CPU')
-    torch.library.register_fake(f'transmamba_mm::{_name}', _fake, lib=_LIBRARY)
-
-
 @functools.cache
 def _kernels() -> ctypes.CDLL:
     return load_library()
@@ -202,15 +120,16 @@ def _self_check() -> float:
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    inputs = [random(1, L, E), random(1, K, L, E), -random(K, E, N).exp()]
-    inputs += [random(1, K, L, N), random(1, K, L, N), random(K, E)]
+    tensors = [random(1, L, E), random(1, K, L, E), -random(K, E, N).exp(), random(1, K, L, N)]
+    tensors += [random(1, 1, L, N), random(K, E), random(1, L, E)]
+    tensors += [random(K, E), random(1, K, E, N)]
     order = torch.tensor([[0, 1, 2, 3, 4], [3, 0, 4, 2, 1]])
-    bias, state = random(K, E), random(1, K, E, N)
 
-    def results(run: Any, dtype: torch.dtype) -> list[Tensor]:
-        leaves = [t.to(dtype).requires_grad_() for t in (*inputs, bias, state)]
-        *tensors, bias_, state_ = leaves
-        y, last = run(*tensors, order, 'mean', bias_, True, state_, True)
+    def results(run: Scan, dtype: torch.dtype) -> list[Tensor]:
+        leaves = [t.to(dtype).requires_grad_() for t in tensors]
+        arguments: list[Any] = [*leaves, order, 'mean', True]
+        y, last = run(ScanInputs(*arguments), return_last_state=True)
+        assert last is not None
         loss = y.square().sum() + last.square().sum()
         return [y.detach(), last.detach(), *torch.autograd.grad(loss, leaves)]
 
@@ -222,4 +141,5 @@ def _self_check() -> float:
     )
 
 
+scan = register_scan('cpp', ['CPU'], _forward, _backward, _states_shape)
 BACKEND = Backend('cpp', scan, ('cpu',), (torch.float32,), available)

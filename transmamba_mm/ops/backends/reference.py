@@ -5,14 +5,14 @@ of section 3.3: zero-order hold for A, Euler for B. For every direction k, chann
 
     delta_t = softplus(delta_t + bias)
     h_t = exp(delta_t * A) * h_{t-1} + delta_t * B_t * x_t
-    y_t = sum_n C_t * h_t + D * x_t
+    y_t = (sum_n C_t * h_t + D * x_t) * silu(gate_t)
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transmamba_mm.ops.backends.backend import Backend
+from transmamba_mm.ops.backends.backend import Backend, ScanInputs
 from transmamba_mm.ops.scan_order import invert_order
 
 
@@ -21,30 +21,19 @@ def visit(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(2, order[None, :, :, None].expand_as(tokens))
 
 
-def scan(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    order: Tensor,
-    merge: str,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    initial_state: Tensor | None,
-    return_last_state: bool,
-) -> tuple[Tensor, Tensor | None]:
+def scan(inputs: ScanInputs, return_last_state: bool = False) -> tuple[Tensor, Tensor | None]:
     """See :class:`transmamba_mm.ops.backends.backend.Scan`."""
-    if x.dim() == 3:
-        x = x[:, None].expand_as(delta)
-    if delta_bias is not None:
-        delta = delta + delta_bias[:, None]
-    if delta_softplus:
+    A, order = inputs.A, inputs.order
+    x, delta, B, C = (inputs.per_direction(t) for t in (inputs.x, inputs.delta, inputs.B, inputs.C))
+    if inputs.delta_bias is not None:
+        delta = delta + inputs.delta_bias[:, None]
+    if inputs.delta_softplus:
         delta = F.softplus(delta)
     x, delta, B, C = (visit(tokens, order) for tokens in (x, delta, B, C))  # (B, K, L, E or N)
 
-    state = x.new_zeros(*x.shape[:2], *A.shape[1:]) if initial_state is None else initial_state
+    state = inputs.initial_state
+    if state is None:
+        state = x.new_zeros(*x.shape[:2], *A.shape[1:])
     outputs = []
     # Slicing [:, :, t] in the loop would give each step a gradient of full size: L * L work.
     for x_t, delta_t, B_t, C_t in zip(*(s.unbind(2) for s in (x, delta, B, C)), strict=True):
@@ -52,12 +41,14 @@ def scan(
         state = decay * state + (delta_t * x_t)[..., None] * B_t[..., None, :]
         outputs.append((state * C_t[..., None, :]).sum(-1))
     y = torch.stack(outputs, 2)  # (B, K, L, E)
-    if D is not None:
-        y = y + D[:, None] * x
+    if inputs.D is not None:
+        y = y + inputs.D[:, None] * x
 
     y = visit(y, invert_order(order))
-    if merge != 'none':
-        y = y.sum(1) if merge == 'sum' else y.mean(1)
+    if inputs.gate is not None:
+        y = y * F.silu(inputs.gate[:, None])
+    if inputs.merge != 'none':
+        y = y.sum(1) if inputs.merge == 'sum' else y.mean(1)
     return y, state if return_last_state else None
 
 

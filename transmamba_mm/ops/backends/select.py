@@ -1,4 +1,4 @@
-"""Which backend runs a scan: the caller's choice, the environment's, or the first at hand."""
+"""Which backend runs an operator: the caller's choice, the environment's, or the first at hand."""
 
 import functools
 import logging
@@ -10,24 +10,30 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends import chunked, cpp, reference
 from transmamba_mm.ops.backends.backend import Backend
 
+#: Forces the backend of every scan that does not name one.
 ENVIRONMENT = 'TRANSMAMBA_SCAN_BACKEND'
 
-BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (cpp.BACKEND, chunked.BACKEND, reference.BACKEND)
+BACKENDS: dict[str, dict[str, Backend]] = {
+    'scan': {b.name: b for b in (cpp.BACKEND, chunked.BACKEND, reference.BACKEND)},
 }
 
 # What 'auto' tries, best first; the torch backend runs anywhere and ends every list.
-AUTO: dict[str, tuple[str, ...]] = {'cuda': (), 'cpu': ('cpp',)}
+AUTO: dict[str, dict[str, tuple[str, ...]]] = {
+    'scan': {'cuda': (), 'cpu': ('cpp',)},
+}
+FALLBACK = 'torch'
 
 logger = logging.getLogger('transmamba_mm')
 
 
-def select_backend(name: str, device: torch.device, dtype: torch.dtype) -> Backend:
-    """Choose the backend of one scan.
+def select_backend(operator: str, name: str, device: torch.device, dtype: torch.dtype) -> Backend:
+    """Choose the backend of one call; the choice is logged once.
 
     Args:
-        name: a backend's name or 'auto'. The environment variable ``TRANSMAMBA_SCAN_BACKEND``
-            takes the place of 'auto'; an explicit name stands above both.
+        operator: 'scan' or 'conv'.
+        name: a backend's name or 'auto'. For the scan the environment variable
+            ``TRANSMAMBA_SCAN_BACKEND`` takes the place of 'auto'; an explicit name stands above
+            both.
         device: where the tensors are.
         dtype: the compute dtype.
 
@@ -35,39 +41,47 @@ def select_backend(name: str, device: torch.device, dtype: torch.dtype) -> Backe
         UserError: the backend asked for is unknown, cannot be had, or does not take this device
             or dtype.
     """
-    if name == 'auto':
+    return BACKENDS[operator][_choose(operator, name, device.type, dtype)]
+
+
+# Building, checking and logging are no part of a graph, and the answer never changes.
+@torch.compiler.assume_constant_result
+def _choose(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
+    if name == 'auto' and operator == 'scan':
         name = os.environ.get(ENVIRONMENT) or 'auto'
-    return _select(name, device.type, dtype)
+    return _select(operator, name, device, dtype)
 
 
 @functools.cache
-def _select(name: str, device: str, dtype: torch.dtype) -> Backend:
+def _select(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
+    backends = BACKENDS[operator]
     if name != 'auto':
-        chosen = _forced(name, device, dtype)
+        chosen = _forced(operator, name, device, dtype)
     else:
-        chosen = chunked.BACKEND
-        for candidate in AUTO.get(device, ()):
-            reason = _obstacle(BACKENDS[candidate], device, dtype)
+        chosen = FALLBACK
+        for candidate in AUTO[operator].get(device, ()):
+            reason = _obstacle(backends[candidate], device, dtype)
             if not reason:
-                chosen = BACKENDS[candidate]
+                chosen = candidate
                 break
-            logger.info('scan backend %s is not used: %s', candidate, reason)
-    logger.info('scan backend: %s (%s, %s)', chosen.name, device, _short(dtype))
+            logger.info('%s backend %s is not used: %s', operator, candidate, reason)
+    logger.info('%s backend: %s (%s, %s)', operator, chosen, device, _short(dtype))
     return chosen
 
 
-def _forced(name: str, device: str, dtype: torch.dtype) -> Backend:
-    if name not in BACKENDS:
+def _forced(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
+    backends = BACKENDS[operator]
+    if name not in backends:
         reason = 'there is no backend of that name'
     else:
-        reason = _obstacle(BACKENDS[name], device, dtype)
+        reason = _obstacle(backends[name], device, dtype)
         if not reason:
-            return BACKENDS[name]
-    usable = [b.name for b in BACKENDS.values() if not _obstacle(b, device, dtype)]
+            return name
+    usable = [b.name for b in backends.values() if not _obstacle(b, device, dtype)]
     raise UserError(
-        f'scan backend {name!r} cannot be used: {reason}. Usable here ({device}, '
-        f'{_short(dtype)}): {", ".join(usable)}; or leave the choice to "auto" '
-        f'(argument `backend` or environment variable {ENVIRONMENT})'
+        f'{operator} backend {name!r} cannot be used: {reason}. Usable here ({device}, '
+        f'{_short(dtype)}): {", ".join(usable)}; or leave the choice to "auto" (argument '
+        f'`backend`, key `scan_backend` of a config, environment variable {ENVIRONMENT})'
     )
 
 
