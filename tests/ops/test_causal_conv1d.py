@@ -1,4 +1,4 @@
-"""causal_conv1d gives the official function's numbers, forward and back, in both directions."""
+"""causal_conv1d gives the official function's numbers, forward and back, on every backend."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,25 @@ import torch
 import torch.nn.functional as F
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops import causal_conv1d
+from transmamba_mm.ops import causal_conv1d, directional_conv1d
+from transmamba_mm.ops.backends.select import BACKENDS
 
 GOLDEN = np.load(Path(__file__).parents[1] / 'data/golden/causal_conv1d.npz')
 CASES = json.loads(str(GOLDEN['meta']))['cases']
 TOLERANCE = {torch.float64: {'rtol': 0, 'atol': 1e-10}, torch.float32: {'rtol': 1e-4, 'atol': 2e-5}}
 
 
-@pytest.mark.parametrize('dtype', TOLERANCE)
+RUNS = [
+    pytest.param(name, dtype, id=f'{name}-{str(dtype)[6:]}')
+    for name, backend in BACKENDS['conv'].items()
+    for dtype in TOLERANCE
+    if dtype in backend.dtypes and backend.available()[0]
+]
+
+
+@pytest.mark.parametrize('backend, dtype', RUNS)
 @pytest.mark.parametrize('case', [name for name in CASES if not name.endswith('_init')])
-def test_golden(case, dtype):
+def test_golden(case, backend, dtype):
     def golden(name):
         return torch.from_numpy(GOLDEN[f'{name}']).to(dtype)
 
@@ -26,7 +35,8 @@ def test_golden(case, dtype):
     inputs = {n: golden(f'in/{case}/{n}').requires_grad_() for n in names}
     x, *weights = inputs.values()
     activation = CASES[case]['activation']
-    y = causal_conv1d(x.transpose(1, 2), *weights, activation=activation).transpose(1, 2)
+    y = causal_conv1d(x.transpose(1, 2), *weights, activation=activation, backend=backend)
+    y = y.transpose(1, 2)
     torch.testing.assert_close(y, golden(f'out/{case}/y'), **TOLERANCE[dtype])
     y.backward(golden(f'in/{case}/gy'))
     for name, tensor in inputs.items():
@@ -44,26 +54,57 @@ def conv1d(x, weight, bias, activation, reverse):
     return y.flip(1) if reverse else y
 
 
-@pytest.mark.parametrize('reverse', [False, True], ids=['forward', 'reverse'])
 @pytest.mark.parametrize('activation', [None, 'silu'])
-@pytest.mark.parametrize('L, W', [(1, 4), (3, 4), (2, 5), (17, 4), (9, 1), (63, 3)])
-def test_equals_conv1d_on_a_view(L, W, activation, reverse):
+@pytest.mark.parametrize('B, L, E, W', [(2, 1, 5, 4), (1, 3, 33, 4), (2, 2, 5, 5), (3, 17, 85, 4),
+                                        (2, 9, 5, 1), (40, 7, 16, 2), (2, 63, 20, 3)])  # fmt: skip
+@pytest.mark.parametrize('backend, dtype', RUNS)
+def test_equals_conv1d_on_a_view(backend, dtype, B, L, E, W, activation):
     torch.manual_seed(0)
-    projected = torch.randn(2, L, 10, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(5, W, dtype=torch.float64, requires_grad=True)
-    bias = torch.randn(5, dtype=torch.float64, requires_grad=True)
-    inputs, gradient = (projected, weight, bias), torch.randn(2, L, 5, dtype=torch.float64)
-    ours, theirs = (
-        f(projected.chunk(2, -1)[1], weight, bias, activation, reverse)
-        for f in (causal_conv1d, conv1d)
-    )
-    torch.testing.assert_close(ours, theirs)
+    reverse = (False, True, True)
+    projected = torch.randn(B, L, 2 * E, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, E, W, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, E, dtype=torch.float64, requires_grad=True)
+    exact, gradient = (projected, weight, bias), torch.randn(3, B, L, E, dtype=torch.float64)
+    x = projected.chunk(2, -1)[1]
+    theirs = torch.stack([conv1d(x, w, b, activation, r) for w, b, r in zip(weight, bias, reverse)])
+    inputs = [t.detach().to(dtype).requires_grad_() for t in exact]
+    x = inputs[0].chunk(2, -1)[1]
+    ours = directional_conv1d(x, *inputs[1:], reverse, activation, backend)
+    torch.testing.assert_close(ours.double(), theirs, **TOLERANCE[dtype])
     for mine, other in zip(
-        torch.autograd.grad(ours, inputs, gradient),
-        torch.autograd.grad(theirs, inputs, gradient),
+        torch.autograd.grad(ours, inputs, gradient.to(dtype)),
+        torch.autograd.grad(theirs, exact, gradient),
         strict=True,
     ):
-        torch.testing.assert_close(mine, other)
+        scale = other.abs().max()
+        torch.testing.assert_close(mine.double() / scale, other / scale, **TOLERANCE[dtype])
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(3, 130, 200), torch.randn(2, 200, 4), torch.randn(2, 200)
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    threads, results = torch.get_num_threads(), []
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        y = directional_conv1d(*leaves, (False, True), 'silu')
+        results.append([y, *torch.autograd.grad(y.square().sum(), leaves)])
+    torch.set_num_threads(threads)
+    assert all(map(torch.equal, *results))
+
+
+@pytest.mark.parametrize(
+    'backend', [name for name in BACKENDS['conv'] if BACKENDS['conv'][name].available()[0]]
+)
+def test_torch_compile_sees_one_graph(backend):
+    leaves = [t.requires_grad_() for t in (torch.randn(2, 9, 6), torch.randn(2, 6, 4))]
+
+    def loss(x, weight):
+        return directional_conv1d(x, weight, None, (False, True), 'silu', backend).square().sum()
+
+    compiled = torch.compile(loss, backend='aot_eager', fullgraph=True)
+    ours, theirs = (torch.autograd.grad(f(*leaves), leaves) for f in (compiled, loss))
+    torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize('reverse', [False, True], ids=['forward', 'reverse'])
@@ -93,8 +134,8 @@ def test_half_precision_input_is_computed_in_the_weights_precision():
     'x, weight, bias, activation, message',
     [
         ((2, 6), (6, 4), None, None, r'x must be \(B, L, E\)'),
-        ((2, 9, 6), (4, 6), None, None, r'weight \(4, 6\)'),
-        ((2, 9, 6), (6, 4), (4,), None, r'bias has shape \(4,\), expected \(6,\)'),
+        ((2, 9, 6), (4, 6), None, None, r'weight \(1, 4, 6\)'),
+        ((2, 9, 6), (6, 4), (4,), None, r'bias has shape \(1, 4\), expected \(1, 6\)'),
         ((2, 9, 6), (6, 4), None, 'relu', "'relu'"),
     ],
 )

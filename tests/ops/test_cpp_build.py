@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from transmamba_mm.ops.backends import cpp, cpp_build
+from transmamba_mm.ops.backends import cpp, cpp_build, cpp_call
 from transmamba_mm.ops.backends.cpp_build import BuildError, cache_directory, load_library
 
 # Run from its path, the module starts in a blink: it needs nothing of the package.
@@ -92,7 +92,7 @@ def test_read_only_cache_directory(cache):
 
 def test_backend_passes_the_reason_on(monkeypatch):
     monkeypatch.setenv('CXX', 'no-such-compiler')
-    cpp._kernels.cache_clear()
+    cpp_call.kernels.cache_clear()
     available, reason = cpp.available()
     assert not available and 'no-such-compiler' in reason
 

@@ -3,11 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transmamba_mm.models.mixers.direction_tap import DirectionTap
-from transmamba_mm.ops import bidirectional_order, causal_conv1d, directional_scan
+from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
 
 class ScanDirection(nn.Module):
@@ -118,23 +117,24 @@ class BidirectionalMamba(nn.Module):
         """Mix tokens (B, L, D) along both directions."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
         if not self.tap.watched:
-            return self.out_proj(self.scan(x, self.merge) * F.silu(z))
+            return self.out_proj(self.scan(x, z, self.merge))
         # Somebody records what each direction contributes: keep them apart until out_proj, which is
         # linear, so their sum is still the mixer's output.
-        contributions = self.scan(x, 'none') * F.silu(z).unsqueeze(1)  # (B, K, L, E)
+        contributions = self.scan(x, z, 'none')  # (B, K, L, E)
         if self.merge == 'mean':
             contributions = contributions / contributions.shape[1]
         return self.tap(self.out_proj(contributions)).sum(dim=1)
 
-    def scan(self, x: Tensor, merge: str) -> Tensor:
-        """Scan (B, L, E) in both directions: (B, L, E), or (B, 2, L, E) when merge is 'none'."""
+    def scan(self, x: Tensor, z: Tensor, merge: str) -> Tensor:
+        """Scan (B, L, E) in both directions, gated by z: (B, L, E), or (B, 2, L, E) for 'none'."""
         owners = [self.fwd] if self.shared_projections else [self.fwd, self.bwd]
-        u = torch.stack(
-            [
-                causal_conv1d(x, d.conv.weight, d.conv.bias, 'silu', reverse=d is self.bwd)
-                for d in owners
-            ]
-        )  # (K, B, L, E): directions outermost, so that each projection is one large product
+        u = directional_conv1d(
+            x,
+            torch.stack([d.conv.weight.squeeze(1) for d in owners]),
+            torch.stack([d.conv.bias for d in owners]),
+            [d is self.bwd for d in owners],
+            'silu',
+        )  # (K, B, L, E)
         x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
         dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)
         projected = torch.bmm(u.flatten(1, 2), x_proj.transpose(1, 2))  # (K, B * L, R + 2N)
@@ -155,6 +155,7 @@ class BidirectionalMamba(nn.Module):
             torch.stack([d.D for d in per_direction]),
             bidirectional_order(x.shape[1], x.device),
             merge,
+            gate=z,
             delta_bias=torch.stack([d.dt_proj.bias for d in per_direction]),
             delta_softplus=True,
         )

@@ -3,8 +3,6 @@
 ``csrc/selective_scan.cpp`` says how it works, :mod:`.cpp_build` how it comes to be compiled.
 """
 
-import ctypes
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +13,8 @@ from torch import Tensor
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends import reference
 from transmamba_mm.ops.backends.backend import Backend, Scan, ScanInputs
-from transmamba_mm.ops.backends.cpp_build import BuildError, load_library
+from transmamba_mm.ops.backends.cpp_build import BuildError
+from transmamba_mm.ops.backends.cpp_call import KernelCall, kernels
 from transmamba_mm.ops.backends.library import register_scan
 
 # With fewer state updates than this (about 50 us of work), waking other threads costs more.
@@ -33,10 +32,10 @@ def _states_shape(inputs: ScanInputs) -> tuple[int, ...]:
 
 
 def _forward(inputs: ScanInputs, y: Tensor, last_state: Tensor, states: Tensor) -> None:
-    call = _Call(inputs)
+    call = _call(inputs)
     call.add_view(y)
     call.add_pointers(last_state, states)
-    call.run(_kernels().scan_forward)
+    _run(call, kernels().scan_forward)
 
 
 def _backward(
@@ -47,63 +46,33 @@ def _backward(
     gradients: Sequence[Any],
 ) -> None:
     dx, ddelta, dA, dB, dC, dD, dgate, dbias, dinitial_state = gradients
-    call = _Call(inputs)
+    call = _call(inputs)
     for tokens in (dy, dx, ddelta, dB, dC, dgate):
         call.add_view(tokens)
     call.add_pointers(dlast_state, states, dA, dD, dbias, dinitial_state)
-    call.run(_kernels().scan_backward)
+    _run(call, kernels().scan_backward)
 
 
-class _Call:
-    """The arguments of one kernel call: the fields of the struct ``Forward`` or ``Backward``."""
-
-    def __init__(self, inputs: ScanInputs) -> None:
-        x, delta, A, B, C, D, gate, delta_bias, initial_state, order, merge, softplus = inputs
-        sizes = inputs.sizes
-        threads = torch.get_num_threads() if math.prod(sizes) > SERIAL_UPDATES else 1
-        self.fields = [*sizes, _chunk(sizes[-1]), threads, softplus, merge == 'mean']
-        self.alive: list[Tensor] = []  # contiguous copies that the pointers point into
-        for tokens in (x, delta, B, C, gate):
-            self.add_view(tokens)
-        self.add_pointers(A, D, delta_bias, initial_state)
-        self.alive.append(order := order.contiguous())
-        self.fields.append(order.data_ptr())
-
-    def add_view(self, tokens: Tensor | None) -> None:
-        """Add a (B, L, C) or (B, K, L, C) tensor; its stride along K is 0 where all K share it."""
-        if tokens is None or tokens.dim() == 1:  # not given
-            self.fields += (0, 0, 0, 0)
-            return
-        if tokens.stride(-1) != 1:
-            tokens = tokens.contiguous()
-        stride = tokens.stride()
-        per_direction = stride[1] if tokens.dim() == 4 and tokens.shape[1] > 1 else 0
-        self.fields += (self._pointer(tokens), stride[0], per_direction, stride[-2])
-
-    def add_pointers(self, *tensors: Tensor | None) -> None:
-        """Add contiguous tensors; null for what is not given or empty."""
-        self.fields += [0 if t is None else self._pointer(t.contiguous()) for t in tensors]
-
-    def _pointer(self, tensor: Tensor) -> int:
-        if tensor.dtype != torch.float32:
-            raise UserError(f'the cpp scan takes float32 tensors only, not {tensor.dtype}')
-        self.alive.append(tensor)
-        return tensor.data_ptr()
-
-    def run(self, kernel: Any) -> None:
-        if kernel((ctypes.c_int64 * len(self.fields))(*self.fields)):
-            raise UserError('every row of the scan order must be a permutation of the L tokens')
+def _call(inputs: ScanInputs) -> KernelCall:
+    x, delta, A, B, C, D, gate, delta_bias, initial_state, order, merge, softplus = inputs
+    sizes = inputs.sizes
+    threads = torch.get_num_threads() if math.prod(sizes) > SERIAL_UPDATES else 1
+    call = KernelCall(*sizes, _chunk(sizes[-1]), threads, softplus, merge == 'mean')
+    for tokens in (x, delta, B, C, gate):
+        call.add_view(tokens)
+    call.add_pointers(A, D, delta_bias, initial_state, order)
+    return call
 
 
-@functools.cache
-def _kernels() -> ctypes.CDLL:
-    return load_library()
+def _run(call: KernelCall, kernel: Any) -> None:
+    if call.run(kernel):
+        raise UserError('every row of the scan order must be a permutation of the L tokens')
 
 
 def available() -> tuple[bool, str]:
     """Build, load and check the kernels; the first call on a machine takes some seconds."""
     try:
-        _kernels()
+        kernels()
     except BuildError as error:
         return False, str(error)
     worst = _self_check()

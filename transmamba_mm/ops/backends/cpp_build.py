@@ -1,4 +1,4 @@
-"""Build ``csrc/selective_scan.cpp`` with the system's compiler and load it, once per machine.
+"""Build ``csrc/`` with the system's compiler and load it, once per machine.
 
 The shared library is kept under ``$TRANSMAMBA_CACHE``, else ``$XDG_CACHE_HOME/transmamba_mm``, else
 ``~/.cache/transmamba_mm``, under a name that hashes the source, the flags and every macro the
@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / 'csrc' / 'selective_scan.cpp'
+SOURCES = Path(__file__).parents[1] / 'csrc'
 CACHE_ENVIRONMENT = 'TRANSMAMBA_CACHE'
 
 # Not -ffast-math: it would break the rounding that exp2 relies on, and NaN must stay visible.
@@ -68,10 +68,10 @@ def _compiler() -> list[str]:
 def _built(compiler: list[str], flags: list[str]) -> Path:
     macros = _run([*compiler, *flags, '-dM', '-E', '-x', 'c++', os.devnull])
     key = hashlib.sha256('\0'.join([*compiler, *flags, macros]).encode())
-    for source in sorted(SOURCE.parent.iterdir()):
+    for source in sorted(SOURCES.iterdir()):
         key.update(source.read_bytes())
     directory = cache_directory()
-    library = directory / f'selective_scan-{key.hexdigest()[:16]}.so'
+    library = directory / f'transmamba_mm-{key.hexdigest()[:16]}.so'
     if library.exists():
         return library
     try:
@@ -81,7 +81,15 @@ def _built(compiler: list[str], flags: list[str]) -> Path:
                 handle, temporary = tempfile.mkstemp('.so', 'building-', directory)
                 os.close(handle)
                 try:
-                    _run([*compiler, *flags, '-o', temporary, str(SOURCE)])
+                    _run(
+                        [
+                            *compiler,
+                            *flags,
+                            '-o',
+                            temporary,
+                            *map(str, sorted(SOURCES.glob('*.cpp'))),
+                        ]
+                    )
                     _load(Path(temporary))  # nothing broken enters the cache
                     os.replace(temporary, library)
                 finally:

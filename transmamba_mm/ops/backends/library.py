@@ -22,7 +22,8 @@ Forward = Callable[[ScanInputs, Tensor, Tensor, Tensor], None]
 #: state was not asked for) and the states kept; a gradient is None where there is no such input.
 Backward = Callable[[ScanInputs, Tensor, Tensor, Tensor, Sequence[Any]], None]
 
-_LIBRARY = torch.library.Library('transmamba_mm', 'FRAGMENT')
+#: Every operator of ours, so that ``torch.ops.transmamba_mm`` has them.
+LIBRARY = torch.library.Library('transmamba_mm', 'FRAGMENT')
 _INPUTS = (
     'Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? gate, '
     'Tensor? delta_bias, Tensor? initial_state, Tensor order, str merge, bool delta_softplus'
@@ -74,10 +75,8 @@ def register_scan(
             backward(inputs, dy, dlast_state, states, wanted)
         return gradients
 
-    _LIBRARY.define(
-        f'scan_{name}({_INPUTS}, bool want_last, bool keep) -> (Tensor, Tensor, Tensor)'
-    )
-    _LIBRARY.define(
+    LIBRARY.define(f'scan_{name}({_INPUTS}, bool want_last, bool keep) -> (Tensor, Tensor, Tensor)')
+    LIBRARY.define(
         f'scan_{name}_backward(Tensor dy, Tensor dlast_state, Tensor states, {_INPUTS}) -> Tensor[]'
     )
     for operator, run, fake in (
@@ -85,8 +84,8 @@ def register_scan(
         (f'scan_{name}_backward', run_backward, empty_gradients),
     ):
         for key in dispatch_keys:
-            _LIBRARY.impl(operator, run, key)
-        torch.library.register_fake(f'transmamba_mm::{operator}', fake, lib=_LIBRARY)
+            LIBRARY.impl(operator, run, key)
+        torch.library.register_fake(f'transmamba_mm::{operator}', fake, lib=LIBRARY)
     forward_operator = getattr(torch.ops.transmamba_mm, f'scan_{name}').default
     backward_operator = getattr(torch.ops.transmamba_mm, f'scan_{name}_backward').default
 

@@ -7,7 +7,7 @@ import os
 import torch
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops.backends import chunked, cpp, reference
+from transmamba_mm.ops.backends import chunked, cpp, cpp_conv, reference, torch_conv
 from transmamba_mm.ops.backends.backend import Backend
 
 #: Forces the backend of every scan that does not name one.
@@ -15,11 +15,13 @@ ENVIRONMENT = 'TRANSMAMBA_SCAN_BACKEND'
 
 BACKENDS: dict[str, dict[str, Backend]] = {
     'scan': {b.name: b for b in (cpp.BACKEND, chunked.BACKEND, reference.BACKEND)},
+    'conv': {b.name: b for b in (cpp_conv.BACKEND, torch_conv.BACKEND)},
 }
 
 # What 'auto' tries, best first; the torch backend runs anywhere and ends every list.
 AUTO: dict[str, dict[str, tuple[str, ...]]] = {
     'scan': {'cuda': (), 'cpu': ('cpp',)},
+    'conv': {'cuda': (), 'cpu': ('cpp',)},
 }
 FALLBACK = 'torch'
 

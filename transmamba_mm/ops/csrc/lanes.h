@@ -1,4 +1,4 @@
-// Vectors of W neighboring channels: memory, elementary functions, sums over lanes.
+// Views of tensors, and vectors of W neighboring channels: memory, elementary functions, sums.
 // GCC's vector extensions make one source serve AVX512, AVX2, NEON and plain C++.
 
 #pragma once
@@ -20,6 +20,14 @@ constexpr int W = 4;
 typedef float vec __attribute__((vector_size(4 * W)));
 typedef int32_t ivec __attribute__((vector_size(4 * W)));
 typedef float loose_vec __attribute__((vector_size(4 * W), aligned(4), may_alias));
+
+// A (B, K, L, features) tensor of last stride 1; direction = 0 where all K share one slice.
+struct View {
+    float* data;
+    i64 batch, direction, token;
+    float* at(i64 b, i64 k) const { return data + b * batch + k * direction; }
+    bool first(i64 k) const { return direction || k == 0; }  // does direction k write here first?
+};
 
 // W channels, the last of which may lie beyond E when `Rest`.
 template <bool Rest>

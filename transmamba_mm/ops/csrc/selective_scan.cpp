@@ -24,15 +24,7 @@
 
 #include "lanes.h"
 
-// A (B, K, L, features) tensor of last stride 1; direction = 0 where all K share one slice.
-struct View {
-    float* data;
-    i64 batch, direction, token;
-    float* at(i64 b, i64 k) const { return data + b * batch + k * direction; }
-    bool first(i64 k) const { return direction || k == 0; }  // does direction k write here first?
-};
-
-// The fields in the order in which cpp.py's _Call lists them; a null pointer means: not given.
+// The fields in the order in which cpp.py lists them; a null pointer means: not given.
 struct Inputs {
     i64 B, K, L, E, N, chunk, threads, softplus, mean;
     View x, dt, Bm, Cm, z;           // (B, [K,] L, E or N)
