@@ -66,7 +66,9 @@ def test_equals_conv1d_on_a_view(backend, dtype, B, L, E, W, activation):
     bias = torch.randn(3, E, dtype=torch.float64, requires_grad=True)
     exact, gradient = (projected, weight, bias), torch.randn(3, B, L, E, dtype=torch.float64)
     x = projected.chunk(2, -1)[1]
-    theirs = torch.stack([conv1d(x, w, b, activation, r) for w, b, r in zip(weight, bias, reverse)])
+    theirs = torch.stack(
+        [conv1d(x, w, b, activation, r) for w, b, r in zip(weight, bias, reverse, strict=True)]
+    )
     inputs = [t.detach().to(dtype).requires_grad_() for t in exact]
     x = inputs[0].chunk(2, -1)[1]
     ours = directional_conv1d(x, *inputs[1:], reverse, activation, backend)

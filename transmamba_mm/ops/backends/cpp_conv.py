@@ -1,4 +1,4 @@
-"""The causal depthwise convolutions in C++ for CPUs; ``csrc/causal_conv1d.cpp`` says how it works."""
+"""The causal depthwise convolutions in C++ for CPUs; see ``csrc/causal_conv1d.cpp``."""
 
 from collections.abc import Sequence
 from typing import Any
