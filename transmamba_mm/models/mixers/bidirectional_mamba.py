@@ -138,20 +138,20 @@ class BidirectionalMamba(nn.Module):
         x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
         dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)
         projected = torch.bmm(u.flatten(1, 2), x_proj.transpose(1, 2))  # (K, B * L, R + 2N)
-        dt = projected[..., : self.dt_rank]
-        delta = torch.bmm(dt, dt_proj.transpose(1, 2))  # (K, B * L, E)
+        dt, B, C = projected.split([self.dt_rank, self.state_dims, self.state_dims], dim=-1)
+        # Contiguous, the few columns of dt cost half as much in the product.
+        delta = torch.bmm(dt.contiguous(), dt_proj.transpose(1, 2))  # (K, B * L, E)
 
         def batch_first(tokens: Tensor) -> Tensor:
             return tokens.unflatten(1, x.shape[:2]).transpose(0, 1)  # (B, K, L, ...), a view
 
-        B, C = batch_first(projected)[..., self.dt_rank :].chunk(2, dim=-1)
         per_direction = [self.fwd, self.fwd] if self.shared_projections else owners
         return directional_scan(
             u[0] if self.shared_projections else u.transpose(0, 1),
             batch_first(delta),
             -torch.stack([self.fwd.A_log, self.bwd.A_log]).exp(),  # (K, E, N)
-            B,
-            C,
+            batch_first(B),
+            batch_first(C),
             torch.stack([d.D for d in per_direction]),
             bidirectional_order(x.shape[1], x.device),
             merge,
