@@ -20,7 +20,11 @@ RUNS = [
     for dtype in DTYPE
     if dtype in backend.dtypes and backend.available()[0] and name != 'reference'
 ]
-BACKEND_NAMES = [name for name, backend in BACKENDS['scan'].items() if backend.available()[0]]
+BACKEND_NAMES = [
+    name
+    for name, backend in BACKENDS['scan'].items()
+    if 'cpu' in (backend.devices or ('cpu',)) and backend.available()[0]
+]
 # B, K, L, E, N; the last is as large as a buffer of the torch backend, and more than one chunk
 SHAPES = [
     (2, 1, 1, 4, 1),

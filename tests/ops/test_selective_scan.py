@@ -18,7 +18,9 @@ TOLERANCE = {torch.float64: {'rtol': 0, 'atol': 1e-10}, torch.float32: {'rtol': 
 
 
 def usable(backend, dtype):
-    return dtype in BACKENDS['scan'][backend].dtypes and BACKENDS['scan'][backend].available()[0]
+    declared = BACKENDS['scan'][backend]
+    on_cpu = 'cpu' in (declared.devices or ('cpu',))
+    return on_cpu and dtype in declared.dtypes and declared.available()[0]
 
 
 RUNS = [

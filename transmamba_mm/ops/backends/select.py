@@ -7,23 +7,28 @@ import os
 import torch
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops.backends import chunked, cpp, cpp_conv, reference, torch_conv
+from transmamba_mm.ops.backends import chunked, cpp, cpp_conv, reference, torch_conv, triton_scan
 from transmamba_mm.ops.backends.backend import Backend
 
 #: Forces the backend of every scan that does not name one.
 ENVIRONMENT = 'TRANSMAMBA_SCAN_BACKEND'
 
 BACKENDS: dict[str, dict[str, Backend]] = {
-    'scan': {b.name: b for b in (cpp.BACKEND, chunked.BACKEND, reference.BACKEND)},
+    'scan': {
+        b.name: b for b in (triton_scan.BACKEND, cpp.BACKEND, chunked.BACKEND, reference.BACKEND)
+    },
     'conv': {b.name: b for b in (cpp_conv.BACKEND, torch_conv.BACKEND)},
 }
 
 # What 'auto' tries, best first; the torch backend runs anywhere and ends every list.
 AUTO: dict[str, dict[str, tuple[str, ...]]] = {
-    'scan': {'cuda': (), 'cpu': ('cpp',)},
+    'scan': {'cuda': ('triton',), 'cpu': ('cpp',)},
     'conv': {'cuda': (), 'cpu': ('cpp',)},
 }
 FALLBACK = 'torch'
+
+# What 'auto' means for a scan when the environment does not say: a config's ``scan_backend``.
+_default = 'auto'
 
 logger = logging.getLogger('transmamba_mm')
 
@@ -34,8 +39,8 @@ def select_backend(operator: str, name: str, device: torch.device, dtype: torch.
     Args:
         operator: 'scan' or 'conv'.
         name: a backend's name or 'auto'. For the scan the environment variable
-            ``TRANSMAMBA_SCAN_BACKEND`` takes the place of 'auto'; an explicit name stands above
-            both.
+            ``TRANSMAMBA_SCAN_BACKEND``, else :func:`set_default_backend`, takes the place of
+            'auto'; an explicit name stands above both.
         device: where the tensors are.
         dtype: the compute dtype.
 
@@ -46,11 +51,22 @@ def select_backend(operator: str, name: str, device: torch.device, dtype: torch.
     return BACKENDS[operator][_choose(operator, name, device.type, dtype)]
 
 
+def set_default_backend(name: str, device: torch.device) -> None:
+    """Let scans that name no backend use ``name`` (``TRANSMAMBA_SCAN_BACKEND`` stands above it).
+
+    Raises:
+        UserError: the backend cannot be had for float32 on ``device``.
+    """
+    global _default
+    select_backend('scan', os.environ.get(ENVIRONMENT) or name, device, torch.float32)
+    _default = name
+
+
 # Building, checking and logging are no part of a graph, and the answer never changes.
 @torch.compiler.assume_constant_result
 def _choose(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
     if name == 'auto' and operator == 'scan':
-        name = os.environ.get(ENVIRONMENT) or 'auto'
+        name = os.environ.get(ENVIRONMENT) or _default
     return _select(operator, name, device, dtype)
 
 
