@@ -19,6 +19,7 @@ from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
+from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.apis.student import student_config, student_weights
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.transfer.teacher import load_exactly
@@ -52,6 +53,7 @@ def main() -> None:
         cfg.test_cfg.fp16 = True
 
     preflight(cfg, ('test',))
+    prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if runner.distributed else runner.model

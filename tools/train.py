@@ -14,6 +14,7 @@ from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
+from transmamba_mm.apis.runtime import prepare_runtime
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +56,7 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
 
     preflight(cfg, ('train', 'val'))
+    prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
     Runner.from_cfg(cfg).train()
 

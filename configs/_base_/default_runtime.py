@@ -23,6 +23,9 @@ env_cfg = dict(
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='mmpretrain.UniversalVisualizer', vis_backends=vis_backends)
 
+scan_backend = 'auto'  # 'cpp', 'triton', 'mamba_ssm', 'torch', 'reference': that one or an error
+keep_freed_memory = False  # True: faster steps on a CPU, but the process never shrinks again
+
 log_level = 'INFO'
 load_from = None
 resume = False

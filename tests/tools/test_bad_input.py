@@ -31,6 +31,7 @@ MISTAKES = {
     'model.student.backbone.type=Vimm': ["type='Vimm' is not a known model", "'Vim'"],
     'model.student.backbone.patch_size=3': ['8 pixels is not covered by patches of 3'],
     'model.teacher.model.head.num_classes=7': ['10 classes and the teacher 7'],
+    'scan_backend=cuda_graphs': ["'cuda_graphs' cannot be used", 'reference'],
     'optim_wrapper.optimizer.lr=1e30': ['non-finite', 'lower the learning rate'],
 }
 

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from transmamba_mm import compat
 from transmamba_mm.apis.cli import explain
 from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.errors import UserError
 
 
@@ -100,6 +101,7 @@ def train(job: Job, events) -> dict:
     cfg = job.load()
     Path(job.work_dir, 'config.sha256').write_text(fingerprint(cfg))
     preflight(cfg, ('train', 'val'))
+    prepare_runtime(cfg)
     started = time.perf_counter()
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepReporter(job.name, events))

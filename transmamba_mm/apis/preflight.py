@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
+from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
 
@@ -22,6 +23,7 @@ KNOWN_KEYS = [
     ),
     *('auto_scale_lr', 'find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'runner_type'),
     *('custom_imports', 'vis_backends'),
+    *RUNTIME_KEYS,
 ]
 IMAGENET_HELP = (
     'Register at https://image-net.org, download ILSVRC2012 and unpack it as train/<class>/*.JPEG '

@@ -1,0 +1,46 @@
+"""What a config says about the process itself: which scan it runs, how it treats freed memory."""
+
+import ctypes
+import logging
+import sys
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from transmamba_mm.ops.backends.select import set_default_backend
+
+#: Top-level keys of a config that :func:`prepare_runtime` reads.
+RUNTIME_KEYS = ('scan_backend', 'keep_freed_memory')
+
+logger = logging.getLogger('transmamba_mm')
+
+
+def prepare_runtime(cfg: Config) -> None:
+    """Apply ``scan_backend`` and ``keep_freed_memory`` to this process.
+
+    The environment variable ``TRANSMAMBA_SCAN_BACKEND`` stands above the config.
+
+    Raises:
+        UserError: the scan backend asked for cannot be had on this machine.
+    """
+    set_default_backend(cfg.get('scan_backend', 'auto'), torch.device(get_device()))
+    if cfg.get('keep_freed_memory', False):
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep what tensors free, for the next ones; return whether it can.
+
+    By default glibc maps every large tensor afresh and gives it back when it is freed, so each
+    training step pays for the same page faults again; at VMamba's sizes they cost as much as the
+    scan. The price: the process never shrinks below its largest step. Other C libraries and
+    allocators (macOS, musl, jemalloc) have no such setting, or need none.
+    """
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_* of malloc.h
+    libc = ctypes.CDLL(None) if sys.platform == 'linux' else None
+    if libc is None or not hasattr(libc, 'gnu_get_libc_version'):
+        logger.info('keep_freed_memory is not used: the C library is not glibc')
+        return False
+    settings = {mmap_max: 0, trim_threshold: 2**31 - 1, top_pad: 2**26}
+    return all(libc.mallopt(name, value) for name, value in settings.items())
