@@ -1,9 +1,14 @@
 """The face that every student backbone shows to a transfer."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import LongTensor, Tensor
+
+from transmamba_mm.errors import UserError
+
+OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 
 
 class TokenBackbone(BaseBackbone):
@@ -18,6 +23,7 @@ class TokenBackbone(BaseBackbone):
 
     embed_dims: int
     num_layers: int
+    out_type: str
 
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
@@ -51,3 +57,42 @@ class TokenBackbone(BaseBackbone):
     @abstractmethod
     def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None."""
+
+    def resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:
+        """Layers, counted from 0, of ``out_indices``, which may count from the end."""
+        given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        for index in given:
+            if not -self.num_layers <= index < self.num_layers:
+                raise UserError(
+                    f'out_indices has {index}, but this {type(self).__name__} has '
+                    f'{self.num_layers} layers.'
+                )
+        return [index % self.num_layers for index in given]
+
+    def format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """What ``out_type`` makes of the feature ``tokens`` of a layer."""
+        if self.out_type == 'raw':
+            return tokens
+        patches, cls = self.to_canonical(tokens, grid)
+        if self.out_type == 'cls_token':
+            return cls
+        if self.out_type == 'avg_featmap':
+            return patches.mean(dim=1)
+        return patches.transpose(1, 2).unflatten(2, grid)  # (B, D, H, W)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """UserError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise UserError(f'{name}={value!r} is unknown; choose one of {", ".join(choices)}.')
+
+
+def resolve_arch(arch: str | dict, archs: Mapping[str, dict]) -> dict:
+    """The entry of ``archs`` named ``arch``, or ``arch`` itself if it has the same keys."""
+    if isinstance(arch, str):
+        check_choice('arch', arch, tuple(archs))
+        return archs[arch]
+    wanted = set(next(iter(archs.values())))
+    if set(arch) != wanted:
+        raise UserError(f'An arch needs the keys {sorted(wanted)}; got {sorted(arch)}.')
+    return arch

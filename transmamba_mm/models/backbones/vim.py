@@ -12,7 +12,12 @@ from transmamba_mm.models.backbones.patch_embed import (
     insert_tokens,
     resize_positions,
 )
-from transmamba_mm.models.backbones.token_backbone import TokenBackbone
+from transmamba_mm.models.backbones.token_backbone import (
+    OUT_TYPES,
+    TokenBackbone,
+    check_choice,
+    resolve_arch,
+)
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.ops import bidirectional_order
 from transmamba_mm.registry import MODELS
@@ -25,7 +30,6 @@ ARCHS = {
 }
 NORMS = {'rms': nn.RMSNorm, 'layer': nn.LayerNorm}
 CLS_POSITIONS = ('middle', 'first', 'both', 'none')
-OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 NORM_EPS = 1e-5
 
 
@@ -101,11 +105,11 @@ class Vim(TokenBackbone):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        arch = self._resolve_arch(arch)
-        _check_choice('cls_position', cls_position, CLS_POSITIONS)
-        _check_choice('norm', norm, tuple(NORMS))
+        arch = resolve_arch(arch, ARCHS)
+        check_choice('cls_position', cls_position, CLS_POSITIONS)
+        check_choice('norm', norm, tuple(NORMS))
         out_type = out_type or ('avg_featmap' if cls_position == 'none' else 'cls_token')
-        _check_choice('out_type', out_type, OUT_TYPES)
+        check_choice('out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token' and cls_position == 'none':
             raise UserError("out_type='cls_token' needs a cls token, but cls_position is 'none'.")
         self.embed_dims = arch['embed_dims']
@@ -113,7 +117,7 @@ class Vim(TokenBackbone):
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         self.cls_position = cls_position
         self.out_type = out_type
-        self.out_indices = self._resolve_indices(out_indices)
+        self.out_indices = self.resolve_indices(out_indices)
 
         self.patch_embed = PatchEmbed(in_channels, self.embed_dims, patch_size, patch_stride)
         height, width = self.patch_grid(self.img_size)
@@ -148,23 +152,6 @@ class Vim(TokenBackbone):
     def patch_stride(self) -> int:
         """Step between patches, pixels."""
         return self.patch_embed.patch_stride
-
-    @staticmethod
-    def _resolve_arch(arch: str | dict) -> dict:
-        if isinstance(arch, str):
-            _check_choice('arch', arch, tuple(ARCHS))
-            return ARCHS[arch]
-        wanted = set(ARCHS['tiny'])
-        if set(arch) != wanted:
-            raise UserError(f'A Vim arch needs the keys {sorted(wanted)}; got {sorted(arch)}.')
-        return arch
-
-    def _resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:
-        given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-        for index in given:
-            if not -self.num_layers <= index < self.num_layers:
-                raise UserError(f'out_indices has {index}, but Vim has {self.num_layers} layers.')
-        return [index % self.num_layers for index in given]
 
     def init_weights(self) -> None:
         """Initialize as the official code does, then as ``init_cfg`` says."""
@@ -227,18 +214,8 @@ class Vim(TokenBackbone):
             x = block(x)
             if index in self.out_indices:
                 last = index == self.num_layers - 1
-                features[index] = self._format_output(self.norm(x) if last else x, grid)
+                features[index] = self.format_output(self.norm(x) if last else x, grid)
         return tuple(features[index] for index in self.out_indices)
-
-    def _format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        if self.out_type == 'raw':
-            return tokens
-        patches, cls = self.to_canonical(tokens, grid)
-        if self.out_type == 'cls_token':
-            return cls
-        if self.out_type == 'avg_featmap':
-            return patches.mean(dim=1)
-        return patches.transpose(1, 2).unflatten(2, grid)  # (B, D, H, W)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning rates, and the number of depths.
@@ -253,8 +230,3 @@ class Vim(TokenBackbone):
             return int(name.split('.')[1]) + 1, num_depths
         embedding = name.startswith(('patch_embed', 'cls_token', 'pos_embed'))
         return 0 if embedding else num_depths - 1, num_depths
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UserError(f'{name}={value!r} is unknown; choose one of {", ".join(choices)}.')
