@@ -110,5 +110,5 @@ def _self_check() -> float:
     )
 
 
-scan = register_scan('cpp', ['CPU'], _forward, _backward, _states_shape)
+scan = register_scan('cpp', ['CPU'], _forward, _backward, _states_shape, strided_gradients=True)
 BACKEND = Backend('cpp', scan, ('cpu',), (torch.float32,), available)

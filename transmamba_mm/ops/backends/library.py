@@ -24,6 +24,8 @@ Backward = Callable[[ScanInputs, Tensor, Tensor, Tensor, Sequence[Any]], None]
 
 #: Every operator of ours, so that ``torch.ops.transmamba_mm`` has them.
 LIBRARY = torch.library.Library('transmamba_mm', 'FRAGMENT')
+#: The inputs that have a row for each token.
+TOKENS = ('x', 'delta', 'B', 'C', 'gate')
 _INPUTS = (
     'Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? gate, '
     'Tensor? delta_bias, Tensor? initial_state, Tensor order, str merge, bool delta_softplus'
@@ -36,6 +38,7 @@ def register_scan(
     forward: Forward,
     backward: Backward,
     states_shape: Callable[[ScanInputs], Sequence[int]],
+    strided_gradients: bool = False,
 ) -> Scan:
     """Make the operators ``transmamba_mm::scan_<name>`` and ``.._backward``, and a scan of them.
 
@@ -45,6 +48,9 @@ def register_scan(
         forward: fills the outputs.
         backward: fills the gradients.
         states_shape: shape of what the forward keeps for the backward.
+        strided_gradients: whether ``backward`` writes gradients of tokens with any strides whose
+            last is 1. They then lie in memory as the tokens do, which spares the layers before the
+            scan a copy; else they are contiguous.
     """
 
     def empty_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,8 +64,15 @@ def register_scan(
         )
 
     def empty_gradients(dy: Tensor, _: Any, __: Any, *values: Any) -> list[Tensor]:
-        tensors = ScanInputs(*values).tensors
-        return [dy.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors]
+        gradients = []
+        for name, tensor in zip(ScanInputs._fields, ScanInputs(*values).tensors, strict=False):
+            if tensor is None:
+                gradients.append(dy.new_empty((0,)))
+            elif strided_gradients and name in TOKENS and tensor.stride(-1) == 1:
+                gradients.append(torch.empty_like(tensor))
+            else:
+                gradients.append(dy.new_empty(tensor.shape))
+        return gradients
 
     def run_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         outputs = empty_outputs(*arguments)
