@@ -7,23 +7,32 @@ import os
 import torch
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops.backends import chunked, cpp, cpp_conv, reference, torch_conv, triton_scan
+from transmamba_mm.ops.backends import (
+    chunked,
+    cpp,
+    cpp_conv,
+    dao_conv,
+    mamba_ssm,
+    reference,
+    torch_conv,
+    triton_scan,
+)
 from transmamba_mm.ops.backends.backend import Backend
 
 #: Forces the backend of every scan that does not name one.
 ENVIRONMENT = 'TRANSMAMBA_SCAN_BACKEND'
 
+_SCANS = (mamba_ssm, triton_scan, cpp, chunked, reference)
+_CONVS = (dao_conv, cpp_conv, torch_conv)
 BACKENDS: dict[str, dict[str, Backend]] = {
-    'scan': {
-        b.name: b for b in (triton_scan.BACKEND, cpp.BACKEND, chunked.BACKEND, reference.BACKEND)
-    },
-    'conv': {b.name: b for b in (cpp_conv.BACKEND, torch_conv.BACKEND)},
+    'scan': {module.BACKEND.name: module.BACKEND for module in _SCANS},
+    'conv': {module.BACKEND.name: module.BACKEND for module in _CONVS},
 }
 
 # What 'auto' tries, best first; the torch backend runs anywhere and ends every list.
 AUTO: dict[str, dict[str, tuple[str, ...]]] = {
-    'scan': {'cuda': ('triton',), 'cpu': ('cpp',)},
-    'conv': {'cuda': (), 'cpu': ('cpp',)},
+    'scan': {'cuda': ('mamba_ssm', 'triton'), 'cpu': ('cpp',)},
+    'conv': {'cuda': ('causal_conv1d',), 'cpu': ('cpp',)},
 }
 FALLBACK = 'torch'
 

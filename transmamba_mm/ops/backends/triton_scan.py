@@ -14,21 +14,13 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.ops.backends.backend import Backend, ScanInputs
+from transmamba_mm.ops.backends.cuda import cuda_with
 from transmamba_mm.ops.backends.library import gated, register_scan
+
+available = cuda_with('triton')
 
 # Channels of a program: one for each lane of a warp.
 BLOCK_E = 32
-
-
-def available() -> tuple[bool, str]:
-    """Whether Triton can be imported and has a device."""
-    try:
-        import triton
-    except ImportError as error:
-        return False, f'triton cannot be imported ({error})'
-    if not torch.cuda.is_available():
-        return False, f'triton {triton.__version__} is here, but no CUDA device'
-    return True, ''
 
 
 def _chunk(inputs: ScanInputs) -> int:
