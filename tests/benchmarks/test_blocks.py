@@ -1,0 +1,45 @@
+"""Single blocks, and what can be wrong with a request."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.tools.command_line import ROOT
+from transmamba_mm.benchmarks.blocks import BlockPair
+from transmamba_mm.benchmarks.machine import pick_device
+from transmamba_mm.benchmarks.model import read_models
+from transmamba_mm.errors import UserError
+
+CPU = torch.device('cpu')
+
+
+def models(config):
+    return read_models(Config.fromfile(ROOT / 'configs' / config))
+
+
+def test_blocks_take_the_fast_paths():
+    pair = BlockPair.of(models('transmamba/vim-nano_deit-nano_digits.py'), CPU)
+    assert pair.width == 64
+    assert not pair.blocks['student'].mixer.tap.watched
+    assert 'scaled_dot_product' in pair.attention
+
+
+def test_blocks_of_different_widths():
+    with pytest.raises(UserError, match='student is 192 wide and the teacher 384'):
+        BlockPair.of(models('transmamba/vim-t_deit-s_cifar100.py'), CPU)
+
+
+def test_a_config_without_a_teacher():
+    with pytest.raises(UserError, match='has no teacher'):
+        models('scratch/vim-nano_digits.py')
+
+
+def test_no_threads():
+    with pytest.raises(UserError, match='at least one thread'):
+        pick_device('cpu', 0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_no_gpu():
+    with pytest.raises(UserError, match='use --device cpu'):
+        pick_device('cuda', None)

@@ -1,0 +1,1 @@
+"""What the scan and the models cost, and the least they could cost, on the machine at hand."""

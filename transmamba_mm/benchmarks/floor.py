@@ -1,0 +1,156 @@
+"""The least time a selective scan can take on this machine, from two rates that are measured here.
+
+A scan of U = B * K * D * L * N state updates needs U exps, and has to read what it is given and
+write what it returns. In floats, with T = B * K * D * L and M = B * K * L * N::
+
+    forward   reads x, delta (2 T), B, C (2 M), A, D; writes y (T)
+    backward  reads x, delta, dy (3 T), B, C (2 M), A, D;
+              writes dx, ddelta (2 T), dB, dC (2 M), dA, dD
+
+    floor(forward)            = max(U / exps per second, bytes of forward / bytes per second)
+    floor(forward + backward) = max(2 U / exps per second, bytes of both / bytes per second)
+
+The backward needs every decay again: 2 U, by recomputation, as keeping them would write and read
+U floats, which is slower. What this assumes, all in favor of the floor: products and sums are free
+(a backward has about a dozen per update, against some eight instructions of an exp), nothing else
+is kept between forward and backward, memory is allocated and its pages are there, exps and memory
+overlap perfectly. So no implementation reaches it.
+"""
+
+import ctypes
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from transmamba_mm.benchmarks.scan_problem import ScanShape
+from transmamba_mm.benchmarks.timing import interleave
+from transmamba_mm.ops.backends import cpp_build
+
+FLOAT_BYTES = 4
+#: Spent on each of the two rates.
+SECONDS = 0.3
+#: Of one thread, in its first cache.
+BUFFER_ELEMENTS = 2048
+#: Of all threads or a whole GPU, where torch's exp2 takes the place of the kernel below.
+TENSOR_ELEMENTS = (1 << 15, 1 << 17, 1 << 19, 1 << 23)
+
+#: The fastest exp that we know for a CPU is the one of our own scan: reads from the first cache,
+#: exp2, a sum to keep it from being optimized away.
+EXP_KERNEL = """
+#include "lanes.h"
+extern "C" void exps(const float* buffer, i64 count, i64 repeats, i64 threads, float* sink) {
+    #pragma omp parallel for num_threads(threads)
+    for (i64 thread = 0; thread < threads; thread++) {
+        vec sum[4] = {};
+        for (i64 repeat = 0; repeat < repeats; repeat++) {
+            asm volatile("" ::: "memory");
+            for (i64 i = 0; i < count; i += 4 * W)
+                for (int j = 0; j < 4; j++)
+                    sum[j] += exp2(*(const loose_vec*)(buffer + i + j * W));
+        }
+        *(loose_vec*)(sink + thread * W) = sum[0] + sum[1] + sum[2] + sum[3];
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Milliseconds that no scan of one shape can beat, and what limits it.
+
+    Attributes:
+        forward, both: Of the forward, and of forward and backward together.
+        forward_limit, both_limit: 'exp' or 'memory'.
+        exps_per_second: Measured, all threads together.
+        exp_source: What measured it.
+        forward_bytes_per_second, both_bytes_per_second: Measured with ``copy_``, reads and writes
+            both counted, on as many bytes as the scan touches, so that caches help the floor as
+            much as they can help the scan.
+    """
+
+    forward: float
+    both: float
+    forward_limit: str
+    both_limit: str
+    exps_per_second: float
+    exp_source: str
+    forward_bytes_per_second: float
+    both_bytes_per_second: float
+
+
+def scan_bytes(shape: ScanShape) -> tuple[int, int]:
+    """Count the bytes that a forward, and forward and backward together, read and write."""
+    tokens, matrix, weights = shape.token_elements, shape.matrix_elements, shape.weight_elements
+    forward = 3 * tokens + 2 * matrix + weights
+    backward = 5 * tokens + 4 * matrix + 2 * weights
+    return FLOAT_BYTES * forward, FLOAT_BYTES * (forward + backward)
+
+
+def measure_floor(
+    shape: ScanShape, exps_per_second: float, exp_source: str, device: torch.device
+) -> Floor:
+    """Measure the memory and return the floor of one shape; see the module's docstring."""
+    updates = shape.updates
+    milliseconds, limits, rates = [], [], []
+    for exps, count in zip((updates, 2 * updates), scan_bytes(shape), strict=True):
+        rate = bytes_per_second(count, device)
+        times = {'exp': 1000 * exps / exps_per_second, 'memory': 1000 * count / rate}
+        limits.append(max(times, key=times.__getitem__))
+        milliseconds.append(times[limits[-1]])
+        rates.append(rate)
+    return Floor(*milliseconds, *limits, exps_per_second, exp_source, *rates)
+
+
+def bytes_per_second(count: int, device: torch.device) -> float:
+    """Measure ``copy_`` when source and target together are ``count`` bytes."""
+    source = torch.ones(max(1, count // (2 * FLOAT_BYTES)), device=device)
+    target = torch.ones_like(source)
+    return 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)
+
+
+def measure_exps(device: torch.device) -> tuple[float, str]:
+    """Measure exps per second, float32, with torch's number of threads; and say of what."""
+    if device.type == 'cpu':
+        try:
+            return _kernel_rate(_compile()), 'exp2 of the cpp scan, from the first cache'
+        except cpp_build.BuildError:
+            pass
+    rates = []
+    for elements in TENSOR_ELEMENTS:
+        exponents = -torch.rand(elements, device=device)
+        call = partial(torch.exp2, exponents, out=torch.empty_like(exponents))
+        rates.append(elements / _seconds(call, device))
+    return max(rates), 'torch.exp2, the best of several sizes'
+
+
+def _kernel_rate(kernel: Callable[..., object]) -> float:
+    threads, repeats = torch.get_num_threads(), 512
+    buffer = -torch.rand(BUFFER_ELEMENTS)
+    sink = torch.empty(threads * 16)  # the widest vector has 16 lanes
+    call = partial(
+        kernel,
+        ctypes.c_void_p(buffer.data_ptr()),
+        *(ctypes.c_int64(size) for size in (BUFFER_ELEMENTS, repeats, threads)),
+        ctypes.c_void_p(sink.data_ptr()),
+    )
+    exps = threads * repeats * BUFFER_ELEMENTS
+    return exps / _seconds(call, torch.device('cpu'))
+
+
+def _compile() -> Callable[..., object]:
+    """Build :data:`EXP_KERNEL` as the scan is built, and load it."""
+    compiler = cpp_build._compiler()
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, 'exps.cpp'), Path(folder, 'exps.so')
+        source.write_text(EXP_KERNEL)
+        flags = [*cpp_build._FLAGS, *cpp_build._VARIANTS[0], f'-I{cpp_build.SOURCES}']
+        cpp_build._run([*compiler, *flags, '-o', str(library), str(source)])
+        return ctypes.CDLL(str(library)).exps  # stays mapped when the file is gone
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    return interleave({'call': call}, SECONDS, device)['call'].min / 1000
