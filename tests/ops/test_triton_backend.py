@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,8 @@ def test_an_empty_batch_gives_zeros_and_two_runs_the_same_bits(interpreted, case
 def test_kernels_compile_for_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
     sizes = run('triton_compilation', interpret=False)
-    assert {'forward_kernel-N40-sm_90', 'backward_kernel-N3-sm_80'} <= sizes.keys()
-    assert min(sizes.values()) > 0
+    kernels = {name.split('-')[0] for name in sizes}
+    assert kernels == {'forward_kernel', 'backward_kernel'} and min(sizes.values()) > 0
 
 
 @pytest.mark.parametrize('merge, shape', [('sum', (2, 70, 20)), ('none', (2, 3, 70, 20))])
@@ -84,6 +85,14 @@ def test_without_a_gpu_the_reason_is_one_line():
     tensors = problem(1, 1, 3, 4, 2)._asdict()
     with pytest.raises(UserError, match='it runs on cuda, not on cpu'):
         directional_scan(**tensors, backend='triton')
+
+
+@pytest.mark.parametrize('version, usable', [('3.2.0', False), ('3.3.1', True), ('4.0', True)])
+def test_an_old_triton_is_refused(version, usable, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'triton', types.SimpleNamespace(__version__=version))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    available, reason = triton_scan.available()
+    assert available == usable and ('3.2.0 is too old' in reason) != usable
 
 
 @pytest.mark.skipif(not triton_scan.available()[0], reason=triton_scan.available()[1])

@@ -1,45 +1,54 @@
-"""Compile the Triton scan for a GPU that need not be there; print the sizes of the binaries."""
+"""Run the Triton scan up to its launches, compiling for a GPU that need not be there.
+
+A program of its own, which prints the size of every binary as JSON: it replaces Triton's driver.
+"""
 
 import json
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
-from transmamba_mm.ops.backends import triton_kernels
-from transmamba_mm.ops.backends.triton_scan import BLOCK_E, launch_options
+from tests.ops.triton_interpreter import CASES, problem, results
+from transmamba_mm.ops.backends import triton_scan
 
-OPTIONAL = {
-    'forward_kernel': ('D', 'delta_bias', 'initial_state', 'last_state', 'states'),
-    'backward_kernel': ('D', 'delta_bias', 'dlast_state', 'dD', 'dbias', 'dinitial_state'),
-}
+# Compute capabilities, and cases that differ in what Triton makes constant.
+TARGETS = [(90, case) for case in ('one-of-all', 'nothing-optional', 'N16-two-blocks', 'longer')]
+TARGETS += [(80, 'N20-two-warps')]
 
 
-def binary(name, N, capability, optional):
-    """Compile as a launch would, with every optional argument or with none."""
-    kernel = getattr(triton_kernels, name)
-    options = launch_options(N)
-    constants = {'N': N, 'SOFTPLUS': optional, 'BLOCK_E': BLOCK_E}
-    constants['BLOCK_N'] = options.pop('BLOCK_N')
-    constants |= {} if optional else dict.fromkeys(OPTIONAL[name])
-    types = {'order': '*i64', 'K': 'i32', 'L': 'i32', 'E': 'i32', 'chunk': 'i32'}
-    signature = {
-        name: 'constexpr'
-        if name in constants
-        else ('i64', 'i64', 'i64')
-        if name.endswith('_strides')
-        else types.get(name, '*fp32')
-        for name in kernel.arg_names
-    }
-    source = ASTSource(kernel, signature, constants)
-    compiled = triton.compile(source, GPUTarget('cuda', capability, 32), options)
-    return compiled.asm['cubin']
+class Absent:
+    """What Triton asks of a driver before it launches."""
+
+    def __init__(self, capability):
+        self.target = GPUTarget('cuda', capability, 32)
+
+    def get_current_device(self):
+        return self.target.arch
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        return self.target
+
+
+run = triton.JITFunction.run
+sizes = {}
+
+
+def compile_only(self, *args, **kwargs):
+    """Take the place of a launch."""
+    compiled = run(self, *args, **kwargs | {'warmup': True})
+    sizes[f'{self.fn.__name__}-{compiled.hash}'] = len(compiled.asm['cubin'])
 
 
 if __name__ == '__main__':
-    sizes = {
-        f'{kernel}-N{N}-sm_{capability}': len(binary(kernel, N, capability, optional))
-        for kernel in OPTIONAL
-        for N, capability, optional in ((1, 90, True), (3, 80, False), (40, 90, True))
-    }
+    triton.JITFunction.run = compile_only
+    for capability, case in TARGETS:
+        triton.runtime.driver.set_active(Absent(capability))
+        sizes_of, kwargs = CASES[case]
+        kwargs = dict(kwargs)
+        last = kwargs.pop('last', True)
+        results(triton_scan.scan, problem(*sizes_of, **kwargs), torch.float32, last)
     print(json.dumps(sizes))

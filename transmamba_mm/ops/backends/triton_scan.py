@@ -5,6 +5,7 @@ its results are reproducible bit for bit. Training takes memory for about 2 sqrt
 it during the backward alone, and the gradients of B and C once for every 32 channels.
 """
 
+import importlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,21 @@ from transmamba_mm.ops.backends.backend import Backend, ScanInputs
 from transmamba_mm.ops.backends.cuda import cuda_with
 from transmamba_mm.ops.backends.library import gated, register_scan
 
-available = cuda_with('triton')
-
 # Channels of a program: one for each lane of a warp.
 BLOCK_E = 32
+# The first Triton whose kernels take tuples, as the strides are.
+OLDEST_TRITON = (3, 3)
+
+
+def available() -> tuple[bool, str]:
+    """Whether there are a device and a Triton that is new enough."""
+    usable, reason = cuda_with('triton')()
+    if usable:
+        version = importlib.import_module('triton').__version__
+        if tuple(map(int, version.split('.')[:2])) < OLDEST_TRITON:
+            oldest = '.'.join(map(str, OLDEST_TRITON))
+            return False, f'triton {version} is too old, the kernels need {oldest}'
+    return usable, reason
 
 
 def _chunk(inputs: ScanInputs) -> int:
