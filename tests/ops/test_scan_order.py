@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from transmamba_mm.ops import bidirectional_order, invert_order
+from tests.golden import Golden
+from transmamba_mm.ops import arrival_moves, bidirectional_order, invert_order, snake_order
 
 
 def test_bidirectional_order_goes_there_and_back():
@@ -12,3 +14,23 @@ def test_invert_order_tells_when_a_token_is_visited():
     inverse = invert_order(order)
     assert torch.equal(order.gather(1, inverse), torch.arange(9).expand(3, 9))
     assert torch.equal(invert_order(inverse), order)
+
+
+@pytest.mark.parametrize('grid', [(4, 4), (5, 5), (4, 6), (1, 4), (2, 2), (5, 3), (3, 5)])
+def test_snake_equals_the_official_one(grid):
+    golden = Golden('plainmamba_l1like')
+    order = snake_order(grid)
+    recorded = f'perm/{grid[0]}x{grid[1]}'
+    assert torch.equal(order, golden.output(f'{recorded}/order', torch.int64))
+    assert torch.equal(invert_order(order), golden.output(f'{recorded}/inverse', torch.int64))
+    moves = arrival_moves(order, grid[1])
+    assert torch.equal(moves, golden.output(f'{recorded}/direction', torch.int64))
+
+
+def test_the_snake_turns_at_the_borders():
+    assert snake_order((2, 3)).tolist() == [
+        [0, 1, 2, 5, 4, 3],
+        [3, 4, 5, 2, 1, 0],
+        [0, 3, 4, 1, 2, 5],
+        [5, 2, 1, 4, 3, 0],
+    ]
