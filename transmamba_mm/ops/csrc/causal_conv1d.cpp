@@ -30,120 +30,113 @@ struct ConvBackward : Conv {
     float *dweight, *dbias;
 };
 
-// Direction k over V vectors of channels from e0.
-template <int T, int V, bool Rest>
+// Direction k, the W channels from e0.
+template <int T, bool Rest>
 struct ConvPass {
     const Conv& s;
-    const i64 b, k, e0;
+    const i64 k, e0;
     const Lanes<Rest> lanes;
-    vec w[T][V], bias[V];
+    vec w[T], bias;
 
-    ConvPass(const Conv& s, i64 b, i64 k, i64 e0)
-        : s(s), b(b), k(k), e0(e0), lanes{int(std::min<i64>(W, s.E - e0))} {
-        for (int v = 0; v < V; v++) {
-            const i64 row = k * s.E + e0 + v * W;
-            for (int j = 0; j < T; j++) w[j][v] = lanes.gather(s.weight + row * T + j, T);
-            bias[v] = lanes.load(s.bias + row);
-        }
+    ConvPass(const Conv& s, i64 k, i64 e0)
+        : s(s), k(k), e0(e0), lanes{int(std::min<i64>(W, s.E - e0))} {
+        for (int j = 0; j < T; j++) w[j] = lanes.gather(s.weight + (k * s.E + e0) * T + j, T);
+        bias = lanes.load(s.bias + k * s.E + e0);
     }
 
-    i64 token(i64 t) const { return s.reverse[k] ? s.L - 1 - t : t; }
-    float* row(const View& view, i64 t, int v) const {
-        return view.at(b, k) + token(t) * view.token + e0 + v * W;
+    float* row(const View& view, i64 b, i64 t) const {
+        return view.at(b, k) + (s.reverse[k] ? s.L - 1 - t : t) * view.token + e0;
     }
     // Rows lie too far apart for the hardware to see them coming.
     i64 later(i64 t) const { return std::min(s.L - 1, t + 8); }
 
-    // a_t; the window moves on.
-    vec preactivation(vec (&past)[T][V], vec x, int v) const {
-        vec a = bias[v];
-        past[T - 1][v] = x;
-        for (int j = 0; j < T; j++) a += w[j][v] * past[j][v];
+    // a_t from x_t and the window before it.
+    vec preactivation(vec (&past)[T], vec x) const {
+        vec a = bias;
+        past[T - 1] = x;
+        for (int j = 0; j < T; j++) a += w[j] * past[j];
         return a;
     }
-    static void shift(vec (&values)[T][V], int v) {
-        for (int j = 1; j < T; j++) values[j - 1][v] = values[j][v];
+    static void shift(vec (&values)[T]) {
+        for (int j = 1; j < T; j++) values[j - 1] = values[j];
     }
 
-    void forward() const {
-        vec past[T][V] = {};
-        for (i64 t = 0; t < s.L; t++)
-            for (int v = 0; v < V; v++) {
-                __builtin_prefetch(row(s.x, later(t), v));
-                const vec a = preactivation(past, lanes.load(row(s.x, t, v)), v);
-                lanes.store(row(s.y, t, v), s.silu ? silu(a) : a);
-                shift(past, v);
-            }
-    }
-
-    // `fresh`: the first batch that writes to these rows of dweight and dbias.
-    void backward(const View& dx, float* dweight, float* dbias, bool fresh) const {
-        vec past[T][V] = {}, open[T][V] = {}, dw[T][V] = {}, db[V] = {};
-        for (i64 t = 0; t < s.L + T - 1; t++) {
-            for (int v = 0; v < V; v++) {
-                if (t < s.L) {
-                    for (const View* from : {&s.x, &s.y})
-                        __builtin_prefetch(row(*from, later(t), v));
-                    const vec a = preactivation(past, lanes.load(row(s.x, t, v)), v);
-                    vec d = lanes.load(row(s.y, t, v));
-                    if (s.silu) d *= silu_slope(a);
-                    for (int j = 0; j < T; j++) {
-                        dw[j][v] += d * past[j][v];
-                        open[j][v] += d * w[j][v];
-                    }
-                    db[v] += d;
-                    shift(past, v);
-                }
-                if (t >= T - 1) lanes.put(row(dx, t - (T - 1), v), open[0][v], k == 0);
-                shift(open, v);
-                open[T - 1][v] = vec{};
-            }
+    void forward(i64 b) const {
+        vec past[T] = {};
+        for (i64 t = 0; t < s.L; t++) {
+            __builtin_prefetch(row(s.x, b, later(t)));
+            const vec a = preactivation(past, lanes.load(row(s.x, b, t)));
+            lanes.store(row(s.y, b, t), s.silu ? silu(a) : a);
+            shift(past);
         }
-        for (int v = 0; v < V; v++) {
-            const i64 at = k * s.E + e0 + v * W;
-            for (int j = 0; j < T; j++) lanes.put(dweight + j * s.K * s.E + at, dw[j][v], fresh);
-            lanes.put(dbias + at, db[v], fresh);
+    }
+
+    // Adds to dw and db.
+    void backward(const View& dx, i64 b, vec (&dw)[T], vec& db) const {
+        vec past[T] = {}, open[T] = {};  // dx_s is open until step s + T - 1
+        for (i64 t = 0; t < s.L + T - 1; t++) {
+            if (t < s.L) {
+                for (const View* from : {&s.x, &s.y}) __builtin_prefetch(row(*from, b, later(t)));
+                const vec a = preactivation(past, lanes.load(row(s.x, b, t)));
+                vec d = lanes.load(row(s.y, b, t));
+                if (s.silu) d *= silu_slope(a);
+                for (int j = 0; j < T; j++) {
+                    dw[j] += d * past[j];
+                    open[j] += d * w[j];
+                }
+                db += d;
+                shift(past);
+            }
+            if (t >= T - 1) lanes.put(row(dx, b, t - (T - 1)), open[0], k == 0);
+            shift(open);
+            open[T - 1] = vec{};
         }
     }
 };
 
-constexpr int WIDE = 2;  // vectors of a pass
-
-// Calls f(pass) for the passes over the channels of [e, e + WIDE W), in all directions.
+// Calls f(pass) for each direction over the channels from e.
 template <int T, class F>
-static void conv_passes(const Conv& s, i64 b, i64 e, F f) {
+static void conv_passes(const Conv& s, i64 e, F f) {
     for (i64 k = 0; k < s.K; k++) {
-        if (e + WIDE * W <= s.E) f(ConvPass<T, WIDE, false>(s, b, k, e));
-        else
-            for (i64 rest = e; rest < s.E; rest += W) f(ConvPass<T, 1, true>(s, b, k, rest));
+        if (e + W <= s.E) f(ConvPass<T, false>(s, k, e));
+        else f(ConvPass<T, true>(s, k, e));
+    }
+}
+
+// Items of work are a group of batches times W channels, whatever the number of threads.
+static i64 conv_groups(const Conv& s) { return std::min<i64>(s.B, 16); }
+static i64 conv_spans(const Conv& s) { return (s.E + W - 1) / W; }
+
+template <int T>
+static void conv_forward_taps(const Conv& s) {
+    const i64 groups = conv_groups(s), spans = conv_spans(s);
+#pragma omp parallel for num_threads(s.threads) schedule(dynamic) if (s.threads > 1)
+    for (i64 item = 0; item < groups * spans; item++) {
+        const i64 group = item / spans;
+        conv_passes<T>(s, item % spans * W, [&](const auto& pass) {
+            for (i64 b = group * s.B / groups; b < (group + 1) * s.B / groups; b++) pass.forward(b);
+        });
     }
 }
 
 template <int T>
-static void conv_forward_taps(const Conv& s) {
-    const i64 spans = (s.E + WIDE * W - 1) / (WIDE * W);
-#pragma omp parallel for num_threads(s.threads) schedule(dynamic) if (s.threads > 1)
-    for (i64 item = 0; item < s.B * spans; item++)
-        conv_passes<T>(s, item / spans, item % spans * WIDE * W,
-                       [](const auto& pass) { pass.forward(); });
-}
-
-template <int T>
 static void conv_backward_taps(const ConvBackward& s) {
-    // Sums over the batch go to slots that depend on the shapes alone, never on the threads.
-    const i64 spans = (s.E + WIDE * W - 1) / (WIDE * W), groups = std::min<i64>(s.B, 32);
-    const i64 KE = s.K * s.E;
+    // Sums over the batch go to slots, (groups, T + 1, K E), and are added up in one fixed order.
+    const i64 groups = conv_groups(s), spans = conv_spans(s), KE = s.K * s.E;
     const std::unique_ptr<float[]> slots(new float[groups * (T + 1) * KE]);
 #pragma omp parallel num_threads(s.threads) if (s.threads > 1)
     {
 #pragma omp for schedule(dynamic)
         for (i64 item = 0; item < groups * spans; item++) {
-            const i64 group = item / spans, first = group * s.B / groups;
-            float* slot = &slots[group * (T + 1) * KE];
-            for (i64 b = first; b < (group + 1) * s.B / groups; b++)
-                conv_passes<T>(s, b, item % spans * WIDE * W, [&](const auto& pass) {
-                    pass.backward(s.dx, slot, slot + T * KE, b == first);
-                });
+            const i64 group = item / spans;
+            conv_passes<T>(s, item % spans * W, [&](const auto& pass) {
+                vec dw[T] = {}, db = {};
+                for (i64 b = group * s.B / groups; b < (group + 1) * s.B / groups; b++)
+                    pass.backward(s.dx, b, dw, db);
+                float* slot = &slots[group * (T + 1) * KE] + pass.k * s.E + pass.e0;
+                for (int j = 0; j < T; j++) pass.lanes.store(slot + j * KE, dw[j]);
+                pass.lanes.store(slot + T * KE, db);
+            });
         }
 #pragma omp for
         for (i64 ke = 0; ke < KE; ke++)
