@@ -106,8 +106,8 @@ def backward_kernel(
     """Write every gradient, d* being that of *.
 
     dx and ddelta are (B, K, L, E), dB and dC (blocks of channels, B, K, L, N), dA (B, K, N, E),
-    dD and dbias (B, K, E). The states within one chunk are computed again into
-    ``scratch``, (programs, chunk, BLOCK_N, BLOCK_E).
+    dD and dbias (B, K, E). The states within one chunk are computed again into ``scratch``,
+    (programs, chunk, BLOCK_N, BLOCK_E).
     """
     b, k, block, e = _program(K, E, BLOCK_E)
     n = tl.arange(0, BLOCK_N)
