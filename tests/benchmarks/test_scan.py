@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from transmamba_mm.benchmarks.floor import measure_exps, measure_floor, scan_bytes
+from transmamba_mm.benchmarks.floor import _compile, floor_of, measure_rates, scan_bytes
 from transmamba_mm.benchmarks.memory import CLEAR, MemoryProcess
 from transmamba_mm.benchmarks.peers import REFERENCE, UNBIND, contender, contenders
 from transmamba_mm.benchmarks.scan import benchmark_scan, num_steps
@@ -72,12 +72,16 @@ def test_bytes_of_the_floor_by_hand():
 def test_floor_is_the_larger_of_two_times(compiler, monkeypatch):
     if not compiler:
         monkeypatch.setenv('CXX', 'no-such-compiler')
-    rate, source = measure_exps(CPU)
-    assert ('torch' in source) >= (not compiler)
+    _compile.cache_clear()
     shape = ScanShape(2, 1, 64, 50, 16)
-    floor = measure_floor(shape, rate, source, CPU)
-    assert floor.forward >= 1000 * shape.updates / rate > 0
-    assert floor.both >= 2000 * shape.updates / rate
+    rates = measure_rates(shape, CPU)
+    assert ('torch' in rates.exp_source) >= (not compiler)
+    floor = floor_of(shape, rates)
+    assert floor.forward >= 1000 * shape.updates / rates.exps > 0
+    assert floor.both >= 2000 * shape.updates / rates.exps
+    forward, both = scan_bytes(shape)
+    assert floor.forward >= 1000 * forward / rates.forward_bytes > 0
+    assert floor.both >= 1000 * both / rates.both_bytes > 0
     assert {floor.forward_limit, floor.both_limit} <= {'exp', 'memory'}
 
 
@@ -105,7 +109,7 @@ def test_memory_is_the_peak():
 def test_benchmark_of_one_shape():
     shape, steps = ScanShape(1, 1, 16, 160, 4), []
     with MemoryProcess(CPU) as memory:
-        result = benchmark_scan(shape, CPU, 1e-3, (1e9, 'test'), memory, step=steps.append)
+        result = benchmark_scan(shape, CPU, 1e-3, memory, step=steps.append)
     assert len(steps) == num_steps(CPU)
     rows = {row.name: row for row in result.rows}
     assert result.speedup(rows[UNBIND], 'both', UNBIND) in (None, 1)

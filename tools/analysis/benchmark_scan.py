@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm.apis.cli import run
-from transmamba_mm.benchmarks.floor import measure_exps
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, pick_device, write_json
 from transmamba_mm.benchmarks.memory import MemoryProcess
 from transmamba_mm.benchmarks.scan import benchmark_scan, num_steps
@@ -48,8 +47,7 @@ def main() -> None:
     device = pick_device(args.device, args.threads)
     machine = describe_machine(device)
     console = Console()
-    exps = measure_exps(device)
-    console.out(f'{machine_line(machine)}: {exps[0] / 1e9:.1f} billion exps a second ({exps[1]})')
+    console.out(machine_line(machine))
 
     results = []
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
@@ -61,9 +59,7 @@ def main() -> None:
             def step(what: str, label: str = str(shape)) -> None:
                 progress.update(task, advance=1, description=f'{label}  {what}')
 
-            results.append(
-                benchmark_scan(shape, device, args.seconds, exps, memory, args.all, step)
-            )
+            results.append(benchmark_scan(shape, device, args.seconds, memory, args.all, step))
             console.out(scan_table(results[-1]) + '\n')
 
     out = Path(args.out)

@@ -18,11 +18,13 @@ overlap perfectly. So no implementation reaches it.
 """
 
 import ctypes
+import functools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -31,7 +33,7 @@ from transmamba_mm.benchmarks.timing import interleave
 from transmamba_mm.ops.backends import cpp_build
 
 FLOAT_BYTES = 4
-#: Spent on each of the two rates.
+#: Spent on each rate.
 SECONDS = 0.3
 #: Of one thread, in its first cache.
 BUFFER_ELEMENTS = 2048
@@ -58,6 +60,26 @@ extern "C" void exps(const float* buffer, i64 count, i64 repeats, i64 threads, f
 """
 
 
+class Rates(NamedTuple):
+    """What the machine can do a second, at one shape, all threads together.
+
+    Attributes:
+        exps: In float32.
+        forward_bytes, both_bytes: Of ``copy_``, reads and writes both counted, on as many bytes as
+            the scan touches, so that caches help the floor as much as they can help the scan.
+        exp_source: What the exps were measured with.
+    """
+
+    exps: float
+    forward_bytes: float
+    both_bytes: float
+    exp_source: str
+
+    def best(self, other: 'Rates') -> 'Rates':
+        """Return the higher of each: what else ran can only have lowered them."""
+        return Rates(*map(max, self, other))
+
+
 @dataclass(frozen=True)
 class Floor:
     """Milliseconds that no scan of one shape can beat, and what limits it.
@@ -65,21 +87,14 @@ class Floor:
     Attributes:
         forward, both: Of the forward, and of forward and backward together.
         forward_limit, both_limit: 'exp' or 'memory'.
-        exps_per_second: Measured, all threads together.
-        exp_source: What measured it.
-        forward_bytes_per_second, both_bytes_per_second: Measured with ``copy_``, reads and writes
-            both counted, on as many bytes as the scan touches, so that caches help the floor as
-            much as they can help the scan.
+        rates: What it was computed from.
     """
 
     forward: float
     both: float
     forward_limit: str
     both_limit: str
-    exps_per_second: float
-    exp_source: str
-    forward_bytes_per_second: float
-    both_bytes_per_second: float
+    rates: Rates
 
 
 def scan_bytes(shape: ScanShape) -> tuple[int, int]:
@@ -90,19 +105,27 @@ def scan_bytes(shape: ScanShape) -> tuple[int, int]:
     return FLOAT_BYTES * forward, FLOAT_BYTES * (forward + backward)
 
 
-def measure_floor(
-    shape: ScanShape, exps_per_second: float, exp_source: str, device: torch.device
-) -> Floor:
-    """Measure the memory and return the floor of one shape; see the module's docstring."""
-    updates = shape.updates
-    milliseconds, limits, rates = [], [], []
-    for exps, count in zip((updates, 2 * updates), scan_bytes(shape), strict=True):
-        rate = bytes_per_second(count, device)
-        times = {'exp': 1000 * exps / exps_per_second, 'memory': 1000 * count / rate}
+def measure_rates(shape: ScanShape, device: torch.device) -> Rates:
+    """Measure; takes about a second."""
+    forward, both = (bytes_per_second(count, device) for count in scan_bytes(shape))
+    exps, source = measure_exps(device)
+    return Rates(exps, forward, both, source)
+
+
+def floor_of(shape: ScanShape, rates: Rates) -> Floor:
+    """Return the floor of one shape; see the module's docstring."""
+    milliseconds, limits = [], []
+    work = zip(
+        (shape.updates, 2 * shape.updates),
+        scan_bytes(shape),
+        (rates.forward_bytes, rates.both_bytes),
+        strict=True,
+    )
+    for exps, count, bytes_rate in work:
+        times = {'exp': 1000 * exps / rates.exps, 'memory': 1000 * count / bytes_rate}
         limits.append(max(times, key=times.__getitem__))
         milliseconds.append(times[limits[-1]])
-        rates.append(rate)
-    return Floor(*milliseconds, *limits, exps_per_second, exp_source, *rates)
+    return Floor(*milliseconds, *limits, rates)
 
 
 def bytes_per_second(count: int, device: torch.device) -> float:
@@ -141,6 +164,7 @@ def _kernel_rate(kernel: Callable[..., object]) -> float:
     return exps / _seconds(call, torch.device('cpu'))
 
 
+@functools.cache
 def _compile() -> Callable[..., object]:
     """Build :data:`EXP_KERNEL` as the scan is built, and load it."""
     compiler = cpp_build._compiler()

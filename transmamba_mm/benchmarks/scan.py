@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from transmamba_mm.benchmarks.floor import Floor, measure_floor
+from transmamba_mm.benchmarks.floor import Floor, floor_of, measure_rates
 from transmamba_mm.benchmarks.memory import MemoryProcess
 from transmamba_mm.benchmarks.peers import REFERENCE, UNBIND, contender, contenders
 from transmamba_mm.benchmarks.scan_job import (
@@ -72,15 +72,15 @@ class ScanResult:
                 ratios[f'{part}_speedup_unbind'] = self.speedup(row, part, UNBIND)
                 ratios[f'{part}_above_floor'] = self.above_floor(row, part)
             rows.append({**asdict(row), **ratios})
+        floor = {**asdict(self.floor), 'rates': self.floor.rates._asdict()}
         shape, label = self.shape._asdict(), str(self.shape)
-        return {'shape': shape, 'label': label, 'floor': asdict(self.floor), 'rows': rows}
+        return {'shape': shape, 'label': label, 'floor': floor, 'rows': rows}
 
 
 def benchmark_scan(
     shape: ScanShape,
     device: torch.device,
     seconds: float,
-    exps: tuple[float, str],
     memory: MemoryProcess,
     everything: bool = False,
     step: Callable[[str], None] = lambda what: None,
@@ -91,13 +91,12 @@ def benchmark_scan(
         shape: See there.
         device: Where.
         seconds: Budget of each cell; each call is timed once at least.
-        exps: What :func:`.floor.measure_exps` returned.
         memory: Where peaks are measured.
         everything: Run also what is predicted to be slow.
         step: Told what is done next, ``num_steps`` times.
     """
     step('floor')
-    floor = measure_floor(shape, *exps, device)
+    rates = measure_rates(shape, device)
     step('float64 reference')
     problem = random_operands(shape)
     oracle = ScanJob.of(contender(REFERENCE, device), problem, device, torch.float64)
@@ -123,13 +122,14 @@ def benchmark_scan(
     forward = interleave({name: job.forward for name, job in jobs.items()}, seconds, device)
     step('forward + backward')
     both = interleave({name: job.both for name, job in quick.items()}, seconds, device)
+    rates = rates.best(measure_rates(shape, device))
     for row in rows:
         step(f'{row.name}: memory')
         row.forward, row.both = forward.get(row.name), both.get(row.name)
         if row.both is not None:
             measured = measure_memory(row.name, shape, device, memory)
             row.peak_bytes, row.memory_ratio = measured
-    return ScanResult(shape, floor, rows)
+    return ScanResult(shape, floor_of(shape, rates), rows)
 
 
 def num_steps(device: torch.device) -> int:

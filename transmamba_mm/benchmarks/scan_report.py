@@ -22,8 +22,13 @@ def scan_table(result: ScanResult) -> str:
     rows = [[limits, pair(floor.forward, floor.both)]]
     rows += [[row.name, *_cells(result, row)] for row in result.rows]
     title = f'B·D·L·N = {result.shape}   (forward / forward + backward)'
+    rates = floor.rates
+    measured = (
+        f'floor: {rates.exps / 1e9:.1f} billion exps/s ({rates.exp_source}), '
+        f'{rates.forward_bytes / 1e9:.0f} / {rates.both_bytes / 1e9:.0f} GB/s'
+    )
     notes = [f'{row.name}: {row.note}' for row in result.rows if row.note]
-    return '\n'.join([render(title, 'scan', COLUMNS, rows), *notes])
+    return '\n'.join([render(title, 'scan', COLUMNS, rows), measured, *notes])
 
 
 def _cells(result: ScanResult, row: ScanRow) -> list[str]:
