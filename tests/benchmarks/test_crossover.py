@@ -16,10 +16,10 @@ def test_power_laws_cross_where_they_should():
 @pytest.mark.parametrize(
     ('student', 'place', 'sentence'),
     [
-        ([1, 1, 1], 100, 'at 100 tokens or fewer'),
-        ([3, 3, 3], None, 'none up to 1,600 tokens'),
-        ([1, 1, 3], None, 'none up to 1,600 tokens'),  # overtaken again
-        ([1, 4, 1], 800, 'at 800 tokens'),
+        ([1, 1, 1], 100, 'at 100 patches or fewer'),
+        ([3, 3, 3], None, 'none up to 1,600 patches'),
+        ([1, 1, 3], None, 'none up to 1,600 patches'),  # overtaken again
+        ([1, 4, 1], 800, 'at 800 patches'),
     ],
 )
 def test_the_student_has_to_stay_ahead(student, place, sentence):

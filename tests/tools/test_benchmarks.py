@@ -49,7 +49,7 @@ def test_model(tmp_path):
     options = ['--sizes', '16', '8', '--train', '--batch-size', '2', '--seconds', '0.02']
     done = run_tool('analysis/benchmark_model.py', CONFIG, *options, '--out', 'out', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'Forward, student overtakes' in done.stdout
+    assert 'Forward, crossover' in done.stdout
     values = results(tmp_path / 'out', 'model.json')
     assert set(values['crossover']) == {'batch', 'step'}
     assert [(s['size'], s['tokens']) for s in values['sizes']] == [(8, 16), (16, 64)]

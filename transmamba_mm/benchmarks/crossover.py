@@ -30,7 +30,7 @@ def crossover(
 def crossover_sentence(tokens: Sequence[float], crossing: float | None) -> str:
     """Say what :func:`crossover` found."""
     if crossing is None:
-        return f'none up to {tokens[-1]:,.0f} tokens'
+        return f'none up to {tokens[-1]:,.0f} patches'
     if crossing <= tokens[0]:
-        return f'at {tokens[0]:,.0f} tokens or fewer'
-    return f'at {crossing:,.0f} tokens'
+        return f'at {tokens[0]:,.0f} patches or fewer'
+    return f'at {crossing:,.0f} patches'

@@ -41,7 +41,7 @@ def model_table(results: Sequence[SizeResult]) -> str:
             render(title, 'pixels', tuple(columns), rows),
             f"The teacher's attention: {attention}",
             *(
-                f'{PARTS[part]}, student overtakes: {overtaking(results, part)}'
+                f'{PARTS[part]}, crossover: {overtaking(results, part)}'
                 for part in measured(results)
             ),
         ]

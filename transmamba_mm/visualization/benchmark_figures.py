@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullLocator
 
 from transmamba_mm.benchmarks.model import ROLES, SizeResult
 from transmamba_mm.benchmarks.model_report import PARTS as LABELS
@@ -108,10 +109,13 @@ def plot_crossover(results: Sequence[SizeResult], path: str | Path, title: str) 
                 axes.axvline(place, color=MARK, linestyle=':')
             labels = [f'{result.tokens:,}\n{result.size} px' for result in results]
             axes.set_xticks(tokens, labels)
-            axes.minorticks_off()
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter('{x:g}')
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.set_xlabel('patches')
             axes.set_ylabel('ms per image')
-            axes.set_title(f'{LABELS[part]}: student overtakes\n{overtaking(results, part)}')
+            axes.set_title(f'{LABELS[part]}, crossover\n{overtaking(results, part)}')
             axes.legend()
         figure.suptitle(title)
         _save(figure, path)
