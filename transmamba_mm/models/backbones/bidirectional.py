@@ -1,0 +1,106 @@
+"""What Vim and VideoMamba share: bidirectional Mamba blocks over one sequence of tokens."""
+
+import math
+from abc import abstractmethod
+
+from mmcv.cnn.bricks import DropPath
+from torch import LongTensor, Tensor, nn
+from torch.nn.init import trunc_normal_, zeros_
+
+from transmamba_mm.models.backbones.token_backbone import TokenBackbone, check_choice
+from transmamba_mm.models.mixers import BidirectionalMamba
+from transmamba_mm.ops import bidirectional_order
+
+NORMS = {'rms': nn.RMSNorm, 'layer': nn.LayerNorm}
+NORM_EPS = 1e-5
+
+
+class VimBlock(nn.Module):
+    """``x + drop_path(mixer(norm(x)))``: the residual stream (B, tokens, D) in and out."""
+
+    def __init__(self, norm: nn.Module, mixer: nn.Module, drop_path: float) -> None:
+        super().__init__()
+        self.norm = norm
+        self.mixer = mixer
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the mixer makes of the normalized stream."""
+        return x + self.drop_path(self.mixer(self.norm(x)))
+
+
+class BidirectionalBackbone(TokenBackbone):
+    """A stack of :class:`VimBlock` behind an embedding that the subclass brings.
+
+    The official codes carry ``hidden`` and ``residual`` apart and add them before each norm; the
+    sum is the residual stream kept here, so the numbers are the same. So is their stochastic depth:
+    a list shifted by one and an extra DropPath before the last norm drop the same branches.
+
+    A subclass sets ``embed_dims``, ``num_layers``, ``out_type``, ``out_indices``, ``patch_embed``
+    and ``pos_embed``, perhaps ``cls_token``; then it calls :meth:`stack_blocks`.
+    """
+
+    def stack_blocks(
+        self, state_dims: int, norm: str, drop_path_rate: float, final_norm: bool, **mixer
+    ) -> None:
+        """Make ``blocks`` and ``norm``; ``mixer`` are options of :class:`BidirectionalMamba`."""
+        check_choice('norm', norm, tuple(NORMS))
+        self.blocks = nn.ModuleList(
+            VimBlock(
+                NORMS[norm](self.embed_dims, eps=NORM_EPS),
+                BidirectionalMamba(self.embed_dims, state_dims, **mixer),
+                drop_path_rate * i / max(self.num_layers - 1, 1),
+            )
+            for i in range(self.num_layers)
+        )
+        self.norm = NORMS[norm](self.embed_dims, eps=NORM_EPS) if final_norm else nn.Identity()
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.patch_embed.patch_size
+
+    def init_weights(self) -> None:
+        """Initialize as the official code of Vim does, then as ``init_cfg`` says."""
+        trunc_normal_(self.pos_embed, std=0.02)
+        if hasattr(self, 'cls_token'):
+            trunc_normal_(self.cls_token, std=0.02)
+        fan_in = self.patch_embed.proj.weight[0].numel()
+        trunc_normal_(self.patch_embed.proj.weight, std=fan_in**-0.5)
+        zeros_(self.patch_embed.proj.bias)
+        for block in self.blocks:
+            block.mixer.init_weights(self.num_layers)
+        super().init_weights()
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Tokens (B, tokens, D) of the sequence, positions added, and the grid of its patches."""
+
+    def directions(self, grid: tuple[int, ...]) -> LongTensor:
+        """Forward and backward raster order, (2, L)."""
+        return bidirectional_order(math.prod(grid))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features of ``images`` at the layers ``out_indices``."""
+        x, grid = self.embed(images)
+        features = {}
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self.out_indices:
+                last = index == self.num_layers - 1
+                features[index] = self.format_output(self.norm(x) if last else x, grid)
+        return tuple(features[index] for index in self.out_indices)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+
+        The embeddings are depth 0, block i is i + 1, everything behind them is the last.
+        """
+        num_depths = self.num_layers + 2
+        if not param_name.startswith(prefix):
+            return num_depths - 1, num_depths
+        name = param_name.removeprefix(prefix)
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1, num_depths
+        embedding = name.startswith(('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed'))
+        return 0 if embedding else num_depths - 1, num_depths
