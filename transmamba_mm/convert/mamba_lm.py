@@ -1,0 +1,173 @@
+"""The checkpoint format of state-spaces/mamba (mamba_ssm) for language models, both ways.
+
+It differs from transformers', which is ours, in one key. Transformers' own spelling is accepted as
+it is.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+EMBEDDINGS, HEAD = 'backbone.embeddings.weight', 'lm_head.weight'
+OFFICIAL_EMBEDDINGS = 'backbone.embedding.weight'
+KEY = re.compile(
+    r'backbone\.embeddings\.weight|lm_head\.weight|backbone\.norm_f\.weight|'
+    r'backbone\.layers\.\d+\.(norm\.weight|mixer\.(A_log|D|(x_proj|dt_proj)\.weight|dt_proj\.bias|'
+    r'(in_proj|out_proj|conv1d)\.(weight|bias)))'
+)
+#: ``MambaConfig``'s names for the keys of the official config.json, and of its ``ssm_cfg``.
+CONFIG_KEYS = {
+    'd_model': 'hidden_size',
+    'n_layer': 'num_hidden_layers',
+    'vocab_size': 'vocab_size',
+    'residual_in_fp32': 'residual_in_fp32',
+    'tie_embeddings': 'tie_word_embeddings',
+    'norm_epsilon': 'layer_norm_epsilon',
+}
+SSM_KEYS = {
+    'd_state': 'state_size',
+    'd_conv': 'conv_kernel',
+    'expand': 'expand',
+    'dt_rank': 'time_step_rank',
+    'bias': 'use_bias',
+    'conv_bias': 'use_conv_bias',
+    'dt_min': 'time_step_min',
+    'dt_max': 'time_step_max',
+    'dt_init': 'time_step_init_scheme',
+    'dt_scale': 'time_step_scale',
+    'dt_init_floor': 'time_step_floor',
+}
+# What other configs may say, as long as it is this.
+FIXED = {'rms_norm': True, 'd_intermediate': 0, 'attn_layer_idx': [], 'attn_cfg': {}}
+# They choose a kernel, not a model.
+IGNORED = {'fused_add_norm', 'use_fast_path', 'layer'}
+
+
+def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our spelling (transformers') of an official state dict; a tied head may be left out.
+
+    Raises:
+        UserError: Keys that a Mamba language model does not have, by name.
+    """
+    ours = {
+        EMBEDDINGS if key == OFFICIAL_EMBEDDINGS else key: value
+        for key, value in state_dict.items()
+    }
+    _refuse_unknown(ours)
+    if EMBEDDINGS in ours:
+        ours.setdefault(HEAD, ours[EMBEDDINGS])
+    return ours
+
+
+def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The official spelling of the state dict of our ``MambaLM``.
+
+    Raises:
+        UserError: Keys that a Mamba language model does not have, by name.
+    """
+    _refuse_unknown(state_dict)
+    return {
+        OFFICIAL_EMBEDDINGS if key == EMBEDDINGS else key: value
+        for key, value in state_dict.items()
+    }
+
+
+def build(state_dict: Mapping[str, Tensor], img_size: None = None, **overrides) -> nn.Module:
+    """Build the ``MambaLM`` a state dict in our spelling was made for, without its weights.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): What :func:`from_official` returned.
+        img_size (None): A language model reads no images.
+        **overrides: What weights cannot tell, by ``MambaConfig``'s names or those of the official
+            config.json (its contents may be given whole).
+
+    Raises:
+        UserError: A tensor without which the sizes cannot be told is missing; an image size;
+            overrides that ask for another architecture.
+    """
+    if img_size is not None:
+        raise UserError(f'img_size={img_size} is given, but a language model reads no images.')
+    return MODELS.build(
+        {
+            'type': 'transmamba_mm.MambaLM',
+            'config': {**infer_config(state_dict), **translate_config(overrides)},
+        }
+    )
+
+
+def infer_config(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``MambaConfig`` arguments that keys and shapes tell."""
+    mixer = 'backbone.layers.0.mixer.'
+    required = [
+        EMBEDDINGS,
+        *(mixer + name for name in ('A_log', 'conv1d.weight', 'dt_proj.weight')),
+    ]
+    missing = [key for key in required if key not in state_dict]
+    if missing:
+        raise UserError(f'This is no Mamba language model: it lacks {", ".join(missing)}.')
+    vocabulary, embed_dims = state_dict[EMBEDDINGS].shape
+    inner_dims, state_dims = state_dict[mixer + 'A_log'].shape
+    if inner_dims % embed_dims:
+        raise UserError(
+            f'The inner width {inner_dims} (A_log) is no multiple of the width {embed_dims} of the '
+            'embeddings: the checkpoint mixes two models.'
+        )
+    layers = {int(key.split('.')[2]) for key in state_dict if key.startswith('backbone.layers.')}
+    return {
+        'vocab_size': vocabulary,
+        'hidden_size': embed_dims,
+        'num_hidden_layers': max(layers) + 1,
+        'state_size': state_dims,
+        'expand': inner_dims // embed_dims,
+        'conv_kernel': state_dict[mixer + 'conv1d.weight'].shape[-1],
+        'time_step_rank': state_dict[mixer + 'dt_proj.weight'].shape[1],
+        'use_bias': mixer + 'in_proj.bias' in state_dict,
+        'use_conv_bias': mixer + 'conv1d.bias' in state_dict,
+        'tie_word_embeddings': torch.equal(state_dict[EMBEDDINGS], state_dict[HEAD]),
+    }
+
+
+def translate_config(official: Mapping[str, Any]) -> dict[str, Any]:
+    """``MambaConfig`` arguments for those of mamba_ssm's config.json; others stay as they are.
+
+    Raises:
+        UserError: What transformers' Mamba has no counterpart for (Mamba-2, LayerNorm, attention or
+            MLP layers).
+    """
+    settings = {**official, **official.get('ssm_cfg', {})}
+    settings.pop('ssm_cfg', None)
+    foreign = [
+        f'{key}={settings[key]!r}'
+        for key, value in {**FIXED, 'layer': 'Mamba1'}.items()
+        if settings.get(key, value) != value
+    ]
+    if foreign:
+        raise UserError(
+            f'The checkpoint is no plain Mamba: {", ".join(foreign)}. Mamba-2, LayerNorm, '
+            'attention and MLP layers are not supported.'
+        )
+    multiple = settings.pop('pad_vocab_size_multiple', 1)
+    if 'vocab_size' in settings:
+        settings['vocab_size'] = -(-settings['vocab_size'] // multiple) * multiple
+    names = {**CONFIG_KEYS, **SSM_KEYS}
+    return {
+        names.get(key, key): value
+        for key, value in settings.items()
+        if key not in FIXED and key not in IGNORED
+    }
+
+
+def _refuse_unknown(state_dict: Mapping[str, Tensor]) -> None:
+    unknown = [key for key in state_dict if not KEY.fullmatch(key)]
+    if unknown:
+        raise UserError(
+            f'{len(unknown)} keys are not those of a Mamba language model: '
+            f'{", ".join(unknown[:8])}{" ..." if len(unknown) > 8 else ""}. Is this a checkpoint '
+            'of that model? (Mamba-2, LayerNorm and attention layers are not supported.)'
+        )

@@ -1,0 +1,233 @@
+"""Mamba language models: transformers' checkpoints, tokenizer and generation on our scan."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import LongTensor, Tensor, nn
+from transformers import MambaConfig, MambaForCausalLM
+from transformers.cache_utils import Cache
+from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOutput
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.language.pretrained import check_config, load_pretrained, load_tokenizer
+from transmamba_mm.models.mixers.causal_mamba import CausalMamba
+
+
+class StreamRMSNorm(nn.RMSNorm):
+    """RMSNorm in the dtype of the residual stream, which is wider than half-precision weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (..., D)."""
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+class CausalBlock(MambaBlock):
+    """``h + mixer(norm(h))`` with our mixer, honest in float64.
+
+    Transformers casts the residual stream, its norms and its logits *down* to float32 in a float64
+    model; here float32 is only a lower bound.
+    """
+
+    def __init__(self, config: MambaConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx)
+        self.norm = nn.RMSNorm(config.hidden_size, config.layer_norm_epsilon)
+        self.mixer = CausalMamba(config, layer_idx)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cache_params: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        **_,
+    ) -> Tensor:
+        """Residual stream (B, L, D) in and out."""
+        mixed = self.mixer(
+            self.norm(hidden_states.to(self.norm.weight.dtype)), cache_params, attention_mask
+        )
+        if self.residual_in_fp32:
+            hidden_states = hidden_states.to(
+                torch.promote_types(hidden_states.dtype, torch.float32)
+            )
+        return hidden_states + mixed
+
+
+class MambaLM(MambaForCausalLM):
+    """A Mamba language model with transformers' face and our scan.
+
+    It *is* a ``MambaForCausalLM``: ``generate`` (greedy, sampling, beams), ``save_pretrained``,
+    gradient checkpointing and the cache are transformers' own, and ``state_dict()`` has its keys,
+    so that either side loads what the other saved. Only the blocks differ.
+
+    Batches are padded on the left (``tokenizer`` does so): an ``attention_mask`` with zeros there
+    gives every sequence the answer it has alone. In a right-padded training batch the real tokens
+    are right too, but nothing can be generated after padding.
+
+    Layers speak the language of :class:`~transmamba_mm.models.backbones.TokenBackbone`; the grid of
+    L tokens is (1, L), there is one direction and no cls token.
+
+    Args:
+        config (MambaConfig | dict, optional): Of a new model; a dict has ``MambaConfig``'s keys.
+        checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on
+            the hub (``state-spaces/mamba-130m-hf``); read without running code. The format of
+            mamba_ssm is read by :func:`transmamba_mm.convert.build_from_official`.
+        dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
+            own otherwise.
+
+    Raises:
+        UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
+            checkpoint that is missing, incomplete or of another architecture.
+    """
+
+    _no_split_modules = ['CausalBlock']
+
+    def __init__(
+        self,
+        config: MambaConfig | dict[str, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> None:
+        if (config is None) == (checkpoint is None):
+            raise UserError('MambaLM needs config (a new model) or checkpoint, one of them.')
+        if checkpoint is None:
+            self._build(check_config(config))
+            if dtype is not None:
+                self.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+            return
+        loaded = load_pretrained(type(self), checkpoint, dtype)
+        with torch.device('meta'):
+            self._build(loaded.config)
+        self.load_state_dict(loaded.state_dict(), assign=True)
+        self.tie_weights()
+        self.generation_config = loaded.generation_config
+        self.eval()
+
+    def _build(self, config: MambaConfig) -> None:
+        super().__init__(config)
+        self.loss_type = 'ForCausalLM'
+        self.backbone.layers = nn.ModuleList(
+            CausalBlock(config, i) for i in range(config.num_hidden_layers)
+        )
+        self.backbone.norm_f = StreamRMSNorm(config.hidden_size, config.layer_norm_epsilon)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: LongTensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        cache_params: Cache | None = None,
+        labels: LongTensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs,
+    ) -> MambaCausalLMOutput | tuple:
+        """Predict the next token at every place; arguments as in transformers.
+
+        Args:
+            input_ids (LongTensor, optional): (B, L) tokens.
+            attention_mask (Tensor, optional): (B, L), 0 for padding on the left.
+            inputs_embeds (Tensor, optional): (B, L, D) instead of ``input_ids``.
+            cache_params (Cache, optional): What came before, from an earlier output.
+            labels (LongTensor, optional): (B, L), shifted here; -100 is ignored.
+            output_hidden_states (bool, optional): Give the output of every block, then of the last
+                norm.
+            return_dict (bool, optional): A tuple when False.
+            use_cache (bool, optional): Return ``cache_params``; by default not in training.
+            logits_to_keep (int | Tensor): The last places, or their indices; 0 for all.
+
+        Returns:
+            MambaCausalLMOutput: ``logits`` (B, L, vocabulary) in float32 or wider, ``loss`` where
+            there are labels, ``cache_params``, ``hidden_states``.
+
+        Raises:
+            UserError: Both or none of ``input_ids`` and ``inputs_embeds``, or a mask that does not
+                fit them.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise UserError('MambaLM reads input_ids or inputs_embeds, one of them.')
+        tokens = input_ids if inputs_embeds is None else inputs_embeds
+        _check_mask(attention_mask, tokens, cache_params)
+        features = self.backbone(
+            input_ids,
+            inputs_embeds=inputs_embeds,
+            cache_params=cache_params,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            attention_mask=attention_mask,
+            return_dict=True,
+        )
+        hidden = features.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, kept].to(self.lm_head.weight.dtype))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+            )
+        output = MambaCausalLMOutput(loss, logits, features.cache_params, features.hidden_states)
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Save as transformers does, under the name of its own class, which other tools know."""
+        super().save_pretrained(save_directory, **kwargs)
+        self.config.architectures = ['MambaForCausalLM']
+        self.config.save_pretrained(save_directory)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer beside the checkpoint, padding on the left; UserError if there is none."""
+        return load_tokenizer(self.config._name_or_path)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return self.config.num_hidden_layers
+
+    @property
+    def embed_dims(self) -> int:
+        """Width D of the residual stream."""
+        return self.config.hidden_size
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, L, D)."""
+        return [f'backbone.layers.{i}' for i in range(self.num_layers)]
+
+    def direction_paths(self) -> list[str]:
+        """Modules, one per layer, whose output is the direction feature (B, 1, L, D)."""
+        return [f'{path}.mixer.tap' for path in self.layer_paths()]
+
+    def layer_dims(self) -> list[int]:
+        """Width of each layer's feature."""
+        return [self.embed_dims] * self.num_layers
+
+    def layer_grids(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """The grid (1, L) of each layer: ``size`` itself, no token is merged or dropped."""
+        return [size] * self.num_layers
+
+    def directions(self, grid: tuple[int, int]) -> LongTensor:
+        """The one traversal, left to right: (1, H * W)."""
+        return torch.arange(grid[0] * grid[1])[None]
+
+    def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, None]:
+        """Tokens (B, L, D) as they are, and no cls token."""
+        return tokens, None
+
+
+def _check_mask(mask: Tensor | None, tokens: Tensor, cache: Cache | None) -> None:
+    """UserError unless ``mask`` is (B, L), or (B, cached + L) when going on from a cache."""
+    if mask is None:
+        return
+    (batch, length), shape = tokens.shape[:2], tuple(mask.shape)
+    longer_is_fine = cache is not None and len(shape) == 2 and shape[1] > length
+    if shape != (batch, length) and not (longer_is_fine and shape[0] == batch):
+        raise UserError(
+            f'attention_mask has shape {shape}, but there are {length} tokens in each of {batch} '
+            'sequences: give one entry per token, 1 for real ones and 0 for padding on the left.'
+        )

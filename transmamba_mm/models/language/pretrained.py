@@ -1,0 +1,116 @@
+"""Reads language models from transformers' folders, and says what is wrong with others."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, MambaConfig, PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
+
+from transmamba_mm.errors import UserError
+
+# What a hub name looks like; anything else that does not exist is a path with a mistake in it.
+HUB_NAME = re.compile(r'[\w-][\w.-]*(/[\w.-]+)?')
+
+
+def check_config(config: MambaConfig | Mapping[str, Any]) -> MambaConfig:
+    """Make a ``MambaConfig`` of a dict; UserError names unknown keys."""
+    if isinstance(config, PreTrainedConfig):
+        return config
+    known = MambaConfig().to_dict()
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise UserError(
+            f'MambaLM has no config {", ".join(unknown)}; it has {", ".join(sorted(known))}.'
+        )
+    return MambaConfig(**config)
+
+
+def load_pretrained(
+    model_class: type[PreTrainedModel],
+    checkpoint: str | Path,
+    dtype: str | torch.dtype | None = None,
+) -> PreTrainedModel:
+    """Read config and weights (safetensors, or a pickle of tensors alone) of a Mamba.
+
+    Raises:
+        UserError: Nothing there, another architecture, or weights that do not fit the config.
+    """
+    check_source(checkpoint)
+    try:
+        # transformers reads pickles with weights_only=True
+        model, report = model_class.from_pretrained(
+            checkpoint,
+            dtype='auto' if dtype is None else dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, with all others
+        )
+    except UserError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f'{checkpoint} has no weights that can be read: {_first_line(error)} Expected '
+            'model.safetensors or pytorch_model.bin, as save_pretrained writes them.'
+        ) from error
+    problems = [
+        f'{kind.replace("_", " ")}: {", ".join(map(str, sorted(report[kind], key=str)[:8]))}'
+        for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys')
+        if report.get(kind)
+    ]
+    if problems:
+        raise UserError(
+            f'The weights of {checkpoint} do not fit its config.json: {"; ".join(problems)}. '
+            'Save the whole model again with save_pretrained.'
+        )
+    return model
+
+
+def check_source(checkpoint: str | Path) -> None:
+    """UserError unless ``checkpoint`` has the config.json of a Mamba of transformers."""
+    config = _read_config(checkpoint)
+    model_type = config.get('model_type')
+    if model_type == MambaConfig.model_type:
+        return
+    if 'd_model' in config and model_type is None:
+        raise UserError(
+            f'{checkpoint} is in the format of mamba_ssm. Convert it first: python '
+            f'tools/convert.py mamba_lm {checkpoint} mamba-hf; or take its "-hf" variant.'
+        )
+    raise UserError(
+        f'{checkpoint} is a model of type {model_type!r}, but MambaLM is a Mamba (model_type '
+        "'mamba'; Mamba-2 is another architecture): choose a checkpoint such as "
+        'state-spaces/mamba-130m-hf.'
+    )
+
+
+def load_tokenizer(source: str | Path) -> Any:
+    """Read the tokenizer of ``source``, set to pad on the left; UserError if it has none."""
+    advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
+    if not source:
+        raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
+    try:
+        return AutoTokenizer.from_pretrained(source, padding_side='left')
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
+
+
+def _read_config(checkpoint: str | Path) -> dict[str, Any]:
+    folder = Path(checkpoint)
+    if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
+        raise UserError(
+            f'No language model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
+            'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
+        )
+    try:
+        return PreTrainedConfig.get_config_dict(checkpoint)[0]
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{checkpoint} has no config.json that can be read: {_first_line(error)} Give a folder '
+            'written by save_pretrained; without a network, one that was downloaded before.'
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition('\n')[0].rstrip('.') + '.'

@@ -1,0 +1,138 @@
+"""The one-directional mixer of a Mamba language model, on our scan."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import MambaConfig
+from transformers.cache_utils import Cache
+from transformers.models.mamba.modeling_mamba import MambaMixer
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.mixers.direction_tap import DirectionTap
+from transmamba_mm.ops import causal_conv1d, directional_scan
+
+
+class CausalMamba(MambaMixer):
+    """Transformers' ``MambaMixer``: its parameters and initialization, our forward.
+
+    With ``x, z = in_proj(h)`` and ``u = SiLU(conv1d(x))`` (Mamba, arXiv 2312.00752)::
+
+        dt, B, C = x_proj(u)
+        y = scan(u, softplus(dt_proj(dt)), -exp(A_log), B, C) + D * u
+        out = out_proj(y * SiLU(z))
+
+    Several tokens are scanned at once; with a cache they go on from its state (transformers 5.23
+    starts again from zeros there). One token after others is one step of the recurrence.
+
+    Padding is masked before the convolution and after it, because SiLU(bias) is not 0. Padding on
+    the left therefore leaves the state exactly zero, whatever the biases are.
+
+    Args:
+        config (MambaConfig): Sizes and biases.
+        layer_idx (int): Place of the layer in the cache.
+
+    Shape:
+        (B, L, D) -> (B, L, D).
+
+    Raises:
+        UserError: An activation other than SiLU.
+    """
+
+    def __init__(self, config: MambaConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx, initialize_mixer_weights=False)
+        if config.hidden_act not in ('silu', 'swish'):
+            raise UserError(
+                f'hidden_act={config.hidden_act!r} is not supported: Mamba is made with silu.'
+            )
+        self.tap = DirectionTap()
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cache_params: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        **_,
+    ) -> Tensor:
+        """Mix tokens (B, L, D) from left to right.
+
+        Args:
+            hidden_states (Tensor): (B, L, D).
+            cache_params (Cache, optional): What came before; it is updated. No gradient flows
+                through it.
+            attention_mask (Tensor, optional): (B, L or more), 0 for padding; the last L count.
+        """
+        length = hidden_states.shape[1]
+        mask = None if attention_mask is None else attention_mask[:, -length:, None]
+        x, z = self.in_proj(hidden_states).chunk(2, dim=-1)  # (B, L, E) each
+        state = self._previous_state(cache_params)  # before the convolution marks it as there
+        u = _masked(self._convolve(_masked(x, mask), cache_params), mask)
+        sizes = [self.time_step_rank, self.ssm_state_size, self.ssm_state_size]
+        dt, B, C = self.x_proj(u).split(sizes, dim=-1)
+        one_more = length == 1 and state is not None
+        y, state = (self.step if one_more else self.scan)(u, dt, B, C, z, state)
+        if cache_params is not None:
+            cache_params.update_recurrent_state(state.detach(), self.layer_idx)
+        return self.tap(self.out_proj(y)[:, None]).squeeze(1)
+
+    def scan(
+        self, u: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Scan L tokens: y (B, L, E) and the state after them (B, E, N)."""
+        y, last_state = directional_scan(
+            u,
+            F.linear(dt, self.dt_proj.weight)[:, None],
+            -_at_least_float(self.A_log).exp()[None],
+            B[:, None],
+            C[:, None],
+            self.D[None],
+            torch.arange(u.shape[1], device=u.device)[None],
+            gate=z,
+            delta_bias=self.dt_proj.bias[None],
+            delta_softplus=True,
+            initial_state=None if state is None else state[:, None],
+            return_last_state=True,
+        )
+        return y, last_state[:, 0]
+
+    def step(
+        self, u: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advance by one token: as :meth:`scan` at L = 1, without its preparations."""
+        u, B, C, z, A_log = (_at_least_float(t) for t in (u, B, C, z, self.A_log))
+        delta = F.softplus(_at_least_float(self.dt_proj(dt))).transpose(1, 2)  # (B, E, 1)
+        decay = (delta * -A_log.exp()).exp()  # (B, E, N)
+        state = torch.addcmul(delta * u.transpose(1, 2) * B, decay, state)
+        y = torch.linalg.vecdot(state, C)[:, None]  # (B, 1, E)
+        y = torch.addcmul(y, u, _at_least_float(self.D)) * F.silu(z)
+        return y.to(dt.dtype), state
+
+    def _convolve(self, x: Tensor, cache: Cache | None) -> Tensor:
+        """SiLU of the causal convolution of (B, L, E), over the cached tokens before it as well."""
+        length = x.shape[1]
+        weight, bias = self.conv1d.weight.squeeze(1), self.conv1d.bias
+        if cache is None:
+            return causal_conv1d(x, weight, bias, 'silu')
+        follows = cache.has_previous_state(self.layer_idx)
+        tokens = cache.update_conv_state(  # (B, E, >= max(L, W)), the new ones last
+            x.transpose(1, 2), self.layer_idx, conv_kernel_size=self.conv_kernel_size
+        )
+        if follows and length == 1:
+            u = torch.linalg.vecdot(tokens[..., -self.conv_kernel_size :].to(weight.dtype), weight)
+            return F.silu(u if bias is None else u + bias)[:, None].to(x.dtype)
+        return causal_conv1d(tokens.transpose(1, 2), weight, bias, 'silu')[:, -length:]
+
+    def _previous_state(self, cache: Cache | None) -> Tensor | None:
+        if cache is None or not cache.has_previous_state(self.layer_idx):
+            return None
+        state = cache.layers[self.layer_idx].recurrent_states[0]
+        # The cache writes over its tensors; a backward pass would find other numbers in them.
+        return state.clone() if torch.is_grad_enabled() else state
+
+
+def _masked(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    return tokens if mask is None else tokens * mask.to(tokens.dtype)
+
+
+def _at_least_float(tensor: Tensor) -> Tensor:
+    """Half precision in float32: the decays multiply up."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
