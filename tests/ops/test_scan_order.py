@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from tests.golden import Golden
-from transmamba_mm.ops import arrival_moves, bidirectional_order, invert_order, snake_order
+from transmamba_mm.ops import (
+    arrival_moves,
+    bidirectional_order,
+    cross_order,
+    invert_order,
+    snake_order,
+)
 
 
 def test_bidirectional_order_goes_there_and_back():
@@ -33,4 +39,13 @@ def test_the_snake_turns_at_the_borders():
         [3, 4, 5, 2, 1, 0],
         [0, 3, 4, 1, 2, 5],
         [5, 2, 1, 4, 3, 0],
+    ]
+
+
+def test_cross_order_goes_along_rows_and_columns_both_ways():
+    assert cross_order((2, 3)).tolist() == [
+        [0, 1, 2, 3, 4, 5],
+        [0, 3, 1, 4, 2, 5],
+        [5, 4, 3, 2, 1, 0],
+        [5, 2, 4, 1, 3, 0],
     ]

@@ -58,16 +58,21 @@ class TokenBackbone(BaseBackbone):
     def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None."""
 
+    @property
+    def num_outputs(self) -> int:
+        """Features that ``out_indices`` chooses from: layers, unless a family says otherwise."""
+        return self.num_layers
+
     def resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:
-        """Layers, counted from 0, of ``out_indices``, which may count from the end."""
+        """Outputs, counted from 0, of ``out_indices``, which may count from the end."""
         given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         for index in given:
-            if not -self.num_layers <= index < self.num_layers:
+            if not -self.num_outputs <= index < self.num_outputs:
                 raise UserError(
                     f'out_indices has {index}, but this {type(self).__name__} has '
-                    f'{self.num_layers} layers.'
+                    f'{self.num_outputs} outputs to choose from.'
                 )
-        return [index % self.num_layers for index in given]
+        return [index % self.num_outputs for index in given]
 
     def format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """What ``out_type`` makes of the feature ``tokens`` of a layer."""

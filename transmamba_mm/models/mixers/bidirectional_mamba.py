@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.models.mixers.direction_tap import DirectionTap
+from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
 
@@ -39,19 +40,12 @@ class ScanDirection(nn.Module):
         self.owns_projections = owns_projections
         self.init_weights()
 
-    @torch.no_grad()
-    def init_weights(self, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
-        """Mamba's own start: A = -(1..N), D = 1, step sizes log-uniform in [dt_min, dt_max]."""
-        steps = torch.arange(1, self.A_log.shape[1] + 1, dtype=torch.float32)
-        self.A_log.copy_(steps.log().expand_as(self.A_log))
-        if not self.owns_projections:
-            return
-        self.D.fill_(1.0)
-        bound = self.dt_proj.in_features**-0.5
-        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
-        log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(dt_min), math.log(dt_max))
-        dt = log_dt.exp().clamp(min=1e-4)
-        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
+    def init_weights(self) -> None:
+        """Mamba's own start: A = -(1..N), D = 1, step sizes log-uniform in [0.001, 0.1]."""
+        init_decay(self.A_log)
+        if self.owns_projections:
+            nn.init.ones_(self.D)
+            init_step_sizes(self.dt_proj.weight, self.dt_proj.bias)
 
 
 class BidirectionalMamba(nn.Module):

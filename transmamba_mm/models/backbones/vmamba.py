@@ -1,0 +1,255 @@
+"""VMamba: a hierarchical vision backbone of four-directional scans (arXiv 2401.10166)."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import LongTensor, Tensor, nn
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.token_backbone import (
+    OUT_TYPES,
+    TokenBackbone,
+    check_choice,
+    resolve_arch,
+)
+from transmamba_mm.models.backbones.vmamba_archs import ARCHS
+from transmamba_mm.models.backbones.vmamba_parts import (
+    NORM_EPS,
+    ConvDownsample,
+    ConvStem,
+    Grid,
+    Patches,
+    PatchMerging,
+    VMambaBlock,
+)
+from transmamba_mm.models.mixers import SS2D
+from transmamba_mm.ops import cross_order
+from transmamba_mm.registry import MODELS
+
+PATCH_EMBEDS = {'patches': Patches, 'conv_stem': ConvStem}
+DOWNSAMPLES = {
+    'merging': PatchMerging,
+    'conv2': partial(ConvDownsample, kernel_size=2),
+    'conv3': partial(ConvDownsample, kernel_size=3),
+}
+
+
+class VMambaStage(nn.Module):
+    """Blocks on one grid, and what brings their feature to the next stage.
+
+    Args:
+        blocks (Sequence[nn.Module]): The blocks, (B, H, W, D) in and out.
+        downsample (nn.Module): To the grid and width of the next stage; an identity in the last.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stage's feature (B, H, W, D) and the input of the next stage."""
+        for block in self.blocks:
+            x = block(x)
+        return x, self.downsample(x)
+
+
+@MODELS.register_module()
+class VMamba(TokenBackbone):
+    """VMamba, the original and the later recipes.
+
+    A *layer* is a block, counted through all stages, and its feature is a map (B, H, W, D);
+    ``layer_*`` and the transfer speak of layers. ``out_indices`` counts *stages*, as detectors and
+    mmpretrain's Swin do; a stage's feature is that of its last block.
+
+    Args:
+        arch (str | dict): A name of ``vmamba_archs.ARCHS`` or a dict with the same keys:
+            ``embed_dims`` and ``depths`` of each stage; ``state_dims``, ``ssm_ratio``, ``gate`` and
+            ``conv_bias`` of :class:`SS2D`; ``mlp_ratio``; ``patch_embed`` ('patches' or
+            'conv_stem', officially v1 and v2) and ``downsample`` ('merging', 'conv2' or 'conv3',
+            officially v1 to v3).
+        patch_size (int): Pixels per token of the first stage, a side.
+        in_channels (int): Channels of the image.
+        out_indices (int | Sequence[int]): Stages whose features are returned.
+        out_type (str): 'avg_featmap' (B, D), 'featmap' (B, D, H, W) or 'raw' (B, H * W, D).
+        norm_outputs (bool): Give each stage of ``out_indices`` a norm of its own, as the official
+            detection backbone does; the last stage's is the final norm.
+        dt_rank, conv_width: See :class:`SS2D`.
+        drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
+        final_norm (bool): Normalize the last stage's feature.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Returns:
+        tuple[Tensor]: One feature per entry of ``out_indices``.
+
+    Raises:
+        UserError: Unknown arch or output type, a cls token asked for; an image that is too small,
+            or that patches do not cover (a 'conv_stem' takes any size).
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'tiny',
+        patch_size: int = 4,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = -1,
+        out_type: str = 'avg_featmap',
+        norm_outputs: bool = False,
+        dt_rank: int | None = None,
+        conv_width: int = 3,
+        drop_path_rate: float = 0.0,
+        final_norm: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = resolve_arch(arch, ARCHS)
+        check_choice('patch_embed', arch['patch_embed'], tuple(PATCH_EMBEDS))
+        check_choice('downsample', arch['downsample'], tuple(DOWNSAMPLES))
+        check_choice('out_type', out_type, OUT_TYPES)
+        if out_type == 'cls_token':
+            raise UserError("VMamba has no cls token; use out_type='avg_featmap'.")
+        self.stage_dims, self.depths = tuple(arch['embed_dims']), tuple(arch['depths'])
+        if len(self.stage_dims) != len(self.depths):
+            raise UserError(
+                f'embed_dims {self.stage_dims} and depths {self.depths} of the arch need one entry '
+                'for each stage.'
+            )
+        self.embed_dims = self.stage_dims[-1]
+        self.num_layers = sum(self.depths)
+        self.out_type = out_type
+        self.out_indices = self.resolve_indices(out_indices)
+
+        self.patch_embed = PATCH_EMBEDS[arch['patch_embed']](
+            in_channels, self.stage_dims[0], patch_size
+        )
+        drop_paths = iter(torch.linspace(0, drop_path_rate, self.num_layers, device='cpu').tolist())
+        mixer = partial(
+            SS2D,
+            state_dims=arch['state_dims'],
+            ssm_ratio=arch['ssm_ratio'],
+            dt_rank=dt_rank,
+            conv_width=conv_width,
+            conv_bias=arch['conv_bias'],
+            gate=arch['gate'],
+        )
+        downsamples = [DOWNSAMPLES[arch['downsample']](*dims) for dims in pairwise(self.stage_dims)]
+        self.stages = nn.ModuleList(
+            VMambaStage(
+                [
+                    VMambaBlock(dims, mixer(dims), arch['mlp_ratio'], next(drop_paths))
+                    for _ in range(depth)
+                ],
+                downsample,
+            )
+            for dims, depth, downsample in zip(
+                self.stage_dims, self.depths, [*downsamples, nn.Identity()], strict=True
+            )
+        )
+        self.norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else nn.Identity()
+        last = len(self.depths) - 1
+        self.out_norms = nn.ModuleDict(
+            {
+                str(stage): nn.LayerNorm(self.stage_dims[stage], eps=NORM_EPS)
+                for stage in self.out_indices
+                if norm_outputs and stage != last
+            }
+        )
+
+    @property
+    def num_outputs(self) -> int:
+        """Features that ``out_indices`` chooses from: one of each stage."""
+        return len(self.depths)
+
+    def init_weights(self) -> None:
+        """Initialize as the official code does, then as ``init_cfg`` says."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, SS2D):
+                module.init_weights()
+        super().init_weights()
+
+    def layer_paths(self) -> list[str]:
+        """Blocks in depth order over all stages, whose output is the residual stream."""
+        return [
+            f'stages.{stage}.blocks.{block}'
+            for stage, depth in enumerate(self.depths)
+            for block in range(depth)
+        ]
+
+    def direction_paths(self) -> list[str]:
+        """Modules, one per layer, whose output is the direction feature (B, 4, H * W, D)."""
+        return [f'{path}.ss2d.tap' for path in self.layer_paths()]
+
+    def layer_dims(self) -> list[int]:
+        """Width of each layer's feature."""
+        return [
+            dims
+            for dims, depth in zip(self.stage_dims, self.depths, strict=True)
+            for _ in range(depth)
+        ]
+
+    def layer_grids(self, image_size: Grid) -> list[Grid]:
+        """Grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
+        grids, grid = [], self.patch_grid(image_size)
+        for stage, depth in zip(self.stages, self.depths, strict=True):
+            grids += [grid] * depth
+            grid = grid if stage is self.stages[-1] else stage.downsample.grid(grid)
+        if 0 in grids[-1]:
+            raise UserError(
+                f'An image of {image_size[0]}x{image_size[1]} pixels is too small for the '
+                f'{len(self.depths)} stages of this VMamba: enlarge it, or use a smaller '
+                'patch_size or fewer stages.'
+            )
+        return grids
+
+    def patch_grid(self, image_size: Grid) -> Grid:
+        """Grid (H, W) of the first stage for an image of ``image_size`` (height, width)."""
+        return self.patch_embed.grid(image_size)
+
+    def directions(self, grid: Grid) -> LongTensor:
+        """Rows, columns, and both backwards, (4, H * W)."""
+        return cross_order(grid)
+
+    def to_canonical(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, None]:
+        """Patches in raster order (B, H * W, D), from (B, H, W, D) or (B, H * W, D); no cls."""
+        return (tokens.flatten(1, 2) if tokens.dim() == 4 else tokens), None
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features of (B, C, H, W) images at the stages ``out_indices``."""
+        self.layer_grids(images.shape[-2:])  # refuses sizes that would leave a stage empty
+        x = self.patch_embed(images)  # (B, H, W, D)
+        features = {}
+        for index, stage in enumerate(self.stages):
+            feature, x = stage(x)
+            if index in self.out_indices:
+                normed = self._output_norm(index)(feature)
+                grid = feature.shape[1], feature.shape[2]
+                features[index] = self.format_output(normed.flatten(1, 2), grid)
+        return tuple(features[index] for index in self.out_indices)
+
+    def _output_norm(self, stage: int) -> nn.Module:
+        if stage == len(self.stages) - 1:
+            return self.norm
+        return self.out_norms[str(stage)] if str(stage) in self.out_norms else nn.Identity()
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+
+        The patch embedding is depth 0, layer i is i + 1, a downsampling goes with the block before
+        it, everything behind the stages is the last.
+        """
+        num_depths = self.num_layers + 2
+        name = param_name.removeprefix(prefix)
+        if not param_name.startswith(prefix) or not name.startswith(('patch_embed', 'stages')):
+            return num_depths - 1, num_depths
+        if name.startswith('patch_embed'):
+            return 0, num_depths
+        _, stage, part, block, *_ = name.split('.')
+        if part == 'downsample':
+            return sum(self.depths[: int(stage) + 1]), num_depths
+        return sum(self.depths[: int(stage)]) + int(block) + 1, num_depths

@@ -1,0 +1,31 @@
+"""How the parameters of a scan start (Mamba, arXiv 2312.00752, section 3.6), for any directions."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def init_decay(A_log: Tensor) -> None:
+    """A = -(1..N) in every channel of ``A_log`` (..., N)."""
+    steps = torch.arange(1, A_log.shape[-1] + 1, dtype=torch.float32)
+    A_log.copy_(steps.log().expand_as(A_log))
+
+
+@torch.no_grad()
+def init_step_sizes(
+    weight: Tensor, bias: Tensor, dt_min: float = 1e-3, dt_max: float = 0.1
+) -> None:
+    """Step sizes ``softplus(bias)`` log-uniform in [dt_min, dt_max].
+
+    Args:
+        weight: (..., E, R), uniform so that the variance of the R inputs is kept.
+        bias: (..., E).
+        dt_min, dt_max: Range of the step sizes.
+    """
+    bound = weight.shape[-1] ** -0.5
+    nn.init.uniform_(weight, -bound, bound)
+    log_dt = torch.empty_like(bias).uniform_(math.log(dt_min), math.log(dt_max))
+    dt = log_dt.exp().clamp(min=1e-4)
+    bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
