@@ -10,11 +10,11 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.convert import vim, vmamba
+from transmamba_mm.convert import mamba_lm, vim, vmamba
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
-FAMILIES: dict[str, ModuleType] = {'vim': vim, 'vmamba': vmamba}
+FAMILIES: dict[str, ModuleType] = {'vim': vim, 'vmamba': vmamba, 'mamba_lm': mamba_lm}
 IMAGENET_INPUT = {
     'mean': [123.675, 116.28, 103.53],
     'std': [58.395, 57.12, 57.375],
@@ -50,7 +50,7 @@ def to_official(family: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def build_from_official(
-    family: str, checkpoint: Mapping, img_size: int | tuple[int, int], **overrides
+    family: str, checkpoint: Mapping, img_size: int | tuple[int, int] | None = None, **overrides
 ) -> nn.Module:
     """Build the model an official checkpoint was made for, with its weights, in eval mode.
 
@@ -60,23 +60,29 @@ def build_from_official(
     Args:
         family (str): Name of the format.
         checkpoint (Mapping): As in :func:`from_official`.
-        img_size (int | tuple[int, int]): (height, width) the model is for; position embeddings are
-            resized to it.
+        img_size (int | tuple[int, int], optional): (height, width) the model is for; position
+            embeddings are resized to it. Not for a language model.
         **overrides: Arguments of the backbone, by our name or the official one
             (``average_directions`` or ``if_divide_out``, for instance).
 
     Returns:
         nn.Module: An ``ImageClassifier``; ``model(images)`` gives logits, or features if the
-        checkpoint has no head. In float32, or float64 for a checkpoint in float64.
+        checkpoint has no head. For 'mamba_lm' a ``MambaLM``. In float32, or float64 for a
+        checkpoint in float64.
 
     Raises:
         UserError: Weights that do not fit what was inferred or asked for, as a list.
     """
     adapter = _adapter(family)
     state_dict = adapter.from_official(unwrap(checkpoint, overrides.pop('weights', 'model')))
-    config = adapter.model_config(state_dict, img_size, **overrides)
-    model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
-    state_dict = adapter.fit_positions(state_dict, model.backbone)
+    if hasattr(adapter, 'build'):  # anything but an image classifier
+        model = adapter.build(state_dict, img_size, **overrides)
+    else:
+        if img_size is None:
+            raise UserError(f'{family} reads images: give the img_size the model is for.')
+        config = adapter.model_config(state_dict, img_size, **overrides)
+        model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
+        state_dict = adapter.fit_positions(state_dict, model.backbone)
     _check_fit(family, model.state_dict(), state_dict)
     if any(value.dtype == torch.float64 for value in state_dict.values()):
         model.double()

@@ -1,6 +1,18 @@
+from typing import Any
+
 import mmpretrain.models  # noqa: F401  (registers what our configs take from mmpretrain)
 
 from transmamba_mm.models.backbones import TokenBackbone, Vim, VMamba
+from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import LatentProjector
 
-__all__ = ['LatentProjector', 'TokenBackbone', 'VMamba', 'Vim']
+
+def __getattr__(name: str) -> Any:
+    if name != 'MambaLM':
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from transmamba_mm.models.language import MambaLM  # imports transformers' modeling code
+
+    return MambaLM
+
+
+__all__ = ['LatentProjector', 'MambaLM', 'TokenBackbone', 'VMamba', 'Vim', 'build_mamba_lm']
