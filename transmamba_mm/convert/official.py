@@ -10,11 +10,16 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.convert import mamba_lm, vim, vmamba
+from transmamba_mm.convert import mamba_lm, videomamba, vim, vmamba
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
-FAMILIES: dict[str, ModuleType] = {'vim': vim, 'vmamba': vmamba, 'mamba_lm': mamba_lm}
+FAMILIES: dict[str, ModuleType] = {
+    'vim': vim,
+    'vmamba': vmamba,
+    'mamba_lm': mamba_lm,
+    'videomamba': videomamba,
+}
 IMAGENET_INPUT = {
     'mean': [123.675, 116.28, 103.53],
     'std': [58.395, 57.12, 57.375],
@@ -28,7 +33,7 @@ def from_official(family: str, checkpoint: Mapping, weights: str = 'model') -> d
     Args:
         family (str): Name of the format; see :data:`FAMILIES`.
         checkpoint (Mapping): A bare state dict, or a training checkpoint that holds one under
-            ``model``, ``model_ema`` or ``state_dict``.
+            ``model``, ``module`` (DeepSpeed's), ``model_ema`` or ``state_dict``.
         weights (str): Which of them to take when there are several.
 
     Returns:
@@ -92,7 +97,7 @@ def build_from_official(
 
 def unwrap(checkpoint: Mapping, weights: str = 'model') -> dict[str, Tensor]:
     """Find the state dict in a training checkpoint, and drop the prefix of a parallel wrapper."""
-    for name in (weights, 'model', 'model_ema', 'state_dict'):
+    for name in (weights, 'model', 'module', 'model_ema', 'state_dict'):
         if isinstance(checkpoint.get(name), Mapping):
             checkpoint = checkpoint[name]
             break

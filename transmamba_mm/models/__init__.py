@@ -2,7 +2,7 @@ from typing import Any
 
 import mmpretrain.models  # noqa: F401  (registers what our configs take from mmpretrain)
 
-from transmamba_mm.models.backbones import TokenBackbone, Vim, VMamba
+from transmamba_mm.models.backbones import TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import LatentProjector
 
@@ -15,4 +15,12 @@ def __getattr__(name: str) -> Any:
     return MambaLM
 
 
-__all__ = ['LatentProjector', 'MambaLM', 'TokenBackbone', 'VMamba', 'Vim', 'build_mamba_lm']
+__all__ = [
+    'LatentProjector',
+    'MambaLM',
+    'TokenBackbone',
+    'VMamba',
+    'VideoMamba',
+    'Vim',
+    'build_mamba_lm',
+]

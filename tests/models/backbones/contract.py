@@ -58,7 +58,7 @@ class BackboneContract:
     def test_dynamic_input_size(self):
         model = self.build(out_type='featmap')
         out = model(self.images(self.other_size))[-1]
-        assert out.shape[-2:] == model.layer_grids(self.other_size)[-1]
+        assert out.shape[2:] == model.layer_grids(self.other_size)[-1]
         assert out.isfinite().all()
 
     def test_unknown_arch_and_out_type_are_user_errors(self):

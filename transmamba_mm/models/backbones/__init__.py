@@ -1,5 +1,6 @@
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone
+from transmamba_mm.models.backbones.videomamba import VideoMamba
 from transmamba_mm.models.backbones.vim import Vim
 from transmamba_mm.models.backbones.vmamba import VMamba
 
-__all__ = ['TokenBackbone', 'VMamba', 'Vim']
+__all__ = ['TokenBackbone', 'VMamba', 'VideoMamba', 'Vim']

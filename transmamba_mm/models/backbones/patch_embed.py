@@ -31,24 +31,30 @@ class PatchEmbed(nn.Module):
         Raises:
             UserError: If patches do not cover the image exactly, naming a size that would do.
         """
-        rows, cols = (self._count(side, image_size) for side in image_size)
-        return rows, cols
-
-    def _count(self, side: int, image_size: tuple[int, int]) -> int:
-        steps, rest = divmod(side - self.patch_size, self.patch_stride)
-        if steps < 0 or rest:
-            fits = self.patch_size + max(steps, 0) * self.patch_stride
-            raise UserError(
-                f'An image of {image_size[0]}x{image_size[1]} pixels is not covered by patches of '
-                f'{self.patch_size} at stride {self.patch_stride}: use a side of {fits} or '
-                f'{fits + self.patch_stride} pixels (img_size, and the Resize or Crop of the '
-                'pipeline), or change patch_size / patch_stride.'
-            )
-        return steps + 1
+        return cover(image_size, self.patch_size, self.patch_stride)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed (B, C, H, W) into (B, L, D)."""
         return self.proj(images).flatten(2).transpose(1, 2)
+
+
+def cover(image_size: tuple[int, int], patch_size: int, patch_stride: int) -> tuple[int, int]:
+    """Patch grid (H, W) that covers an image of ``image_size`` pixels exactly; else UserError."""
+
+    def count(side: int) -> int:
+        steps, rest = divmod(side - patch_size, patch_stride)
+        if steps < 0 or rest:
+            fits = patch_size + max(steps, 0) * patch_stride
+            raise UserError(
+                f'An image of {image_size[0]}x{image_size[1]} pixels is not covered by patches of '
+                f'{patch_size} at stride {patch_stride}: use a side of {fits} or '
+                f'{fits + patch_stride} pixels (img_size, and the Resize or Crop of the '
+                'pipeline), or change patch_size / patch_stride.'
+            )
+        return steps + 1
+
+    rows, cols = (count(side) for side in image_size)
+    return rows, cols
 
 
 def resize_positions(

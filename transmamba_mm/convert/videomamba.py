@@ -1,0 +1,80 @@
+"""VideoMamba's released checkpoint formats (OpenGVLab/VideoMamba), both ways.
+
+Checkpoints of image models (a 2-D patch kernel, no positions in time) and of clip models have the
+same names, and both load into our :class:`VideoMamba`.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from transmamba_mm.convert import bidirectional
+from transmamba_mm.convert.bidirectional import (
+    PATCH_KERNEL,
+    POS_EMBED,
+    classifier_config,
+    fit_grid,
+    read_backbone,
+    to_official_names,
+    to_our_names,
+)
+from transmamba_mm.models.backbones.videomamba import VideoMamba
+from transmamba_mm.models.backbones.videomamba_parts import resize_temporal_positions
+
+PARTS = {**bidirectional.PARTS, 'temporal_pos_embedding': 'backbone.temporal_pos_embed'}
+TEMPORAL = PARTS['temporal_pos_embedding']
+HINT = 'Decoders of masked pretraining and one-directional blocks are not supported.'
+
+
+def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our spelling of an official state dict; UserError names the keys it does not know."""
+    return to_our_names(state_dict, PARTS, 'VideoMamba', HINT)
+
+
+def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The official spelling of our state dict; UserError names the keys it does not know."""
+    return to_official_names(state_dict, PARTS, 'VideoMamba', HINT)
+
+
+def model_config(
+    state_dict: Mapping[str, Tensor], img_size: int | tuple[int, int], **overrides
+) -> dict:
+    """Config of the ``ImageClassifier`` for a state dict in our spelling.
+
+    The model is built for as many frames as the checkpoint has positions in time, one tubelet for
+    an image model; ``num_frames`` overrides it. ``tubelet_size`` (officially ``kernel_size``) and
+    ``inflate`` say what becomes of an image model's patch kernel.
+
+    Raises:
+        UserError: A tensor without which the architecture cannot be told is missing.
+    """
+    if 'kernel_size' in overrides:
+        overrides['tubelet_size'] = overrides.pop('kernel_size')
+    backbone = read_backbone(state_dict, 'VideoMamba')
+    kernel = state_dict[PATCH_KERNEL]
+    tubelet_size = overrides.pop('tubelet_size', 1 if kernel.dim() == 4 else kernel.shape[2])
+    num_tubelets = state_dict[TEMPORAL].shape[1] if TEMPORAL in state_dict else 1
+    backbone |= {
+        'img_size': img_size,
+        'num_frames': num_tubelets * tubelet_size,
+        'tubelet_size': tubelet_size,
+        **overrides,
+    }
+    return classifier_config(state_dict, backbone)
+
+
+def fit_positions(state_dict: Mapping[str, Tensor], backbone: VideoMamba) -> dict[str, Tensor]:
+    """Resize the positions of a state dict to the frames and the grid of ``backbone``.
+
+    As in the official code: bicubic in space, from a square grid and without the cls entry; linear
+    in time. Weights of an image model become those of a clip model.
+    """
+    fitted = dict(state_dict)
+    backbone.inflate_image_weights(fitted, prefix='backbone.')
+    if POS_EMBED in fitted:
+        target = backbone.patch_grid(backbone.img_size)
+        fitted[POS_EMBED] = fit_grid(fitted[POS_EMBED], target, [0], [0])
+    if TEMPORAL in fitted:
+        num_tubelets = backbone.temporal_pos_embed.shape[1]
+        fitted[TEMPORAL] = resize_temporal_positions(fitted[TEMPORAL], num_tubelets)
+    return fitted
