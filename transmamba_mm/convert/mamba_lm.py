@@ -140,7 +140,7 @@ def translate_config(official: Mapping[str, Any]) -> dict[str, Any]:
         UserError: What transformers' Mamba has no counterpart for (Mamba-2, LayerNorm, attention or
             MLP layers).
     """
-    settings = {**official, **official.get('ssm_cfg', {})}
+    settings = {**official, **(official.get('ssm_cfg') or {})}
     settings.pop('ssm_cfg', None)
     foreign = [
         f'{key}={settings[key]!r}'

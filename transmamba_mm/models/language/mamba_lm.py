@@ -101,6 +101,8 @@ class MambaLM(MambaForCausalLM):
             self._build(loaded.config)
         self.load_state_dict(loaded.state_dict(), assign=True)
         self.tie_weights()
+        for module in self.modules():  # or the init_weights of a model around this one starts anew
+            module._is_hf_initialized = True
         self.generation_config = loaded.generation_config
         self.eval()
 

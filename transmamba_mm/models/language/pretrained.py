@@ -1,5 +1,6 @@
 """Reads language models from transformers' folders, and says what is wrong with others."""
 
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def load_pretrained(
         )
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise UserError(
             f'{checkpoint} has no weights that can be read: {_first_line(error)} Expected '
             'model.safetensors or pytorch_model.bin, as save_pretrained writes them.'
@@ -75,8 +76,8 @@ def check_source(checkpoint: str | Path) -> None:
         return
     if 'd_model' in config and model_type is None:
         raise UserError(
-            f'{checkpoint} is in the format of mamba_ssm. Convert it first: python '
-            f'tools/convert.py mamba_lm {checkpoint} mamba-hf; or take its "-hf" variant.'
+            f'{checkpoint} is in the format of mamba_ssm. Take its "-hf" variant, or convert it '
+            f'first: python tools/convert.py mamba_lm {checkpoint}/pytorch_model.bin mamba-hf'
         )
     raise UserError(
         f'{checkpoint} is a model of type {model_type!r}, but MambaLM is a Mamba (model_type '
@@ -91,9 +92,13 @@ def load_tokenizer(source: str | Path) -> Any:
     if not source:
         raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
     try:
-        return AutoTokenizer.from_pretrained(source, padding_side='left')
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side='left')
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
+    # Where there are no files transformers makes one up that knows no words.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise UserError(f'{source} has no tokenizer. {advice}')
+    return tokenizer
 
 
 def _read_config(checkpoint: str | Path) -> dict[str, Any]:
@@ -104,12 +109,15 @@ def _read_config(checkpoint: str | Path) -> dict[str, Any]:
             'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
         )
     try:
-        return PreTrainedConfig.get_config_dict(checkpoint)[0]
+        config = PreTrainedConfig.get_config_dict(checkpoint)[0]
     except (OSError, ValueError) as error:
         raise UserError(
             f'{checkpoint} has no config.json that can be read: {_first_line(error)} Give a folder '
             'written by save_pretrained; without a network, one that was downloaded before.'
         ) from error
+    if not config:
+        raise UserError(f'{checkpoint} has no config.json. Give a folder of save_pretrained.')
+    return config
 
 
 def _first_line(error: Exception) -> str:
