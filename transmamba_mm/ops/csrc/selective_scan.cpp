@@ -95,31 +95,43 @@ struct Pass {
         return s.softplus ? softplus(raw, slope) : raw;
     }
 
+    // Elementary functions take long, but only the recursion has to wait for the step before: they
+    // come first, STEPS at a time.
     void forward(const Forward& o) const {
         const bool first = n0 == 0 && o.y.first(k);
-        vec h[N][V], slope;
+        vec h[N][V], size[STEPS][V], gain[STEPS][V], slope;
         for (int v = 0; v < V; v++)
             for (int n = 0; n < N; n++) h[n][v] = state_of(s.h0, n, v);
-        for (i64 t = 0; t < s.L; t++) {
-            if (t && t % s.chunk == 0 && o.states)
+        for (i64 begin = 0; begin < s.L; begin += s.chunk) {
+            const i64 *visited = order + begin, steps = std::min(s.chunk, s.L - begin);
+            if (begin && o.states)
                 for (int v = 0; v < V; v++)
                     for (int n = 0; n < N; n++)
-                        lanes.store(o.states + kept(t / s.chunk, n, v), h[n][v]);
-            // The order hides what comes next from the hardware's own prefetching.
-            const i64 i = order[t], later = order[std::min(s.L - 1, t + (N > 4 ? 2 : 8))];
-            const float *Bi = Bm + i * s.Bm.token, *Ci = Cm + i * s.Cm.token;
-#pragma GCC unroll 4
-            for (int v = 0; v < V; v++) {
-                for (const View* from : {&s.x, &s.dt}) __builtin_prefetch(row(*from, later, v));
-                const vec dt = step_size(i, v, slope), x = lanes.load(row(s.x, i, v)), u = dt * x;
-                vec y = D[v] * x;
-#pragma GCC unroll 16
-                for (int n = 0; n < N; n++) {
-                    h[n][v] = exp2(dt * A[n][v]) * h[n][v] + u * Bi[n];
-                    y += h[n][v] * Ci[n];
+                        lanes.store(o.states + kept(begin / s.chunk, n, v), h[n][v]);
+            for (i64 j = 0; j < steps; j++) {
+                const i64 later = visited[std::min(steps - 1, j + 8)];
+                for (int v = 0; v < V; v++) {
+                    // The order hides what comes next from the hardware's own prefetching.
+                    for (const View* from : {&s.x, &s.dt}) __builtin_prefetch(row(*from, later, v));
+                    size[j][v] = step_size(visited[j], v, slope);
+                    gain[j][v] = splat(scale);
+                    if (s.z.data) gain[j][v] *= silu(lanes.load(row(s.z, visited[j], v)));
                 }
-                if (s.z.data) y *= silu(lanes.load(row(s.z, i, v)));
-                lanes.put(row(o.y, i, v), scale * y, first);
+            }
+            for (i64 j = 0; j < steps; j++) {
+                const i64 i = visited[j];
+                const float *Bi = Bm + i * s.Bm.token, *Ci = Cm + i * s.Cm.token;
+#pragma GCC unroll 4
+                for (int v = 0; v < V; v++) {
+                    const vec dt = size[j][v], x = lanes.load(row(s.x, i, v)), u = dt * x;
+                    vec y = D[v] * x;
+#pragma GCC unroll 16
+                    for (int n = 0; n < N; n++) {
+                        h[n][v] = exp2(dt * A[n][v]) * h[n][v] + u * Bi[n];
+                        y += h[n][v] * Ci[n];
+                    }
+                    lanes.put(row(o.y, i, v), gain[j][v] * y, first);
+                }
             }
         }
         if (o.last)
@@ -131,40 +143,49 @@ struct Pass {
     void backward(const Backward& o, i64 c, i64 begin, i64 end, const Sums& sums) const {
         vec decay[STEPS][N][V], past[STEPS][N][V];  // exp(dt A) and p
         vec size[STEPS][V], slope[STEPS][V], dy[STEPS][V], gB[STEPS][V], gpA[STEPS][V];
+        vec dgate[STEPS][V];  // of y, when there is a gate
         const i64 *visited = order + c * s.chunk, steps = std::min(s.chunk, s.L - c * s.chunk);
         const bool first = n0 == 0, last_chunk = c == s.chunks() - 1;
         const bool fresh = sums.fresh && last_chunk;
 
-        vec h[N][V];
-        for (int v = 0; v < V; v++)
-            for (int n = 0; n < N; n++)
-                h[n][v] = c ? lanes.load(o.states + kept(c, n, v)) : state_of(s.h0, n, v);
         const i64 hop = e0 + V * W < end ? V * W : begin - e0;  // to the block that comes next
         for (i64 j = 0; j < steps; j++) {
             const i64 i = visited[j], next = hop > 0 || c == 0 ? i : visited[j - s.chunk];
-            const float *Bi = Bm + i * s.Bm.token, *Ci = Cm + i * s.Cm.token;
-#pragma GCC unroll 4
             for (int v = 0; v < V; v++) {
                 for (const View* from : {&s.x, &s.dt, &o.dy})
                     __builtin_prefetch(row(*from, next, v) + hop);
                 for (const View* to : {&o.dx, &o.ddt})
                     __builtin_prefetch(row(*to, next, v) + hop, 1);
-                const vec x = lanes.load(row(s.x, i, v)), dt = step_size(i, v, slope[j][v]);
-                size[j][v] = dt;
+                size[j][v] = step_size(i, v, slope[j][v]);
+                dy[j][v] = scale * lanes.load(row(o.dy, i, v));
+                if (s.z.data) {
+                    const vec z = lanes.load(row(s.z, i, v));
+                    dgate[j][v] = dy[j][v] * silu_slope(z);
+                    dy[j][v] *= silu(z);
+                }
+            }
+        }
+        vec h[N][V];
+        for (int v = 0; v < V; v++)
+            for (int n = 0; n < N; n++)
+                h[n][v] = c ? lanes.load(o.states + kept(c, n, v)) : state_of(s.h0, n, v);
+        for (i64 j = 0; j < steps; j++) {
+            const i64 i = visited[j];
+            const float *Bi = Bm + i * s.Bm.token, *Ci = Cm + i * s.Cm.token;
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++) {
+                const vec x = lanes.load(row(s.x, i, v)), dt = size[j][v], u = dt * x;
 #pragma GCC unroll 16
                 for (int n = 0; n < N; n++) {
                     decay[j][n][v] = exp2(dt * A[n][v]);
                     past[j][n][v] = decay[j][n][v] * h[n][v];
-                    h[n][v] = past[j][n][v] + dt * x * Bi[n];
+                    h[n][v] = past[j][n][v] + u * Bi[n];
                 }
-                dy[j][v] = scale * lanes.load(row(o.dy, i, v));
                 if (s.z.data) {
-                    const vec z = lanes.load(row(s.z, i, v)), slope = silu_slope(z);
                     vec y = D[v] * x;
 #pragma GCC unroll 16
                     for (int n = 0; n < N; n++) y += h[n][v] * Ci[n];
-                    lanes.put(row(o.dz, i, v), dy[j][v] * y * slope, first && o.dz.first(k));
-                    dy[j][v] *= silu(z);
+                    lanes.put(row(o.dz, i, v), dgate[j][v] * y, first && o.dz.first(k));
                 }
             }
         }
