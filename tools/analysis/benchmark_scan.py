@@ -49,6 +49,7 @@ def main() -> None:
     console = Console()
     console.out(machine_line(machine))
 
+    out = Path(args.out)
     results = []
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
     progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
@@ -61,12 +62,9 @@ def main() -> None:
 
             results.append(benchmark_scan(shape, device, args.seconds, memory, args.all, step))
             console.out(scan_table(results[-1]) + '\n')
-
-    out = Path(args.out)
-    shapes_json = [result.as_dict() for result in results]
-    write_json(
-        {'machine': machine, 'seconds': args.seconds, 'shapes': shapes_json}, out / 'scan.json'
-    )
+            values = {'machine': machine, 'seconds': args.seconds}
+            values['shapes'] = [result.as_dict() for result in results]
+            write_json(values, out / 'scan.json')  # an interrupted run keeps its finished shapes
     plot_scan(results, out / 'scan.png', machine_line(machine))
     console.out(f'Saved {out}/scan.json and {out}/scan.png')
 

@@ -19,7 +19,7 @@ from transmamba_mm.benchmarks.scan_problem import ScanShape, random_operands
 from transmamba_mm.benchmarks.timing import Timing, interleave
 
 #: A single call that would take this many times the budget of a cell is left out.
-PATIENCE = 5
+PATIENCE = 3
 
 
 @dataclass

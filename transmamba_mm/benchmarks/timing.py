@@ -9,6 +9,8 @@ import torch
 
 #: A turn lasts as long as this or one call, so that a fast call is seen with its caches warm.
 TURN_SECONDS = 0.05
+#: A call as slow as this, and as the budget, is timed at once: a cold start does not show.
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,18 @@ def interleave(
         seconds: Budget of each; all are timed once at least.
         device: Where they run.
     """
-    for call in calls.values():
-        elapsed(call, device)
     samples: dict[str, list[float]] = {name: [] for name in calls}
-    spent = dict.fromkeys(calls, 0.0)
-    waiting = list(calls)
+    for name, call in calls.items():
+        if (warmup := elapsed(call, device)) >= max(SLOW_SECONDS, seconds):
+            samples[name].append(warmup)
+    waiting = [name for name in calls if not samples[name]]
     while waiting:
         for name in waiting:
             turn = 0.0
             while turn < min(TURN_SECONDS, seconds):
                 samples[name].append(elapsed(calls[name], device))
                 turn += samples[name][-1]
-            spent[name] += turn
-        waiting = [name for name in waiting if spent[name] < seconds]
+        waiting = [name for name in waiting if sum(samples[name]) < seconds]
     return {
         name: Timing(1000 * min(values), 1000 * statistics.median(values), len(values))
         for name, values in samples.items()
