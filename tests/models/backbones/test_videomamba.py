@@ -99,6 +99,22 @@ class TestClips(BackboneContract):
         expected = model.pos_embed[:, 1 + 6] + model.temporal_pos_embed[:, 1]
         torch.testing.assert_close(positions[:, 1 + 16 + 6], expected)
 
+    def test_tokens_are_those_of_the_official_construction(self):
+        """Cls and spatial positions in every frame, then positions in time on all patches."""
+        model = self.build(img_size=(32, 48))
+        torch.nn.init.normal_(model.temporal_pos_embed)
+        clips = self.images((4, 32, 48))
+        x = model.patch_embed.proj(clips)
+        batch, width, tubelets = x.shape[:3]
+        frames = x.permute(0, 2, 3, 4, 1).reshape(batch * tubelets, -1, width)
+        frames = torch.cat([model.cls_token.expand(len(frames), -1, -1), frames], 1)
+        frames = (frames + model.pos_embed).reshape(batch, tubelets, -1, width)
+        patches = frames[:, :, 1:] + model.temporal_pos_embed[:, :, None]
+        expected = torch.cat([frames[:, 0, :1], patches.reshape(batch, -1, width)], 1)
+        tokens, grid = model.embed(clips)
+        assert grid == (2, 4, 6)
+        torch.testing.assert_close(tokens, expected)
+
     def test_frames_that_tubelets_do_not_cover_are_a_user_error(self):
         with pytest.raises(UserError, match=r'5 frames is not covered.*use 4 or 6'):
             self.build()(self.images((5, 32, 32)))
