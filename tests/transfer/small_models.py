@@ -3,6 +3,7 @@
 import torch
 from mmpretrain.structures import DataSample
 
+from transmamba_mm.models.backbones.vmamba_archs import ARCHS
 from transmamba_mm.registry import MODELS
 
 
@@ -43,6 +44,59 @@ def vit_config(dims=24, layers=2, patch=2, classes=10, img_size=8, **backbone):
             **backbone,
         },
         'head': {'type': 'VisionTransformerClsHead', 'num_classes': classes, 'in_channels': dims},
+    }
+
+
+def plainmamba_config(dims=16, layers=3, patch=2, classes=10, img_size=8, **backbone):
+    """A PlainMamba classifier of one-channel images, with a convolution behind its first block."""
+    arch = {
+        'embed_dims': dims,
+        'num_layers': layers,
+        'state_dims': 4,
+        'stem_dims': 8,
+        'stem_convs': 1,
+        'dwconv_layers': (0,),
+    }
+    options = {'arch': arch, 'img_size': img_size, 'patch_size': patch, **backbone}
+    return classifier('transmamba_mm.PlainMamba', dims, classes, **options)
+
+
+def videomamba_config(dims=16, layers=3, patch=2, classes=10, img_size=8, **backbone):
+    """A VideoMamba classifier of one-channel images and clips."""
+    arch = {'embed_dims': dims, 'num_layers': layers, 'state_dims': 4}
+    options = {'arch': arch, 'img_size': img_size, 'patch_size': patch, 'num_frames': 4, **backbone}
+    return classifier('transmamba_mm.VideoMamba', dims, classes, **options)
+
+
+def vmamba_config(dims=(16, 32), depths=(2, 1), patch=2, classes=10, backbone=None, **arch):
+    """A VMamba classifier of one-channel images, by the recipe of nano."""
+    arch = {**ARCHS['nano'], 'embed_dims': dims, 'depths': depths, **arch}
+    options = {'arch': arch, 'patch_size': patch, **(backbone or {})}
+    return classifier('transmamba_mm.VMamba', dims[-1], classes, **options)
+
+
+def swin_config(dims=(24, 48), depths=(2, 2), patch=2, classes=10, img_size=8, **backbone):
+    """A Swin Transformer classifier of one-channel images; widths double from stage to stage."""
+    arch = {'embed_dims': dims[0], 'depths': list(depths), 'num_heads': [2] * len(dims)}
+    options = {
+        'arch': arch,
+        'img_size': img_size,
+        'patch_size': patch,
+        'window_size': 2,
+        'out_indices': (len(dims) - 1,),
+        **backbone,
+    }
+    return classifier('SwinTransformer', dims[-1], classes, **options)
+
+
+def classifier(backbone, dims, classes, **options):
+    """A backbone of one-channel images that hands on one feature, and a linear head."""
+    pools = backbone == 'SwinTransformer'
+    return {
+        'type': 'ImageClassifier',
+        'backbone': {'type': backbone, 'in_channels': 1, **options},
+        'neck': {'type': 'GlobalAveragePooling'} if pools else None,
+        'head': {'type': 'LinearClsHead', 'num_classes': classes, 'in_channels': dims},
     }
 
 

@@ -22,7 +22,7 @@ def report():
         for name in ('D', 'A_log')
     ]
     lines.append(TransferLine('head.fc.weight', 'skipped', 'listed in skip', (2, 8), 16))
-    return TransferReport(lines, [0, 2], ['backbone.layers.0.ln1.bias'])
+    return TransferReport(lines, {'4 -> 2': [0, 2]}, ['backbone.layers.0.ln1.bias'])
 
 
 def test_summary_counts_parameters_and_weights():
@@ -41,6 +41,20 @@ def test_table_has_a_row_for_all_layers_alike():
     assert 'head.fc.weight' in rows[2]
 
 
+def test_layers_of_stages_share_a_row_and_other_numbers_do_not():
+    lines = [
+        TransferLine(f'backbone.{key}.weight', 'cloned', 'MLP', (8,), 8, 8, f'backbone.{teacher}')
+        for key, teacher in (
+            ('stages.0.blocks.0.mlp.fc1', 'layers.0.ffn.layers.0.0.weight'),
+            ('stages.1.blocks.0.mlp.fc1', 'layers.1.ffn.layers.0.0.weight'),
+            ('stages.1.blocks.1.mlp.fc1', 'layers.3.ffn.layers.0.0.weight'),
+        )
+    ]
+    *_, row = TransferReport(lines).table().splitlines()
+    assert 'backbone.stages.0,1.blocks.0,1.mlp.fc1.weight' in row
+    assert 'backbone.layers.0,1,3.ffn.layers.0.0.weight' in row
+
+
 def test_long_keys_are_not_cut():
     key = 'backbone.' + 'x' * 150
     line = TransferLine(key, 'cloned', 'r' * 150, (1,), 1, 1, key, 's' * 150)
@@ -53,7 +67,7 @@ def test_json_has_every_line(tmp_path):
     report().save(path)
     saved = json.loads(path.read_text())
     assert saved['summary'] == report().summary()
-    assert saved['residual_channels'] == [0, 2]
+    assert saved['residual_channels'] == {'4 -> 2': [0, 2]}
     assert saved['unused'] == ['backbone.layers.0.ln1.bias']
     assert len(saved['lines']) == 9
     assert TransferLine(**{**saved['lines'][0], 'shape': (8,)}) == report().lines[0]

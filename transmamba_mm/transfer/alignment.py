@@ -1,33 +1,46 @@
 """Bring what belongs to one patch grid onto another: features, positions, patch kernels."""
 
-from math import isqrt
+from collections.abc import Sequence
+from math import isqrt, prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def to_grid(patches: Tensor, grid: tuple[int, int], target: tuple[int, int]) -> Tensor:
+def to_grid(patches: Tensor, grid: Sequence[int], target: Sequence[int]) -> Tensor:
     """Resample patch features to another grid.
 
     Bilinear with ``align_corners=False``; where the grid shrinks, the filter widens with it
-    (antialiasing), which averages areas instead of dropping patches.
+    (antialiasing), which averages areas instead of dropping patches. Of a clip, each frame is
+    resampled in space, then each pixel in time, linearly.
 
     Args:
-        patches (Tensor): (B, L, D) in raster order, L = H * W.
-        grid (tuple[int, int]): Their grid (H, W).
-        target (tuple[int, int]): Wanted grid (H', W').
+        patches (Tensor): (B, L, D) in raster order, L = H * W; of a clip frame by frame,
+            L = T * H * W.
+        grid (Sequence[int]): Their grid, (H, W) or (T, H, W).
+        target (Sequence[int]): Wanted grid, (H', W') or (T', H', W').
 
     Returns:
-        Tensor: (B, H' * W', D); ``patches`` itself when the grids are equal.
+        Tensor: (B, H' * W', D) or (B, T' * H' * W', D); ``patches`` itself when the grids are
+        equal.
 
     Raises:
-        ValueError: L is not H * W.
+        ValueError: L is not the size of the grid, or one grid is of an image, the other of a clip.
     """
-    if patches.shape[1] != grid[0] * grid[1]:
-        raise ValueError(f'{patches.shape[1]} patches do not fill a grid of {grid[0]}x{grid[1]}.')
+    if patches.shape[1] != prod(grid):
+        size = 'x'.join(map(str, grid))
+        raise ValueError(f'{patches.shape[1]} patches do not fill a grid of {size}.')
+    if len(grid) != len(target):
+        raise ValueError(f'The grid {tuple(grid)} and the grid {tuple(target)} do not compare.')
     if tuple(grid) == tuple(target):
         return patches
+    if len(grid) == 3:
+        num_frames, pixels = grid[0], target[1] * target[2]
+        frames = patches.unflatten(1, (num_frames, -1)).flatten(0, 1)  # (B * T, H * W, D)
+        frames = to_grid(frames, grid[1:], target[1:])
+        patches = frames.unflatten(0, (-1, num_frames)).flatten(1, 2)
+        return to_grid(patches, (num_frames, pixels), (target[0], pixels))
     image = patches.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, H, W)
     # The antialiased filter knows no half precision on CPUs.
     image = image.to(torch.promote_types(image.dtype, torch.float32))

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.transfer.importance import magnitude, stability
-from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, RuleTable, match, part_of
+from transmamba_mm.transfer.layer_names import match
+from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, RuleTable, part_of
 
+#: Axes along the same channels, written and read.
 RESIDUAL = (Axis.RESIDUAL, Axis.RESIDUAL_IN)
 INNER = (Axis.INNER, Axis.INNER_IN)
+HIDDEN = (Axis.HIDDEN, Axis.HIDDEN_IN)
+Channels = tuple[Axis, Axis]
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,22 @@ class ChannelChoice:
     Attributes:
         sources (Tensor): (n,) teacher channels; student channel i < n is made from ``sources[i]``.
         num_teacher, num_student (int): How many channels each side has.
+        sizes (Tensor | None): (C,) how large what the teacher's channels carry is, relative to each
+            other; alike by default.
     """
 
     sources: Tensor
     num_teacher: int
     num_student: int
+    sizes: Tensor | None = None
 
     @classmethod
     def most_important(
-        cls, importance: Tensor, num_student: int, tile: bool = False
+        cls,
+        importance: Tensor,
+        num_student: int,
+        tile: bool = False,
+        sizes: Tensor | None = None,
     ) -> 'ChannelChoice':
         """Choose ``num_student`` of the teacher's channels, in index order.
 
@@ -41,6 +53,7 @@ class ChannelChoice:
             importance (Tensor): (C,) of the teacher's channels.
             num_student (int): Channels of the student.
             tile (bool): Repeat channels where the student has more.
+            sizes (Tensor, optional): See :class:`ChannelChoice`.
         """
         num_teacher = len(importance)
         whole, rest = divmod(num_student, num_teacher)
@@ -49,7 +62,7 @@ class ChannelChoice:
         # A stable sort, so that channels of equal importance are taken in index order.
         best = importance.argsort(descending=True, stable=True)[:rest].sort().values
         every = torch.arange(num_teacher, device=importance.device)
-        return cls(torch.cat([every.repeat(whole), best]), num_teacher, num_student)
+        return cls(torch.cat([every.repeat(whole), best]), num_teacher, num_student, sizes)
 
     @property
     def kind(self) -> str:
@@ -70,40 +83,47 @@ class ChannelChoice:
     def take(self, tensor: Tensor, axis: int, fan_in: bool) -> Tensor:
         """Pick the sources along ``axis``, and rescale a fan-in.
 
-        Let y = W x with uncorrelated channels of x that all have the same second moment, as behind
-        a norm. The variance of y, summed over its channels, is then proportional to the squared
-        Frobenius norm of W. A slice W_S that reads fewer channels loses part of it, so it is scaled
-        by ``||W|| / ||W_S||``. Where a channel is repeated r times, each copy gets 1 / r of the
-        weight, and y is exactly what it was. A slice of outputs needs no scale.
+        Let y = W x with uncorrelated channels of x of root mean squares ``sizes``: all alike behind
+        a norm, else as large as the rows that write them. The variance of y, summed over its
+        channels, is then the squared Frobenius norm of W diag(sizes). A slice W_S that reads fewer
+        channels loses part of it, so it is scaled by ``||W diag(sizes)|| / ||W_S diag(sizes_S)||``.
+        Where a channel is repeated r times, each copy gets 1 / r of the weight, and y is exactly
+        what it was. A slice of outputs needs no scale.
 
         Args:
             tensor (Tensor): Has the teacher's channels along ``axis``.
             axis (int): The axis.
             fan_in (bool): ``tensor`` is summed over this axis when it is applied.
         """
-        picked = tensor.index_select(axis, self.sources.to(tensor.device))
+        sources = self.sources.to(tensor.device)
+        picked = tensor.index_select(axis, sources)
         if not fan_in or self.kind in ('cloned', 'padded'):
             return picked
-        if self.kind == 'sliced':
-            norm = picked.norm()
-            return picked * (tensor.norm() / norm) if norm > 0 else picked
-        copies = self.sources.bincount(minlength=self.num_teacher)[self.sources]
         shape = [-1 if i == axis else 1 for i in range(tensor.dim())]
+        if self.kind == 'sliced':
+            heard = tensor if self.sizes is None else tensor * self.sizes.to(tensor).view(shape)
+            norm = heard.index_select(axis, sources).norm()
+            return picked * (heard.norm() / norm) if norm > 0 else picked
+        copies = self.sources.bincount(minlength=self.num_teacher)[self.sources]
         return picked / copies.to(tensor).view(shape)
 
 
 class ChannelPlan:
     """The choices of one transfer, which every tensor follows, so that slices agree.
 
-    There is one choice of residual channels for the whole network, and one of inner channels for
-    each layer.
+    A stream of the teacher is ranked once; a narrower student stream takes the channels that a
+    wider one takes first. So the stages of a hierarchical student choose alike from a flat teacher.
+    Channels inside a block (of the mixer, of the MLP) are chosen for each layer.
 
     Args:
         table (RuleTable): Says which teacher tensors touch which channels.
         teacher (Mapping[str, Tensor]): Its weights.
         pretrained (Mapping[str, Tensor], optional): What it was fine-tuned from; channels are then
             ranked by stability instead of magnitude.
-        num_residual (int): Width of the student's residual stream.
+
+    Attributes:
+        residual_choices (dict): The choices made so far for streams, by (teacher width, student
+            width).
 
     Raises:
         UserError: The weights are not of the family that the table is about.
@@ -113,52 +133,79 @@ class ChannelPlan:
         self,
         table: RuleTable,
         teacher: Mapping[str, Tensor],
-        pretrained: Mapping[str, Tensor] | None,
-        num_residual: int,
+        pretrained: Mapping[str, Tensor] | None = None,
     ) -> None:
+        for key in table.signature:
+            if key not in teacher:
+                raise UserError(
+                    f'The teacher has no tensor {key!r}, so it is not of the family that the rules '
+                    f'are about; its keys look like {", ".join(list(teacher)[:3])}. Choose other '
+                    'rules, or convert the checkpoint to the keys of an mmpretrain classifier.'
+                )
         self.table = table
         self.teacher = teacher
         self.pretrained = pretrained
-        self.residual = ChannelChoice.most_important(self._rank_stream(), num_residual)
-        self._inner: dict[tuple[int, int], ChannelChoice] = {}
+        self.residual_choices: dict[tuple[int, int], ChannelChoice] = {}
+        self._block_choices: dict[tuple[Channels, str, int], ChannelChoice] = {}
+        self._ranks: dict[int, Tensor] = {}
 
-    def inner(self, teacher_layer: int, num_inner: int) -> ChannelChoice:
-        """The choice of ``num_inner`` channels for a mixer made from a teacher layer."""
-        wanted = (teacher_layer, num_inner)
-        if wanted not in self._inner:
-            touching = []
+    @cached_property
+    def stream_widths(self) -> set[int]:
+        """Widths of the teacher's residual streams: one, or one for each stage."""
+        pattern, axes = next(iter(self.table.stream.items()))
+        return {tensor.shape[_find(axes, RESIDUAL)] for _, tensor in self._fitting(pattern)}
+
+    def residual(self, num_teacher: int, num_student: int) -> ChannelChoice:
+        """The choice of ``num_student`` channels of the stream that is ``num_teacher`` wide."""
+        wanted = (num_teacher, num_student)
+        if wanted not in self.residual_choices:
+            if num_teacher not in self._ranks:
+                self._ranks[num_teacher] = self._rank_stream(num_teacher)
+            choice = ChannelChoice.most_important(self._ranks[num_teacher], num_student)
+            self.residual_choices[wanted] = choice
+        return self.residual_choices[wanted]
+
+    def inside(self, channels: Channels, layer: str, num_student: int) -> ChannelChoice:
+        """The choice of ``num_student`` channels inside a block made from a teacher layer.
+
+        Args:
+            channels (Channels): ``INNER`` or ``HIDDEN``.
+            layer (str): Path of the teacher layer.
+            num_student (int): Channels of the student's block.
+        """
+        wanted = (channels, layer, num_student)
+        if wanted not in self._block_choices:
+            touching, writing = [], []
             for rule in self.table.rules:
-                if isinstance(rule, Clone) and set(rule.axes) & set(INNER):
-                    key = rule.find_teacher(self.teacher, teacher_layer)
+                if isinstance(rule, Clone) and set(rule.axes) & set(channels):
+                    key = rule.find_teacher(self.teacher, layer)
                     if key is not None:
-                        touching.append((key, _find(rule.axes, INNER), rule.teacher_part))
-            importance = self._rank(touching)
-            self._inner[wanted] = ChannelChoice.most_important(importance, num_inner, tile=True)
-        return self._inner[wanted]
-
-    @property
-    def num_layers(self) -> int:
-        """Layers of the teacher."""
-        layers = (match(pattern, key) for pattern in self.table.stream for key in self.teacher)
-        return 1 + max((layer for layer in layers if layer is not None), default=-1)
-
-    def _rank_stream(self) -> Tensor:
-        first, axes = next(iter(self.table.stream.items()))
-        if first not in self.teacher:
-            raise UserError(
-                f'The teacher has no tensor {first!r}, so it is not of the family that the rules '
-                f'are about; its keys look like {", ".join(list(self.teacher)[:3])}. Choose other '
-                'rules, or convert the checkpoint to the keys of an mmpretrain classifier.'
+                        touching.append((key, _find(rule.axes, channels), rule.teacher_part))
+                        if channels[0] in rule.axes:
+                            writing.append(part_of(self.teacher[key], rule.teacher_part))
+            # What a row makes of normalized channels is as large as the row.
+            sizes = sum(
+                rows.detach().double().square().reshape(len(rows), -1).sum(1) for rows in writing
             )
-        width = self.teacher[first].shape[_find(axes, RESIDUAL)]
+            self._block_choices[wanted] = ChannelChoice.most_important(
+                self._rank(touching), num_student, tile=True, sizes=torch.as_tensor(sizes).sqrt()
+            )
+        return self._block_choices[wanted]
+
+    def _rank_stream(self, width: int) -> Tensor:
         touching = []
-        for key, tensor in self.teacher.items():
-            for pattern, axes in self.table.stream.items():
-                axis = _find(axes, RESIDUAL)
+        for pattern, axes in self.table.stream.items():
+            axis = _find(axes, RESIDUAL)
+            for key, tensor in self._fitting(pattern):
                 # A head behind a hidden layer is not as wide, and does not read the stream.
-                if match(pattern, key) is not None and tensor.shape[axis] == width:
+                if tensor.shape[axis] == width:
                     touching.append((key, axis, WHOLE))
         return self._rank(touching)
+
+    def _fitting(self, pattern: str) -> list[tuple[str, Tensor]]:
+        """Teacher tensors whose key fits a pattern."""
+        form = self.table.teacher_layer
+        return [(k, v) for k, v in self.teacher.items() if match(pattern, k, form) is not None]
 
     def _rank(self, touching: Sequence[tuple[str, int, tuple[int, int]]]) -> Tensor:
         """Importance of the channels along an axis of (a part of) some teacher tensors."""
@@ -172,5 +219,5 @@ class ChannelPlan:
         return stability(tensors, before)
 
 
-def _find(axes: Sequence[Axis], wanted: tuple[Axis, Axis]) -> int:
+def _find(axes: Sequence[Axis], wanted: Channels) -> int:
     return next(i for i, axis in enumerate(axes) if axis in wanted)

@@ -11,6 +11,7 @@ from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.registry import DISTILLERS, MODELS
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.layer_map import LayerMap
+from transmamba_mm.transfer.layer_names import count_stages
 from transmamba_mm.transfer.record import LayerPair, RecordReader, TransferRecord
 from transmamba_mm.transfer.teacher import FrozenTeacher
 
@@ -93,8 +94,13 @@ class KnowledgeTransfer(BaseModel):
         num_directions = len(student.directions((2, 2))) if hasattr(student, 'directions') else 0
         return [
             LayerPair(i, j, student_dims[i], teacher_dims[j], num_directions)
-            for i, j in self.layer_map.pairs(len(student_dims), len(teacher_dims))
+            for i, j in self.layer_map.pairs(*self._stage_depths())
         ]
+
+    def _stage_depths(self) -> list[list[int]]:
+        """Layers in each stage, of the student and of the teacher."""
+        backbones = (self.student.backbone, self.teacher.model.backbone)
+        return [count_stages(token_layout(backbone).layer_paths()) for backbone in backbones]
 
     def _check_wiring(self) -> None:
         """Fail when the model is built, not in the first step."""
@@ -127,9 +133,7 @@ class KnowledgeTransfer(BaseModel):
             return
         super().init_weights()
         if self.distiller.uses_features or self.subcloning is not None:
-            models = (self.student, self.teacher.model)
-            num_layers = [len(token_layout(model.backbone).layer_paths()) for model in models]
-            MMLogger.get_current_instance().info(self.layer_map.describe(*num_layers))
+            MMLogger.get_current_instance().info(self.layer_map.describe(*self._stage_depths()))
         if self.subcloning is not None:
             self.transfer_report = self.subcloning.apply(self.student, self.teacher.model)
 
@@ -141,7 +145,8 @@ class KnowledgeTransfer(BaseModel):
         """Train with ``mode='loss'``; any other mode is the student's own.
 
         Args:
-            inputs (Tensor): Images (B, C, H, W) as the student's ``data_preprocessor`` made them.
+            inputs (Tensor): Images (B, C, H, W), or clips (B, C, T, H, W), as the student's
+                ``data_preprocessor`` made them. A teacher of images sees a clip frame by frame.
             data_samples (list, optional): Annotations, one per image.
             mode (str): 'loss', 'predict' or 'tensor'.
 
@@ -179,6 +184,6 @@ class KnowledgeTransfer(BaseModel):
         return scaled
 
 
-def _image_size(images: Tensor) -> tuple[int, int]:
-    height, width = images.shape[-2:]
-    return height, width
+def _image_size(images: Tensor) -> tuple[int, ...]:
+    """(height, width), of clips (frames, height, width)."""
+    return tuple(images.shape[2:])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from transmamba_mm.errors import UserError
 
-KINDS = ('uniform', 'last', 'first_n')
+KINDS = ('uniform', 'last', 'first_n', 'stages')
+#: Layers of a model: their number, or how many each stage has.
+Depth = int | Sequence[int]
 
 
 @dataclass(frozen=True)
 class LayerMap:
     """Match the S layers of a student with the T layers of a teacher; layers count from 0.
+
+    In a hierarchical model they count through all its stages. Only 'stages' cares where one ends.
 
     ==========  =================================================================================
     kind        student layer l looks at
@@ -20,6 +25,7 @@ class LayerMap:
     'uniform'   ``ceil((l + 1) T / S) - 1``: equal shares of depth; both last layers match
     'last'      the student's last min(S, T) layers at the teacher's last min(S, T), in order
     'first_n'   layers 0..n-1 at layers 0..n-1 (the selective subcloning of TransMamba v2)
+    'stages'    those of stage i at those of stage i, 'uniform' within the stage
     a list      one teacher layer, or None, for each student layer
     ==========  =================================================================================
 
@@ -60,20 +66,23 @@ class LayerMap:
             raise UserError(f'layer_map takes kind and n; it has no {", ".join(sorted(unknown))}.')
         return cls(**config)
 
-    def pairs(self, num_student: int, num_teacher: int) -> list[tuple[int, int]]:
+    def pairs(self, student: Depth, teacher: Depth) -> list[tuple[int, int]]:
         """Pairs (student layer, teacher layer), ascending in the student's; no teacher, no pair.
+
+        Args:
+            student, teacher (int | Sequence[int]): Number of layers, or of those in each stage.
 
         Raises:
             UserError: A list of the wrong length or with a layer the teacher does not have; more
-                layers asked of 'first_n' than both models have.
+                layers asked of 'first_n' than both models have; 'stages' of models that have not
+                equally many.
         """
+        if self.kind == 'stages':
+            return self._pairs_by_stage(_stages(student), _stages(teacher))
+        num_student, num_teacher = sum(_stages(student)), sum(_stages(teacher))
         shared = min(num_student, num_teacher)
         if self.kind == 'uniform':
-            # -(-a // b) is the ceiling of a / b.
-            return [
-                (layer, -(-(layer + 1) * num_teacher // num_student) - 1)
-                for layer in range(num_student)
-            ]
+            return _uniform(num_student, num_teacher)
         if self.kind == 'last':
             return [(num_student - i, num_teacher - i) for i in range(shared, 0, -1)]
         if self.kind == 'first_n':
@@ -85,6 +94,21 @@ class LayerMap:
                 )
             return [(layer, layer) for layer in range(self.n)]
         return self._listed_pairs(num_student, num_teacher)
+
+    def _pairs_by_stage(self, student: list[int], teacher: list[int]) -> list[tuple[int, int]]:
+        if len(student) != len(teacher):
+            raise UserError(
+                f"layer_map 'stages' matches stage with stage, but the student's have {student} "
+                f"layers and the teacher's {teacher}: use 'uniform', or models of equally many "
+                'stages.'
+            )
+        return [
+            (first + layer, first_teacher + teacher_layer)
+            for depth, teacher_depth, first, first_teacher in zip(
+                student, teacher, _firsts(student), _firsts(teacher), strict=True
+            )
+            for layer, teacher_layer in _uniform(depth, teacher_depth)
+        ]
 
     def _listed_pairs(self, num_student: int, num_teacher: int) -> list[tuple[int, int]]:
         if len(self.kind) != num_student:
@@ -104,9 +128,28 @@ class LayerMap:
             pairs.append((student, teacher))
         return pairs
 
-    def describe(self, num_student: int, num_teacher: int) -> str:
-        """One line for the log: every student layer and its teacher layer."""
-        teachers = dict(self.pairs(num_student, num_teacher))
-        matches = ' '.join(f'{i}<-{teachers.get(i, "-")}' for i in range(num_student))
+    def describe(self, student: Depth, teacher: Depth) -> str:
+        """One line for the log: every student layer and its teacher layer, stage by stage."""
+        teachers = dict(self.pairs(student, teacher))
+        stages = [
+            ' '.join(f'{i}<-{teachers.get(i, "-")}' for i in range(first, first + depth))
+            for first, depth in zip(_firsts(_stages(student)), _stages(student), strict=True)
+        ]
         kind = self.kind if isinstance(self.kind, str) else 'as listed'
-        return f'Layer map ({kind}; student<-teacher): {matches}'
+        return f'Layer map ({kind}; student<-teacher): {" | ".join(stages)}'
+
+
+def _stages(depth: Depth) -> list[int]:
+    return [depth] if isinstance(depth, int) else list(depth)
+
+
+def _firsts(depths: list[int]) -> list[int]:
+    """First layer of each stage."""
+    return [0, *accumulate(depths[:-1])]
+
+
+def _uniform(num_student: int, num_teacher: int) -> list[tuple[int, int]]:
+    # -(-a // b) is the ceiling of a / b.
+    return [
+        (layer, -(-(layer + 1) * num_teacher // num_student) - 1) for layer in range(num_student)
+    ]

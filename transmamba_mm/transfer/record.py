@@ -8,6 +8,7 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.transfer.frames import join_frames, sees_clips
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class TransferRecord:
     Attributes:
         patches (list[Tensor]): Patch tokens (B, L, D) of each layer.
         cls (list[Tensor | None]): Its cls token (B, D), where the model has one.
-        grids (list[tuple[int, int]]): Its patch grid (H, W), L = H * W.
+        grids (list[tuple[int, ...]]): Its patch grid (H, W), L = H * W; (T, H, W) of a clip.
         directions (list[Tensor]): What each scan direction contributes, (B, K, L, D).
         logits (Tensor | None): (B, classes).
     """
 
     patches: list[Tensor] = field(default_factory=list)
     cls: list[Tensor | None] = field(default_factory=list)
-    grids: list[tuple[int, int]] = field(default_factory=list)
+    grids: list[tuple[int, ...]] = field(default_factory=list)
     directions: list[Tensor] = field(default_factory=list)
     logits: Tensor | None = None
 
@@ -95,15 +96,20 @@ class RecordReader:
         return list(dict.fromkeys(paths))
 
     def read(
-        self, outputs: Mapping[str, Any], backbone: Any, image_size: tuple[int, int]
+        self, outputs: Mapping[str, Any], backbone: Any, image_size: tuple[int, ...]
     ) -> TransferRecord:
         """Turn what the modules at :attr:`paths` returned into a record.
 
         Args:
             outputs (Mapping): The last output of each path, such as a ``FeatureRecorder``.
             backbone (nn.Module): The backbone that made them.
-            image_size (tuple[int, int]): Of the images it saw, (height, width).
+            image_size (tuple[int, ...]): Of the images it saw, (height, width); of clips (frames,
+                height, width). If the backbone was made for images, the outputs are those of all
+                frames as one batch.
         """
+        if len(image_size) == 3 and not sees_clips(backbone):
+            record = self.read(outputs, backbone, image_size[1:])
+            return join_frames(record, image_size[0])
         layout = token_layout(backbone)
         grids = []
         if self.layer_paths or self.direction_paths:

@@ -14,7 +14,8 @@ from transmamba_mm.models.backbones import TokenBackbone
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.channels import ChannelPlan
 from transmamba_mm.transfer.layer_map import LayerMap
-from transmamba_mm.transfer.rules import Clone, Keep, RuleTable, load_rules, match
+from transmamba_mm.transfer.layer_names import count_stages, find_layers, match
+from transmamba_mm.transfer.rules import Clone, Keep, RuleTable, load_rules
 from transmamba_mm.transfer.tensor_fitting import TensorFitting
 from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
 
@@ -26,9 +27,9 @@ class WeightSubcloning:
     """Weight subcloning (TransMamba, arXiv 2502.15130; after Samragh et al., arXiv 2312.09299).
 
     Everything but the scan starts from the Transformer, by the named rules of a table. Different
-    widths: the most important channels of the residual stream are chosen once for the whole
-    network, and slices are rescaled so that activations keep their variance; a wider student is
-    padded with its own initialization. Different depths: the layer map decides.
+    widths: the channels of a residual stream are ranked once for the whole network, so all slices
+    of one width agree, and slices are rescaled so that activations keep their variance; a wider
+    student is padded with its own initialization. Different depths: the layer map decides.
 
     Args:
         rules (str | RuleTable): A file of ``transfer/rules``, or a table.
@@ -96,18 +97,26 @@ class WeightSubcloning:
             )
         state = teacher.state_dict() if isinstance(teacher, nn.Module) else dict(teacher)
         parameters = dict(student.named_parameters())
-        self._check_patterns(list(parameters))
         pretrained = self.pretrained
         if isinstance(pretrained, str | Path):
             pretrained = load_state_dict(pretrained)
-        plan = ChannelPlan(self.table, state, pretrained, backbone.embed_dims)
+        student_layers = backbone.layer_paths()
+        self._check_family(backbone)
+        self._check_patterns(list(parameters))
+        plan = ChannelPlan(self.table, state, pretrained)
         grid = getattr(getattr(teacher, 'backbone', None), 'patch_resolution', None)
-        fitting = TensorFitting(state, plan, backbone, grid)
-        teacher_layers = dict(self.layer_map.pairs(backbone.num_layers, plan.num_layers))
+        fitting = TensorFitting(state, plan, student, grid)
+        teacher_layers = find_layers(self.table.teacher_layer, state)
+        pairs = self.layer_map.pairs(count_stages(student_layers), count_stages(teacher_layers))
+        sources = {student_layers[i]: teacher_layers[j] for i, j in pairs}
 
-        report = TransferReport(residual_channels=plan.residual.sources.tolist())
+        report = TransferReport()
         for key, parameter in parameters.items():
-            report.lines.append(self._transfer(key, parameter, fitting, teacher_layers))
+            report.lines.append(self._transfer(key, parameter, fitting, sources))
+        report.residual_channels = {
+            f'{taken} -> {wanted}': choice.sources.tolist()
+            for (taken, wanted), choice in plan.residual_choices.items()
+        }
         report.unused = sorted(set(state) - fitting.used)
         return report
 
@@ -116,9 +125,12 @@ class WeightSubcloning:
         key: str,
         parameter: nn.Parameter,
         fitting: TensorFitting,
-        teacher_layers: Mapping[int, int],
+        sources: Mapping[str, str],
     ) -> TransferLine:
-        """Set one parameter of the student; its line of the report."""
+        """Set one parameter of the student; its line of the report.
+
+        ``sources`` are the teacher layers of those student layers that have one.
+        """
 
         def line(status: str, rule: str, *details) -> TransferLine:
             return TransferLine(
@@ -135,25 +147,37 @@ class WeightSubcloning:
                 return line('initialized', rule.reason)
             rule.mimic(parameter)
             return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
-        if layer >= 0 and layer not in teacher_layers:
+        if layer and layer not in sources:
             return line('initialized', 'the layer map gives this layer no teacher')
-        fitted = fitting.fit(rule, key, parameter, teacher_layers.get(layer, -1))
+        fitted = fitting.fit(rule, key, sources.get(layer, ''))
         return line(
             fitted.status, rule.name, fitted.value.numel(), fitted.source, '; '.join(fitted.notes)
         )
 
-    def _find_rule(self, key: str) -> tuple[Clone | Keep | None, int]:
+    def _find_rule(self, key: str) -> tuple[Clone | Keep | None, str]:
         for rule in self.table.rules:
-            if (layer := match(rule.student, key)) is not None:
+            if (layer := match(rule.student, key, self.table.student_layer)) is not None:
                 return rule, layer
-        return None, -1
+        return None, ''
 
     def _skips(self, key: str) -> bool:
         return any(fnmatchcase(key, pattern) for pattern in self.skip)
 
+    def _check_family(self, backbone: TokenBackbone) -> None:
+        """The layers must be called as the rules say; the rest shows in :meth:`_check_patterns`."""
+        layers = backbone.layer_paths()
+        if any(match('{layer}', layer, self.table.student_layer) is None for layer in layers):
+            raise UserError(
+                f'The rules are about students whose layers are called {self.table.student_layer}, '
+                f'but those of {type(backbone).__name__} are called {layers[0]}: choose rules that '
+                'are about this student (subcloning.rules).'
+            )
+
     def _check_patterns(self, keys: list[str]) -> None:
         """Every rule and every skip pattern must be about something."""
-        patterns = [rule.student.replace('{layer}', '0') for rule in self.table.rules]
+        form = self.table.student_layer
+        first = form.replace('#', '0')
+        patterns = [rule.student.replace('{layer}', first) for rule in self.table.rules]
         for pattern in self.skip:
             if not any(fnmatchcase(key, pattern) for key in keys + patterns):
                 nearest = get_close_matches(pattern, keys, n=3, cutoff=0.0)
@@ -164,7 +188,7 @@ class WeightSubcloning:
         for rule, pattern in zip(self.table.rules, patterns, strict=True):
             if isinstance(rule, Keep) or rule.optional or self._skips(pattern):
                 continue
-            if not any(match(rule.student, key) is not None for key in keys):
+            if not any(match(rule.student, key, form) is not None for key in keys):
                 raise UserError(
                     f'The rule {rule.name!r} takes {" or ".join(rule.teacher)} of the teacher to '
                     f'{rule.student}, but the student has no such parameter. Choose rules that are '

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.frames import as_clips, as_frames, as_seen_by, mean_over_frames
 
 #: Lines of the table of differences that are shown before it is cut.
 MAX_DIFFERENCES = 20
@@ -88,24 +89,40 @@ class FrozenTeacher:
         differ by an affine map per channel, which commutes with mixing.
 
         Args:
-            images (Tensor): (B, C, H, W) as ``preprocessor`` made them for the student.
+            images (Tensor): (B, C, H, W), or clips (B, C, T, H, W), as ``preprocessor`` made them
+                for the student.
             preprocessor (BaseDataPreprocessor): Its ``mean`` and ``std`` buffers, if it has any,
                 are the student's normalization.
         """
         if self.mean is not None:
-            mean, std = (images.new_tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
-            pixels = images * getattr(preprocessor, 'std', 1) + getattr(preprocessor, 'mean', 0)
-            images = (pixels - mean) / std
+
+            def per_channel(values: Any) -> Tensor:
+                return torch.as_tensor(values).to(images).view(-1, *[1] * (images.dim() - 2))
+
+            std = per_channel(getattr(preprocessor, 'std', 1))
+            pixels = images * std + per_channel(getattr(preprocessor, 'mean', 0))
+            images = (pixels - per_channel(self.mean)) / per_channel(self.std)
         if self.img_size is not None and self.img_size != tuple(images.shape[-2:]):
-            images = F.interpolate(images, self.img_size, mode='bicubic', antialias=True)
+            images = self._resize(images)
         return images
+
+    def _resize(self, images: Tensor) -> Tensor:
+        if images.dim() == 5:
+            return as_clips(self._resize(as_frames(images)), images.shape[2])
+        return F.interpolate(images, self.img_size, mode='bicubic', antialias=True)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, data_samples: list | None = None):
-        """Run the model on images that it can :meth:`see`, without a graph."""
+        """Run the model on images that it can :meth:`see`, without a graph.
+
+        A model made for images sees the frames of clips as one batch; what it says of them is
+        averaged over each clip.
+        """
         if next(self.model.parameters()).device != images.device:
             self.model.to(images.device)
-        return self.model(images, data_samples, mode='tensor')
+        seen = as_seen_by(self.model.backbone, images)
+        outputs = self.model(seen, data_samples, mode='tensor')
+        return outputs if seen is images else mean_over_frames(outputs, images.shape[2])
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones import TokenBackbone
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
+from transmamba_mm.models.backbones.videomamba_parts import inflate_kernel
 from transmamba_mm.transfer.alignment import resize_kernel, split_positions
-from transmamba_mm.transfer.channels import INNER, RESIDUAL, ChannelPlan
+from transmamba_mm.transfer.channels import HIDDEN, INNER, RESIDUAL, ChannelPlan
+from transmamba_mm.transfer.layer_names import match
 from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, part_of
 
-FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN)
+FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN)
 #: What to do, by the meaning of the axis that differs.
 FIXES: dict[Axis | None, str] = {
     Axis.CLASSES: 'Use a teacher of the same classes',
@@ -32,7 +34,7 @@ class Fitted:
 
     Attributes:
         rule (Clone): The rule that is followed.
-        layer (int): Teacher layer.
+        layer (str): Path of the teacher layer.
         key, source (str): The student's key, the teacher's key.
         value (Tensor): What is left of its tensor.
         target (Tensor): View of the student's parameter.
@@ -42,7 +44,7 @@ class Fitted:
     """
 
     rule: Clone
-    layer: int
+    layer: str
     key: str
     source: str
     value: Tensor
@@ -72,7 +74,7 @@ class TensorFitting:
     Args:
         teacher (Mapping[str, Tensor]): The teacher's weights.
         plan (ChannelPlan): Which of its channels the student gets.
-        backbone (TokenBackbone): The student's: says where its patches and cls tokens are.
+        student (nn.Module): Its ``backbone`` says where its patches and cls tokens are.
         grid (tuple[int, int], optional): The teacher's patch grid. By default the student's if it
             has as many patches, else a square.
 
@@ -84,31 +86,32 @@ class TensorFitting:
         self,
         teacher: Mapping[str, Tensor],
         plan: ChannelPlan,
-        backbone: TokenBackbone,
+        student: Any,
         grid: tuple[int, int] | None = None,
     ) -> None:
         self.teacher = teacher
         self.plan = plan
-        self.backbone = backbone
+        self.backbone: TokenBackbone = student.backbone
+        self.parameters = dict(student.named_parameters())
+        self.widths = set(self.backbone.layer_dims())
         self.grid = grid
         self.cls_keys = [key for key in plan.table.cls_tokens if key in teacher]
         self.used: set[str] = set()
 
-    def fit(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
-        """Write into ``parameter`` what ``rule`` takes from teacher layer ``layer``.
+    def fit(self, rule: Clone, key: str, layer: str) -> Fitted:
+        """Write into a student parameter what ``rule`` takes from teacher layer ``layer``.
 
         Args:
             rule (Clone): The rule.
-            key (str): The parameter's key.
-            parameter (Tensor): Overwritten in place, where the rule reaches.
-            layer (int): Teacher layer, -1 for a rule that is about none.
+            key (str): The parameter's key; overwritten in place, where the rule reaches.
+            layer (str): Path of the teacher layer, '' for a rule that is about none.
 
         Raises:
             UserError: The teacher lacks the tensor, or its shape cannot be met.
         """
-        fitted = self._open(rule, key, parameter, layer)
+        fitted = self._open(rule, key, layer)
         for axis, meaning in enumerate(rule.axes):
-            if meaning in RESIDUAL + INNER:
+            if meaning in RESIDUAL + INNER + HIDDEN:
                 self._fit_channels(fitted, axis)
             elif meaning is Axis.CLS:
                 fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
@@ -124,11 +127,12 @@ class TensorFitting:
         self.used.add(fitted.source)
         return fitted
 
-    def _open(self, rule: Clone, key: str, parameter: Tensor, layer: int) -> Fitted:
+    def _open(self, rule: Clone, key: str, layer: str) -> Fitted:
         """Look up the teacher's tensor, and take the parts that the rule is about."""
+        parameter = self.parameters[key]
         source = rule.find_teacher(self.teacher, layer)
         if source is None:
-            wanted = [pattern.replace('{layer}', str(layer)) for pattern in rule.teacher]
+            wanted = [pattern.replace('{layer}', layer) for pattern in rule.teacher]
             nearest = get_close_matches(wanted[0], self.teacher, n=3, cutoff=0.0)
             raise UserError(
                 f'The rule {rule.name!r} takes {" or ".join(wanted)} of the teacher to {key} of '
@@ -136,16 +140,22 @@ class TensorFitting:
                 f'{", ".join(nearest)}. Use another teacher, or add {key!r} to subcloning.skip.'
             )
         value = part_of(self.teacher[source], rule.teacher_part).to(parameter)
-        target = part_of(parameter, rule.student_part)
+        target = self._rows(rule, key)
         fitted = Fitted(rule, layer, key, source, value, target, [slice(None)] * target.dim())
-        if not len(rule.axes) == value.dim() == target.dim():
-            raise self._misfit(fitted, f'{value.dim()} axes against {target.dim()}')
-        if rule.teacher_part != WHOLE or rule.student_part != WHOLE:
-            (i, n), (j, m) = rule.teacher_part, rule.student_part
-            fitted.notes.append(f'rows {i + 1}/{n} to rows {j + 1}/{m}')
-        gain = rule.gain.replace('{layer}', str(layer)) if rule.gain else ''
+        num_axes = target.dim() - (Axis.FRAMES in rule.axes)
+        if target.dim() != len(rule.axes) or value.dim() != num_axes:
+            raise self._misfit(fitted, f'{value.dim()} axes where {num_axes} are expected')
+        if Axis.FRAMES in rule.axes:
+            self._inflate(fitted)
+        if rule.teacher_part != WHOLE:
+            i, n = rule.teacher_part
+            fitted.notes.append(f'rows {i + 1}/{n}')
+        if len(target) < len(parameter):
+            fitted.notes.append(f'to the first {len(target)} of {len(parameter)} rows')
+        gain = rule.gain.replace('{layer}', layer) if rule.gain else ''
         if gain in self.teacher:
-            fitted.value = value * self.teacher[gain].to(value).view(-1, *[1] * (value.dim() - 1))
+            factor = self.teacher[gain].to(value)
+            fitted.value = value * factor.view(-1, *[1] * (value.dim() - 1))
             fitted.notes.append(f'times {rule.gain}')
             self.used.add(gain)
         if Axis.CLS in rule.axes:
@@ -154,22 +164,44 @@ class TensorFitting:
             fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
         return fitted
 
+    def _rows(self, rule: Clone, key: str) -> Tensor:
+        """View of the rows of a student parameter that a rule is about."""
+        if rule.rows_of is None:
+            return self.parameters[key]
+        layer = match(rule.student, key, self.plan.table.student_layer) or ''
+        reader = self.parameters[rule.rows_of.replace('{layer}', layer)]
+        return self.parameters[key][: reader.shape[1]]
+
+    def _inflate(self, fitted: Fitted) -> None:
+        """The kernel of images (D, C, H, W) becomes one of clips: it sees the center frame."""
+        frames = fitted.target.shape[fitted.rule.axes.index(Axis.FRAMES)]
+        fitted.value = inflate_kernel(fitted.value, frames, 'center')
+        if frames > 1:
+            fitted.note('resized', f'to frame {frames // 2 + 1}/{frames}, the others 0')
+
     def _fit_channels(self, fitted: Fitted, axis: int) -> None:
-        meaning, sizes = fitted.rule.axes[axis], fitted.sizes(axis)
+        meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
         if meaning in RESIDUAL:
-            choice = self.plan.residual
+            streams = self.plan.stream_widths
+            for size, real, side in ((taken, streams, 'teacher'), (wanted, self.widths, 'student')):
+                if size not in real:
+                    widths = ', '.join(map(str, sorted(real)))
+                    raise self._misfit(
+                        fitted, f'{size} {meaning.value}, but the {side} has streams of {widths}'
+                    )
+            choice = self.plan.residual(taken, wanted)
         else:
-            choice = self.plan.inner(fitted.layer, sizes[1])
-        expected = (choice.num_teacher, choice.num_student)
-        if sizes != expected:
-            raise self._misfit(fitted, f'{sizes} {meaning.value} where {expected} are expected')
+            channels = INNER if meaning in INNER else HIDDEN
+            choice = self.plan.inside(channels, fitted.layer, wanted)
+            if taken != choice.num_teacher:
+                raise self._misfit(fitted, f'{taken} {meaning.value}, not {choice.num_teacher}')
         fitted.value = choice.take(fitted.value, axis, meaning in FAN_INS)
         fitted.region[axis] = slice(len(choice.sources))
         if choice.kind != 'cloned':
             fitted.note(choice.kind, f'{choice} {meaning.value}')
 
     def _fit_patch(self, fitted: Fitted) -> None:
-        old, new = fitted.value.shape[2:], fitted.target.shape[2:]
+        old, new = fitted.value.shape[-2:], fitted.target.shape[-2:]
         if old != new:
             fitted.value = resize_kernel(fitted.value, (new[0], new[1]))
             fitted.note('resized', f'patch {_times(old)} to {_times(new)}')
@@ -177,7 +209,7 @@ class TensorFitting:
     def _fit_positions(self, fitted: Fitted) -> None:
         """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
         target = self.backbone.patch_grid(self.backbone.img_size)
-        places = self.backbone.cls_index(target[0] * target[1])
+        places = self._cls_places(fitted.target.shape[1], target)
         num_cls = len(self.cls_keys)
         as_many = fitted.value.shape[1] - num_cls == target[0] * target[1]
         try:
@@ -197,6 +229,12 @@ class TensorFitting:
         cls = self._share_cls(cls, len(places))
         fitted.value = insert_tokens(patches, cls, places)
         fitted.notes.append(f'cls to entry {", ".join(map(str, places))}')
+
+    def _cls_places(self, num_tokens: int, grid: tuple[int, int]) -> list[int]:
+        """Where the cls tokens stand among ``num_tokens``: where there is no patch."""
+        tokens = torch.arange(num_tokens, dtype=torch.float64).view(1, -1, 1)
+        patches, _ = self.backbone.to_canonical(tokens, grid)
+        return sorted(set(range(num_tokens)) - {int(place) for place in patches.flatten()})
 
     @staticmethod
     def _share_cls(cls: Tensor, count: int) -> Tensor:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 #: A table is as wide as its content; this only has to be wide enough that nothing is cut.
 MAX_WIDTH = 1000
-LAYER = re.compile(r'\.(\d+)\.')
+#: The path of a layer in a key: 'blocks.3.' or 'stages.1.blocks.0.' behind 'backbone.'.
+LAYER = re.compile(r'^(\w+\.)??((?:[a-z_]+\.\d+\.)+)')
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ class TransferReport:
 
     Attributes:
         lines (list[TransferLine]): See there.
-        residual_channels (list[int]): Teacher channel of each of the student's residual channels;
-            shorter than its width where a wider student is padded.
+        residual_channels (dict[str, list[int]]): For each pair of widths 'teacher -> student', the
+            teacher channel of each of the student's residual channels; shorter than its width where
+            a wider student is padded.
         unused (list[str]): Teacher tensors that no student parameter takes.
     """
 
     lines: list[TransferLine] = field(default_factory=list)
-    residual_channels: list[int] = field(default_factory=list)
+    residual_channels: dict[str, list[int]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -97,8 +99,8 @@ class TransferReport:
 
 
 def _any_layer(key: str) -> str:
-    """The key with a star for its layer."""
-    return LAYER.sub('.*.', key, count=1)
+    """The key with a star for each number of its layer."""
+    return LAYER.sub(lambda found: re.sub(r'\d+', '*', found[0]), key)
 
 
 def _with_layers(keys: list[str]) -> str:
@@ -106,10 +108,16 @@ def _with_layers(keys: list[str]) -> str:
     if not keys:
         return ''
     patterns = list(dict.fromkeys(map(_any_layer, keys)))
-    alike = [key for key in keys if _any_layer(key) == patterns[0]]
-    layers = sorted({int(layer) for key in alike for layer in LAYER.findall(key)[:1]})
-    span = ','.join(map(str, layers))
-    if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
-        span = f'{layers[0]}..{layers[-1]}'
+    found = (LAYER.match(key) for key in keys if _any_layer(key) == patterns[0])
+    layers = [re.findall(r'\d+', match[2]) for match in found if match]
+    name = patterns[0]
+    for numbers in zip(*layers, strict=True):
+        name = name.replace('*', _span(sorted(set(map(int, numbers)))), 1)
     others = f' and {len(patterns) - 1} more' if len(patterns) > 1 else ''
-    return patterns[0].replace('*', span) + others
+    return name + others
+
+
+def _span(numbers: list[int]) -> str:
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f'{numbers[0]}..{numbers[-1]}'
+    return ','.join(map(str, numbers))

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.backbones import SwinTransformer, SwinTransformerV2, VisionTransformer
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.teachers.swin_layout import SwinLayout
 
 #: What a transfer asks of a backbone; a ``TokenBackbone`` has all of it and its directions.
 FACE = ('layer_paths', 'layer_dims', 'layer_grids', 'to_canonical')
@@ -74,7 +75,7 @@ def token_layout(backbone: Any) -> Any:
     """Return a view of ``backbone`` with the face of a ``TokenBackbone``.
 
     That is the backbone itself where it has ``layer_paths``, ``layer_dims``, ``layer_grids`` and
-    ``to_canonical``, and an adapter for mmpretrain's Vision Transformers.
+    ``to_canonical``, and an adapter for mmpretrain's Vision Transformers and Swin Transformers.
 
     Raises:
         UserError: Any other backbone; the message names the methods that are missing.
@@ -84,8 +85,11 @@ def token_layout(backbone: Any) -> Any:
         return backbone
     if isinstance(backbone, VisionTransformer):
         return VisionTransformerLayout(backbone)
+    if isinstance(backbone, SwinTransformer | SwinTransformerV2):
+        return SwinLayout(backbone)
     raise UserError(
         f'{type(backbone).__name__} cannot take part in a transfer: it has no '
-        f'{", ".join(missing)}. Use a VisionTransformer of mmpretrain or one of our backbones, or '
-        'give the class these methods (see transmamba_mm.models.backbones.TokenBackbone).'
+        f'{", ".join(missing)}. Use a VisionTransformer or SwinTransformer of mmpretrain or one of '
+        'our backbones, or give the class these methods (see '
+        'transmamba_mm.models.backbones.TokenBackbone).'
     )

@@ -4,15 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.rules.rule import (
-    WHOLE,
-    Axis,
-    Clone,
-    Keep,
-    RuleTable,
-    match,
-    part_of,
-)
+from transmamba_mm.transfer.rules.rule import WHOLE, Axis, Clone, Keep, RuleTable, part_of
 
 
 def load_rules(name: str) -> RuleTable:
@@ -27,4 +19,12 @@ def load_rules(name: str) -> RuleTable:
     return import_module(f'{__name__}.{name}').TABLE
 
 
-__all__ = ['WHOLE', 'Axis', 'Clone', 'Keep', 'RuleTable', 'load_rules', 'match', 'part_of']
+__all__ = [
+    'WHOLE',
+    'Axis',
+    'Clone',
+    'Keep',
+    'RuleTable',
+    'load_rules',
+    'part_of',
+]
