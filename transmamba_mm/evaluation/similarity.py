@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.transfer.alignment import to_grid
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
+from transmamba_mm.transfer.frames import as_seen_by
 from transmamba_mm.transfer.record import RecordReader, TransferRecord
 
 
@@ -25,12 +26,15 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
 @torch.no_grad()
 def record_layers(model: nn.Module, images: Tensor) -> TransferRecord:
-    """Features of every layer of ``model``, in eval mode, for images (B, C, H, W)."""
+    """Features of every layer of ``model``, in eval mode, for images (B, C, H, W) or clips.
+
+    A model made for images sees the frames of clips (B, C, T, H, W) one by one.
+    """
     layers = range(len(token_layout(model.backbone).layer_paths()))
     reader = RecordReader(model, layers)
     with FeatureRecorder(model.eval(), reader.paths) as recorder:
-        model(images, mode='tensor')
-    return reader.read(recorder, model.backbone, tuple(images.shape[-2:]))
+        model(as_seen_by(model.backbone, images), mode='tensor')
+    return reader.read(recorder, model.backbone, tuple(images.shape[2:]))
 
 
 def layer_similarity(student: TransferRecord, teacher: TransferRecord) -> Tensor:
