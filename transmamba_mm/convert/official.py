@@ -4,6 +4,7 @@ One module per family (``vim``, ...) says how its keys are spelled and which mod
 is common to all of them (unwrapping, strictness, building) is here.
 """
 
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 
@@ -76,7 +77,8 @@ def build_from_official(
         checkpoint in float64.
 
     Raises:
-        UserError: Weights that do not fit what was inferred or asked for, as a list.
+        UserError: Weights that do not fit what was inferred or asked for, as a list, with the
+            arch that would fit.
     """
     adapter = _adapter(family)
     state_dict = adapter.from_official(unwrap(checkpoint, overrides.pop('weights', 'model')))
@@ -88,7 +90,7 @@ def build_from_official(
         config = adapter.model_config(state_dict, img_size, **overrides)
         model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
         state_dict = adapter.fit_positions(state_dict, model.backbone)
-    _check_fit(family, model.state_dict(), state_dict)
+    _check_fit(family, model, state_dict, img_size)
     if any(value.dtype == torch.float64 for value in state_dict.values()):
         model.double()
     model.load_state_dict(state_dict)
@@ -110,7 +112,14 @@ def _adapter(family: str) -> ModuleType:
     return FAMILIES[family]
 
 
-def _check_fit(family: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _check_fit(
+    family: str,
+    model: nn.Module,
+    given: Mapping[str, Tensor],
+    img_size: int | tuple[int, int] | None,
+) -> None:
+    expected = model.state_dict()
+
     def shape(tensors: Mapping[str, Tensor], key: str) -> str:
         return str(tuple(tensors[key].shape)) if key in tensors else '-'
 
@@ -122,5 +131,27 @@ def _check_fit(family: str, expected: Mapping[str, Tensor], given: Mapping[str, 
     if rows:
         raise UserError(
             f'The {family} checkpoint does not fit the model it was read as; these differ '
-            '(- means absent). Check the overrides:\n' + '\n'.join(rows)
+            '(- means absent). Check the overrides:\n'
+            + '\n'.join([*rows, *_fitting_arch(family, model, given, img_size)])
         )
+
+
+def _fitting_arch(
+    family: str,
+    model: nn.Module,
+    given: Mapping[str, Tensor],
+    img_size: int | tuple[int, int] | None,
+) -> list[str]:
+    """Tell the arch of ``given`` if it is not the model's, by its name in the table ``ARCHS``."""
+    adapter = _adapter(family)
+    if not hasattr(adapter, 'model_config'):
+        return []
+    archs = sys.modules[type(model.backbone).__module__].ARCHS
+    fitting, built = (
+        adapter.model_config(tensors, img_size)['backbone']['arch']
+        for tensors in (given, model.state_dict())
+    )
+    if fitting == built:
+        return []
+    names = [name for name, arch in archs.items() if arch == fitting]
+    return [f'The arch that would fit: arch={names[0] if names else fitting!r}']
