@@ -80,8 +80,8 @@ def predict_seconds(one: Contender, shape: ScanShape, device: torch.device) -> f
     """Predict forward and backward from a run on fewer tokens, by how the contender grows."""
     length = max(1, shape.length // PROBE)
     job = ScanJob.of(one, random_operands(shape._replace(length=length)), device)
-    job.both()
-    return elapsed(job.both, device) * (shape.length / length) ** one.growth
+    probes = [elapsed(job.both, device) for _ in range(3)]
+    return min(probes) * (shape.length / length) ** one.growth
 
 
 def measure_memory(
