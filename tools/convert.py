@@ -7,6 +7,7 @@ Examples:
     python tools/convert.py vim vim_t_midclstok_76p1acc.pth vim-tiny.pth
     python tools/convert.py vim vim_s_midclstok_80p5acc.pth vim-small.safetensors
     python tools/convert.py vmamba vssm1_tiny_0230s_ckpt_epoch_264.pth vmamba-tiny.pth
+    python tools/convert.py plainmamba l1.pth plainmamba-l1.pth
     python tools/convert.py videomamba videomamba_t16_k400_f8_res224.pth videomamba-tiny.pth
     python tools/convert.py mamba_lm mamba-130m/pytorch_model.bin mamba-130m-hf
 """

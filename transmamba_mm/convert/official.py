@@ -11,13 +11,14 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.convert import mamba_lm, videomamba, vim, vmamba
+from transmamba_mm.convert import mamba_lm, plainmamba, videomamba, vim, vmamba
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 FAMILIES: dict[str, ModuleType] = {
     'vim': vim,
     'vmamba': vmamba,
+    'plainmamba': plainmamba,
     'mamba_lm': mamba_lm,
     'videomamba': videomamba,
 }

@@ -2,7 +2,7 @@ from typing import Any
 
 import mmpretrain.models  # noqa: F401  (registers what our configs take from mmpretrain)
 
-from transmamba_mm.models.backbones import TokenBackbone, VideoMamba, Vim, VMamba
+from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import LatentProjector
 
@@ -18,6 +18,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     'LatentProjector',
     'MambaLM',
+    'PlainMamba',
     'TokenBackbone',
     'VMamba',
     'VideoMamba',

@@ -1,0 +1,209 @@
+"""PlainMamba: a plain vision backbone whose scans walk like a snake (arXiv 2403.17695)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import LongTensor, Tensor, nn
+from torch.nn.init import trunc_normal_
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.patch_embed import resize_positions
+from transmamba_mm.models.backbones.plainmamba_parts import PlainMambaBlock, StemPatchEmbed
+from transmamba_mm.models.backbones.token_backbone import (
+    OUT_TYPES,
+    TokenBackbone,
+    check_choice,
+    resolve_arch,
+)
+from transmamba_mm.models.mixers import SnakeMamba, SnakePath
+from transmamba_mm.ops import snake_order
+from transmamba_mm.registry import MODELS
+
+# stem_convs: convolutions between the first and the patches; dwconv_layers: the blocks that end in
+# a depthwise convolution.
+ARCHS = {
+    'nano': {
+        'embed_dims': 64,
+        'num_layers': 6,
+        'state_dims': 8,
+        'stem_dims': 32,
+        'stem_convs': 1,
+        'dwconv_layers': (0,),
+    },
+    'L1': {
+        'embed_dims': 192,
+        'num_layers': 24,
+        'state_dims': 16,
+        'stem_dims': 64,
+        'stem_convs': 1,
+        'dwconv_layers': (0,),
+    },
+    'L2': {
+        'embed_dims': 384,
+        'num_layers': 24,
+        'state_dims': 16,
+        'stem_dims': 64,
+        'stem_convs': 2,
+        'dwconv_layers': (),
+    },
+    'L3': {
+        'embed_dims': 448,
+        'num_layers': 36,
+        'state_dims': 16,
+        'stem_dims': 64,
+        'stem_convs': 2,
+        'dwconv_layers': (),
+    },
+}
+FINAL_NORM_EPS = 1e-6
+
+
+@MODELS.register_module()
+class PlainMamba(TokenBackbone):
+    """PlainMamba.
+
+    The released weights need two quirks of the official code, ``parameters_in_raster_order`` and
+    ``double_dt_bias``, which :class:`SnakeMamba` describes. New training does without them, as the
+    paper does, when a config sets both to False.
+
+    Args:
+        arch (str | dict): 'nano', 'L1', 'L2' or 'L3', or a dict with ``embed_dims``,
+            ``num_layers``, ``state_dims``, ``stem_dims``, ``stem_convs`` and ``dwconv_layers``.
+        img_size (int | tuple[int, int]): (height, width) that the positions are made for; other
+            sizes are accepted at run time and interpolate them.
+        patch_size (int): Side of a patch, pixels, even.
+        in_channels (int): Channels of the image.
+        out_indices (int | Sequence[int]): Layers whose features are returned.
+        out_type (str): 'avg_featmap' (B, D), 'featmap' (B, D, H, W) or 'raw' (B, L, D), in raster
+            order.
+        expand, dt_rank, conv_width, bias, conv_bias: See :class:`SnakeMamba`.
+        parameters_in_raster_order, double_dt_bias: See :class:`SnakeMamba`.
+        drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Returns:
+        tuple[Tensor]: One feature per entry of ``out_indices``.
+
+    Raises:
+        UserError: Unknown arch or output type, dwconv_layers that do not exist, an odd patch size,
+            an even convolution, an image that patches do not cover.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'L1',
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = -1,
+        out_type: str = 'avg_featmap',
+        expand: int = 2,
+        dt_rank: int | None = None,
+        conv_width: int = 7,
+        bias: bool = True,
+        conv_bias: bool = True,
+        parameters_in_raster_order: bool = True,
+        double_dt_bias: bool = True,
+        drop_path_rate: float = 0.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = resolve_arch(arch, ARCHS)
+        check_choice('out_type', out_type, OUT_TYPES)
+        if out_type == 'cls_token':
+            raise UserError(
+                "out_type='cls_token' is not for PlainMamba, which has no cls token: choose one of "
+                f'{", ".join(name for name in OUT_TYPES if name != out_type)}.'
+            )
+        self.embed_dims = arch['embed_dims']
+        self.num_layers = arch['num_layers']
+        self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+        self.out_type = out_type
+        self.out_indices = self.resolve_indices(out_indices)
+        absent = [i for i in arch['dwconv_layers'] if not 0 <= i < self.num_layers]
+        if absent:
+            raise UserError(
+                f'dwconv_layers has {absent}, but the arch has {self.num_layers} layers, counted '
+                'from 0.'
+            )
+
+        self.patch_embed = StemPatchEmbed(
+            in_channels, self.embed_dims, patch_size, arch['stem_dims'], arch['stem_convs']
+        )
+        height, width = self.patch_grid(self.img_size)
+        self.pos_embed = nn.Parameter(torch.zeros(1, height * width, self.embed_dims))
+        self.blocks = nn.ModuleList(
+            PlainMambaBlock(
+                SnakeMamba(
+                    self.embed_dims,
+                    arch['state_dims'],
+                    expand,
+                    dt_rank,
+                    conv_width,
+                    bias,
+                    conv_bias,
+                    parameters_in_raster_order,
+                    double_dt_bias,
+                ),
+                self.embed_dims,
+                drop_path_rate * i / max(self.num_layers - 1, 1),
+                dwconv=i in arch['dwconv_layers'],
+            )
+            for i in range(self.num_layers)
+        )
+        self.norm = nn.LayerNorm(self.embed_dims, eps=FINAL_NORM_EPS)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.patch_embed.patch_size
+
+    def init_weights(self) -> None:
+        """Start positions and mixers; convolutions keep their own start; then ``init_cfg``."""
+        trunc_normal_(self.pos_embed, std=0.02)
+        for block in self.blocks:
+            block.mixer.init_weights(self.num_layers)
+        super().init_weights()
+
+    def patch_grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Patch grid (H, W) of an image of ``image_size`` (height, width) pixels."""
+        return self.patch_embed.grid(image_size)
+
+    def directions(self, grid: tuple[int, int]) -> LongTensor:
+        """Rows like a snake, that backwards, columns like a snake, that backwards, (4, H * W)."""
+        return snake_order(grid)
+
+    def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, None]:
+        """Raster patches (B, H * W, D), which the tokens are already, and no cls."""
+        return tokens, None
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Position embeddings (1, H * W, D) over ``grid``."""
+        return resize_positions(self.pos_embed, self.patch_grid(self.img_size), grid, [], [])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features of (B, C, H, W) images at the layers ``out_indices``."""
+        grid = self.patch_grid(images.shape[-2:])
+        x = self.patch_embed(images) + self.positions(grid)  # (B, L, D)
+        path = SnakePath.over(grid, x.device)
+        features = {}
+        for index, block in enumerate(self.blocks):
+            x = block(x, path)
+            if index in self.out_indices:
+                last = index == self.num_layers - 1
+                features[index] = self.format_output(self.norm(x) if last else x, grid)
+        return tuple(features[index] for index in self.out_indices)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+
+        The embeddings are depth 0, block i is i + 1, everything behind them is the last.
+        """
+        num_depths = self.num_layers + 2
+        name = param_name.removeprefix(prefix)
+        if param_name.startswith(prefix):
+            if name.startswith('blocks.'):
+                return int(name.split('.')[1]) + 1, num_depths
+            if name.startswith(('patch_embed', 'pos_embed')):
+                return 0, num_depths
+        return num_depths - 1, num_depths
