@@ -3,7 +3,7 @@
 Example:
     python tools/analysis/benchmark_model.py configs/transmamba/vim-t_deit-t_in1k.py --train
     python tools/analysis/benchmark_model.py configs/transmamba/vim-t_deit-t_in1k.py \\
-        --blocks 197 1024 4096
+        --blocks 197 1024 4096 --cfg-options keep_freed_memory=True
 
 Both models have random weights and positions made for the size, and take turns in one process;
 times are the fastest of all calls. FLOPs are those of one image, counted as
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.benchmarks.blocks import BlockPair
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, pick_device, write_json
 from transmamba_mm.benchmarks.memory import MemoryProcess
@@ -51,6 +52,7 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
+    prepare_runtime(cfg)
     models = read_models(cfg)
     device = pick_device(args.device, args.threads)
     machine = describe_machine(device)
