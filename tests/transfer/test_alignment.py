@@ -39,6 +39,27 @@ def test_wrong_grid_is_an_error():
         to_grid(torch.randn(2, 6, 4), (2, 2), (4, 4))
 
 
+def test_an_image_and_a_clip_do_not_compare():
+    with pytest.raises(ValueError, match='do not compare'):
+        to_grid(torch.randn(2, 6, 4), (2, 3), (1, 2, 3))
+
+
+def test_frames_of_a_clip_are_resampled_alone():
+    clip = torch.randn(2, 3, 4 * 4, 5, dtype=torch.float64)
+    frames = [to_grid(clip[:, t], (4, 4), (2, 3)) for t in range(3)]
+    resampled = to_grid(clip.flatten(1, 2), (3, 4, 4), (3, 2, 3))
+    torch.testing.assert_close(resampled, torch.cat(frames, dim=1))
+
+
+def test_time_is_resampled_linearly():
+    clip = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 6, 2)  # each frame says its number
+    halved = to_grid(clip.flatten(1, 2), (4, 2, 3), (2, 2, 3)).view(2, 6, 2)
+    torch.testing.assert_close(halved[0].mean() + halved[1].mean(), torch.tensor(3.0))
+    assert halved[0].std() < 1e-6 and 0 < halved[0].mean() < 1
+    doubled = to_grid(clip.flatten(1, 2), (4, 2, 3), (8, 2, 3)).view(8, 6, 2)[:, 0, 0]
+    torch.testing.assert_close(doubled[1:-1], torch.arange(0.25, 3, 0.5))
+
+
 def test_works_in_half_precision_with_gradients():
     patches = torch.randn(2, 16, 4, dtype=torch.bfloat16, requires_grad=True)
     out = to_grid(patches, (4, 4), (2, 2))

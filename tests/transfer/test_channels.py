@@ -45,6 +45,16 @@ def test_sliced_fan_in_keeps_the_variance_and_sliced_fan_out_the_values():
     assert torch.equal(choice.take(weight, 1, fan_in=False), weight[:, choice.sources])
 
 
+def test_sliced_fan_in_of_channels_that_are_not_alike_keeps_the_variance():
+    torch.manual_seed(0)
+    sizes = torch.rand(96) * 5
+    weight, x = torch.randn(40, 96), sizes * torch.randn(2000, 96)
+    choice = ChannelChoice.most_important(sizes, 32, sizes=sizes)
+    sliced = choice.take(weight, 1, fan_in=True)
+    before = (x @ weight.T).var(0).mean()
+    assert (x[:, choice.sources] @ sliced.T).var(0).mean() / before == pytest.approx(1, abs=0.05)
+
+
 def test_a_fan_in_of_zeros_stays_zero():
     choice = ChannelChoice.most_important(IMPORTANCE, 2)
     assert torch.equal(choice.take(torch.zeros(3, 5), 1, fan_in=True), torch.zeros(3, 2))

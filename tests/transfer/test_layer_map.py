@@ -30,6 +30,20 @@ def test_first_n_maps_only_the_first():
         LayerMap('first_n', n=7).pairs(8, 6)
 
 
+def test_stages_match_stages():
+    pairs = LayerMap('stages').pairs([2, 4], [1, 2])
+    assert pairs == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+    assert LayerMap('stages').pairs(4, 2) == LayerMap('uniform').pairs(4, 2)
+    with pytest.raises(UserError, match=r"student's have \[2, 2, 8, 2\] .*teacher's \[12\]"):
+        LayerMap('stages').pairs([2, 2, 8, 2], [12])
+
+
+@pytest.mark.parametrize('layer_map', [LayerMap(), LayerMap('last'), LayerMap('first_n', 2)])
+def test_other_kinds_count_through_the_stages(layer_map):
+    assert layer_map.pairs([2, 4], [1, 2]) == layer_map.pairs(6, 3)
+    assert layer_map.pairs([2, 4], 3) == layer_map.pairs(6, 3)
+
+
 def test_list_may_leave_layers_out():
     assert LayerMap([0, None, 1, 1]).pairs(4, 2) == [(0, 0), (2, 1), (3, 1)]
 
@@ -67,3 +81,8 @@ def test_describe_is_one_line_with_every_student_layer():
     line = LayerMap('last').describe(4, 2)
     assert '\n' not in line
     assert line.endswith('0<-- 1<-- 2<-0 3<-1')
+
+
+def test_describe_shows_the_stages():
+    line = LayerMap('stages').describe([2, 1], [1, 1])
+    assert line.endswith('(stages; student<-teacher): 0<-0 1<-0 | 2<-1')

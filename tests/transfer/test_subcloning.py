@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.transfer.small_models import trained, vim_config, vit_config
+from tests.transfer.subclone import lines_of, subclone
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import insert_tokens
 from transmamba_mm.ops import causal_conv1d
@@ -22,19 +23,6 @@ MIXER = 'backbone.blocks.0.mixer'
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
-
-
-def subclone(student, teacher, **kwargs):
-    """Returns the student's weights before and after, the teacher's, and the report."""
-    student = student if isinstance(student, nn.Module) else trained(student)
-    teacher = teacher if isinstance(teacher, nn.Module) else trained(teacher)
-    before = {key: value.clone() for key, value in student.state_dict().items()}
-    report = WeightSubcloning(**kwargs).apply(student, teacher)
-    return before, student.state_dict(), teacher.state_dict(), report
-
-
-def lines_of(report):
-    return {line.student: line for line in report.lines}
 
 
 def x_half(weights, layer=0):

@@ -168,6 +168,9 @@ class ChannelPlan:
     def inside(self, channels: Channels, layer: str, num_student: int) -> ChannelChoice:
         """The choice of ``num_student`` channels inside a block made from a teacher layer.
 
+        A wider mixer repeats channels: each has a convolution and step sizes of its own, so they
+        part. In an MLP copies would get the same gradients and stay copies; a wider one is padded.
+
         Args:
             channels (Channels): ``INNER`` or ``HIDDEN``.
             layer (str): Path of the teacher layer.
@@ -188,7 +191,7 @@ class ChannelPlan:
                 rows.detach().double().square().reshape(len(rows), -1).sum(1) for rows in writing
             )
             self._block_choices[wanted] = ChannelChoice.most_important(
-                self._rank(touching), num_student, tile=True, sizes=torch.as_tensor(sizes).sqrt()
+                self._rank(touching), num_student, channels == INNER, torch.as_tensor(sizes).sqrt()
             )
         return self._block_choices[wanted]
 

@@ -110,13 +110,13 @@ class TensorFitting:
             UserError: The teacher lacks the tensor, or its shape cannot be met.
         """
         fitted = self._open(rule, key, layer)
+        if Axis.PATCH in rule.axes:
+            self._fit_patch(fitted)
         for axis, meaning in enumerate(rule.axes):
             if meaning in RESIDUAL + INNER + HIDDEN:
                 self._fit_channels(fitted, axis)
             elif meaning is Axis.CLS:
                 fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
-        if Axis.PATCH in rule.axes:
-            self._fit_patch(fitted)
         if Axis.TOKENS in rule.axes:
             self._fit_positions(fitted)
         for axis, meaning in enumerate(rule.axes):
@@ -145,8 +145,6 @@ class TensorFitting:
         num_axes = target.dim() - (Axis.FRAMES in rule.axes)
         if target.dim() != len(rule.axes) or value.dim() != num_axes:
             raise self._misfit(fitted, f'{value.dim()} axes where {num_axes} are expected')
-        if Axis.FRAMES in rule.axes:
-            self._inflate(fitted)
         if rule.teacher_part != WHOLE:
             i, n = rule.teacher_part
             fitted.notes.append(f'rows {i + 1}/{n}')
@@ -172,13 +170,6 @@ class TensorFitting:
         reader = self.parameters[rule.rows_of.replace('{layer}', layer)]
         return self.parameters[key][: reader.shape[1]]
 
-    def _inflate(self, fitted: Fitted) -> None:
-        """The kernel of images (D, C, H, W) becomes one of clips: it sees the center frame."""
-        frames = fitted.target.shape[fitted.rule.axes.index(Axis.FRAMES)]
-        fitted.value = inflate_kernel(fitted.value, frames, 'center')
-        if frames > 1:
-            fitted.note('resized', f'to frame {frames // 2 + 1}/{frames}, the others 0')
-
     def _fit_channels(self, fitted: Fitted, axis: int) -> None:
         meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
         if meaning in RESIDUAL:
@@ -201,10 +192,16 @@ class TensorFitting:
             fitted.note(choice.kind, f'{choice} {meaning.value}')
 
     def _fit_patch(self, fitted: Fitted) -> None:
+        """Resize the kernel of a patch; for clips let it see the center frame of a tubelet."""
         old, new = fitted.value.shape[-2:], fitted.target.shape[-2:]
         if old != new:
             fitted.value = resize_kernel(fitted.value, (new[0], new[1]))
             fitted.note('resized', f'patch {_times(old)} to {_times(new)}')
+        if Axis.FRAMES in fitted.rule.axes:
+            frames = fitted.target.shape[fitted.rule.axes.index(Axis.FRAMES)]
+            fitted.value = inflate_kernel(fitted.value, frames, 'center')
+            if frames > 1:
+                fitted.note('resized', f'to frame {frames // 2 + 1} of {frames}, the others 0')
 
     def _fit_positions(self, fitted: Fitted) -> None:
         """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
