@@ -1,0 +1,2 @@
+_base_ = 'plainmamba-l1_in1k.py'
+student = dict(head=dict(num_classes=100))

@@ -1,0 +1,18 @@
+student = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='PlainMamba',
+        arch='nano',
+        img_size=8,
+        patch_size=2,
+        in_channels=1,
+        parameters_in_raster_order=False,
+        double_dt_bias=False,
+    ),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=10,
+        in_channels=64,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)

@@ -1,0 +1,10 @@
+student = dict(
+    type='ImageClassifier',
+    backbone=dict(type='VMamba', arch='nano', patch_size=2, in_channels=1),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=10,
+        in_channels=96,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)

@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/students/plainmamba-nano_digits.py',
+    '../_base_/teachers/deit-nano_digits.py',
+    '../_base_/distillers/logits.py',
+    '../_base_/datasets/digits.py',
+    '../_base_/schedules/digits.py',
+    '../_base_/digits_runtime.py',
+]
+
+model = dict(
+    type='KnowledgeTransfer',
+    student={{_base_.student}},
+    teacher={{_base_.teacher}},
+    distiller={{_base_.distiller}},
+    subcloning={{_base_.subcloning}},
+    layer_map={{_base_.layer_map}},
+)
