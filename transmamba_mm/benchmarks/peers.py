@@ -133,7 +133,8 @@ def slicing_loop(operands: Operands) -> Tensor:
 def transformers_loop(operands: Operands) -> Tensor:
     """Run the loop of transformers' Mamba without kernels, with groups.
 
-    That is ``mamba_selective_scan`` in 5.23, before it ``MambaMixer.slow_forward``. It slices too, and reads the state out with one small matrix product per step.
+    That is ``mamba_selective_scan`` in 5.23, and before it ``MambaMixer.slow_forward``. It slices
+    too, and reads the state out with one small matrix product per step.
     """
     decay, inputs = _discretize(operands)
     C = operands.C  # (B, K, N, L)
