@@ -5,9 +5,18 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from tests.transfer.small_models import trained, vim_config, vit_config
+from tests.transfer.small_models import (
+    plainmamba_config,
+    swin_config,
+    trained,
+    videomamba_config,
+    vim_config,
+    vit_config,
+    vmamba_config,
+)
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation.similarity import layer_similarity, record_layers
 
 DATA = {
     'batch_size': 32,
@@ -67,3 +76,36 @@ def test_no_teacher(transfer, tmp_path):
 def test_a_student_of_another_shape(transfer, tmp_path):
     with pytest.raises(UserError, match='does not fit'):
         compare_layers(transfer, {'other': tmp_path / 'teacher.pth'})
+
+
+@pytest.mark.parametrize(
+    ('student', 'teacher', 'shape'),
+    [
+        (vmamba_config(), vit_config(), (3, 2)),
+        (vmamba_config(), swin_config(), (3, 4)),
+        (plainmamba_config(), vit_config(patch=4), (3, 2)),
+        (videomamba_config(), vit_config(), (3, 2)),
+    ],
+    ids=['hierarchical-flat', 'hierarchical-hierarchical', 'four-directions', 'video-on-images'],
+)
+def test_other_families(student, teacher, shape, transfer, tmp_path):
+    torch.manual_seed(0)
+    torch.save(trained(student).state_dict(), tmp_path / 'student.pth')
+    torch.save(trained(teacher).state_dict(), tmp_path / 'teacher.pth')
+    transfer.model.student = student
+    transfer.model.teacher.model = teacher
+    found = compare_layers(transfer, {'student': tmp_path / 'student.pth'})['student']
+    assert found.shape == shape and ((found > 0) & (found < 1)).all()
+
+
+def test_a_clip_of_stills_is_as_similar_to_an_image_teacher_as_its_image():
+    torch.manual_seed(0)
+    student, teacher = trained(videomamba_config()), trained(vit_config())
+    clips = torch.randn(16, 1, 4, 8, 8)
+    found = layer_similarity(record_layers(student, clips), record_layers(teacher, clips))
+    assert found.shape == (3, 2) and ((found > 0) & (found < 1)).all()
+    stills = clips[:, :, :1].expand(-1, -1, 4, -1, -1)
+    image, clip = (record_layers(teacher, x) for x in (clips[:, :, 0], stills))
+    torch.testing.assert_close(clip.patches[1], image.patches[1].repeat(1, 4, 1))
+    own = layer_similarity(clip, clip)
+    torch.testing.assert_close(own, layer_similarity(image, image))

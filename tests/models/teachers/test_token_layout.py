@@ -1,6 +1,12 @@
 import pytest
 import torch
-from mmpretrain.models import DistilledVisionTransformer, ResNet, VisionTransformer
+from mmpretrain.models import (
+    DistilledVisionTransformer,
+    ResNet,
+    SwinTransformer,
+    SwinTransformerV2,
+    VisionTransformer,
+)
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models import Vim
@@ -42,6 +48,46 @@ def test_canonical_patches_are_the_feature_map_in_raster_order(backbone, has_cls
     assert len(paths) == len(layout.layer_dims()) == 2
     assert layout.layer_dims() == [12, 12]
     assert layout.direction_paths() == []
+
+
+SWIN = {'embed_dims': 12, 'depths': [2, 1, 1], 'num_heads': [2, 2, 2]}
+SWINS = {
+    SwinTransformer: {'arch': SWIN, 'window_size': 2},
+    SwinTransformerV2: {'arch': {**SWIN, 'extra_norm_every_n_blocks': 0}, 'window_size': [2, 2, 2]},
+}
+
+
+@pytest.mark.parametrize('size', [(16, 24), (18, 21)], ids=['divided', 'padded'])
+@pytest.mark.parametrize('cls', SWINS)
+def test_layers_of_a_swin_are_its_blocks(cls, size):
+    backbone = cls(**SWINS[cls], in_channels=1, pad_small_map=True, out_indices=(2,))
+    backbone.eval()  # mmpretrain's returns nothing
+    layout = token_layout(backbone)
+    paths, recorded = layout.layer_paths(), {}
+    assert paths == [f'stages.{i}.blocks.{j}' for i, j in ((0, 0), (0, 1), (1, 0), (2, 0))]
+    for path in paths:
+        backbone.get_submodule(path).register_forward_hook(
+            lambda _m, _i, out, path=path: recorded.update({path: out})
+        )
+    with torch.no_grad():
+        backbone(torch.randn(2, 1, *size))
+    grids = layout.layer_grids(size)
+    assert grids[0] == (-(-size[0] // 4), -(-size[1] // 4))
+    assert layout.layer_dims() == [12, 12, 24, 48]
+    for path, grid, width in zip(paths, grids, layout.layer_dims(), strict=True):
+        patches, cls_token = layout.to_canonical(recorded[path], grid)
+        assert patches.shape == (2, grid[0] * grid[1], width) and cls_token is None
+    assert layout.direction_paths() == []
+
+
+def test_canonical_patches_of_a_swin_are_the_feature_map_in_raster_order():
+    backbone = SwinTransformer(**SWINS[SwinTransformer], in_channels=1, out_indices=(0,))
+    backbone.norm0, recorded = torch.nn.Identity(), []
+    backbone.stages[0].blocks[-1].register_forward_hook(lambda *hook: recorded.append(hook[2]))
+    backbone.eval()
+    (feature_map,) = backbone(torch.randn(2, 1, 16, 24))
+    patches, _ = token_layout(backbone).to_canonical(recorded[0], (4, 6))
+    torch.testing.assert_close(patches, feature_map.flatten(2).transpose(1, 2))
 
 
 def test_image_that_patches_do_not_cover():
