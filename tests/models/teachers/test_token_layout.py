@@ -85,8 +85,8 @@ def test_canonical_patches_of_a_swin_are_the_feature_map_in_raster_order():
     backbone.norm0, recorded = torch.nn.Identity(), []
     backbone.stages[0].blocks[-1].register_forward_hook(lambda *hook: recorded.append(hook[2]))
     backbone.eval()
-    (feature_map,) = backbone(torch.randn(2, 1, 16, 24))
-    patches, _ = token_layout(backbone).to_canonical(recorded[0], (4, 6))
+    (feature_map,) = backbone(torch.randn(2, 1, 32, 48))
+    patches, _ = token_layout(backbone).to_canonical(recorded[0], (8, 12))
     torch.testing.assert_close(patches, feature_map.flatten(2).transpose(1, 2))
 
 
