@@ -5,8 +5,10 @@ import re
 from tests.tools.command_line import run_tool
 
 
-def test_table_of_one_family():
-    result = run_tool('analysis/count_students.py', '--students', 'Vim', '--img-size', '32')
+def test_table_of_one_family(tmp_path):
+    result = run_tool(
+        'analysis/count_students.py', '--students', 'Vim', '--img-size', '32', cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
     rows = re.findall(r'Vim (\w+)\D+([\d.]+)\D+([\d.]+)\D+(\d)', result.stdout)
     assert [name for name, *_ in rows] == ['tiny', 'small', 'base']
