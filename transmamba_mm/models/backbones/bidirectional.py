@@ -90,17 +90,3 @@ class BidirectionalBackbone(TokenBackbone):
                 last = index == self.num_layers - 1
                 features[index] = self.format_output(self.norm(x) if last else x, grid)
         return tuple(features[index] for index in self.out_indices)
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning rates, and the number of depths.
-
-        The embeddings are depth 0, block i is i + 1, everything behind them is the last.
-        """
-        num_depths = self.num_layers + 2
-        if not param_name.startswith(prefix):
-            return num_depths - 1, num_depths
-        name = param_name.removeprefix(prefix)
-        if name.startswith('blocks.'):
-            return int(name.split('.')[1]) + 1, num_depths
-        embedding = name.startswith(('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed'))
-        return 0 if embedding else num_depths - 1, num_depths

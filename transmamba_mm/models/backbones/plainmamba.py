@@ -193,17 +193,3 @@ class PlainMamba(TokenBackbone):
                 last = index == self.num_layers - 1
                 features[index] = self.format_output(self.norm(x) if last else x, grid)
         return tuple(features[index] for index in self.out_indices)
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning rates, and the number of depths.
-
-        The embeddings are depth 0, block i is i + 1, everything behind them is the last.
-        """
-        num_depths = self.num_layers + 2
-        name = param_name.removeprefix(prefix)
-        if param_name.startswith(prefix):
-            if name.startswith('blocks.'):
-                return int(name.split('.')[1]) + 1, num_depths
-            if name.startswith(('patch_embed', 'pos_embed')):
-                return 0, num_depths
-        return num_depths - 1, num_depths

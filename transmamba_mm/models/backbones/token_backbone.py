@@ -10,6 +10,8 @@ from transmamba_mm.errors import UserError
 
 OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 
+EMBEDDINGS = ('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed')
+
 
 class TokenBackbone(BaseBackbone):
     """A backbone whose layers hand on tokens, and that can say in which order it scans them.
@@ -45,6 +47,21 @@ class TokenBackbone(BaseBackbone):
         """Set the mode and return self, as torch does (mmpretrain's base returns None)."""
         super().train(mode)
         return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+
+        The embeddings are depth 0, layer i is i + 1, everything behind them is the last.
+        """
+        num_depths = self.num_layers + 2
+        name = param_name.removeprefix(prefix)
+        if param_name.startswith(prefix):
+            for layer, path in enumerate(self.layer_paths()):
+                if name.startswith(f'{path}.'):
+                    return layer + 1, num_depths
+            if name.startswith(EMBEDDINGS):
+                return 0, num_depths
+        return num_depths - 1, num_depths
 
     @abstractmethod
     def patch_grid(self, image_size: tuple[int, int]) -> tuple[int, int]:

@@ -238,18 +238,8 @@ class VMamba(TokenBackbone):
         return self.out_norms[str(stage)] if str(stage) in self.out_norms else nn.Identity()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning rates, and the number of depths.
-
-        The patch embedding is depth 0, layer i is i + 1, a downsampling goes with the block before
-        it, everything behind the stages is the last.
-        """
-        num_depths = self.num_layers + 2
-        name = param_name.removeprefix(prefix)
-        if not param_name.startswith(prefix) or not name.startswith(('patch_embed', 'stages')):
-            return num_depths - 1, num_depths
-        if name.startswith('patch_embed'):
-            return 0, num_depths
-        _, stage, part, block, *_ = name.split('.')
+        """Depth of a parameter; a downsampling goes with the block before it."""
+        _, stage, part, *_ = [*param_name.removeprefix(prefix).split('.'), '', '']
         if part == 'downsample':
-            return sum(self.depths[: int(stage) + 1]), num_depths
-        return sum(self.depths[: int(stage)]) + int(block) + 1, num_depths
+            return sum(self.depths[: int(stage) + 1]), self.num_layers + 2
+        return super().get_layer_depth(param_name, prefix)
