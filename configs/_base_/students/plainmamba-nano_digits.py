@@ -5,6 +5,7 @@ student = dict(
         arch='nano',
         img_size=8,
         patch_size=2,
+        conv_width=3,  # 7x7 on a grid of 4x4 is mostly padding
         in_channels=1,
         parameters_in_raster_order=False,
         double_dt_bias=False,
