@@ -4,7 +4,7 @@ import mmpretrain.models  # noqa: F401  (registers what our configs take from mm
 
 from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
-from transmamba_mm.models.necks import LatentProjector
+from transmamba_mm.models.necks import CrossMamba, LatentProjector
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +16,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    'CrossMamba',
     'LatentProjector',
     'MambaLM',
     'PlainMamba',
