@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from transmamba_mm.benchmarks.floor import _compile, floor_of, measure_rates, scan_bytes
+from transmamba_mm.benchmarks.floor import floor_of, measure_rates, scan_bytes
 from transmamba_mm.benchmarks.memory import CLEAR, MemoryProcess
 from transmamba_mm.benchmarks.peers import REFERENCE, UNBIND, contender, contenders
 from transmamba_mm.benchmarks.scan import benchmark_scan, num_steps
@@ -18,6 +18,7 @@ from transmamba_mm.benchmarks.scan_problem import (
     random_operands,
 )
 from transmamba_mm.benchmarks.timing import interleave
+from transmamba_mm.ops.backends.cpp_call import kernels
 from transmamba_mm.errors import UserError
 
 CPU = torch.device('cpu')
@@ -72,7 +73,7 @@ def test_bytes_of_the_floor_by_hand():
 def test_floor_is_the_larger_of_two_times(compiler, monkeypatch):
     if not compiler:
         monkeypatch.setenv('CXX', 'no-such-compiler')
-    _compile.cache_clear()
+    kernels.cache_clear()
     shape = ScanShape(2, 1, 64, 50, 16)
     rates = measure_rates(shape, CPU)
     assert ('torch' in rates.exp_source) >= (not compiler)

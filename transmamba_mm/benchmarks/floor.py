@@ -19,46 +19,25 @@ and for a shape of a few thousand elements the rate of ``copy_`` is mostly that 
 """
 
 import ctypes
-import functools
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from transmamba_mm.benchmarks.scan_problem import ScanShape
 from transmamba_mm.benchmarks.timing import interleave
-from transmamba_mm.ops.backends import cpp_build
+from transmamba_mm.ops.backends.cpp_build import BuildError
+from transmamba_mm.ops.backends.cpp_call import kernels
 
 FLOAT_BYTES = 4
 #: Spent on each rate.
 SECONDS = 0.3
 #: Of one thread, in its first cache.
 BUFFER_ELEMENTS = 2048
-#: Of all threads or a whole GPU, where torch's exp2 takes the place of the kernel below.
+#: Of all threads or a whole GPU, where torch's exp2 takes the place of the kernel.
 TENSOR_ELEMENTS = (1 << 15, 1 << 17, 1 << 19, 1 << 23)
-
-#: The fastest exp that we know for a CPU is the one of our own scan: reads from the first cache,
-#: exp2, a sum to keep it from being optimized away.
-EXP_KERNEL = """
-#include "lanes.h"
-extern "C" void exps(const float* buffer, i64 count, i64 repeats, i64 threads, float* sink) {
-    #pragma omp parallel for num_threads(threads)
-    for (i64 thread = 0; thread < threads; thread++) {
-        vec sum[4] = {};
-        for (i64 repeat = 0; repeat < repeats; repeat++) {
-            asm volatile("" ::: "memory");
-            for (i64 i = 0; i < count; i += 4 * W)
-                for (int j = 0; j < 4; j++)
-                    sum[j] += exp2(*(const loose_vec*)(buffer + i + j * W));
-        }
-        *(loose_vec*)(sink + thread * W) = sum[0] + sum[1] + sum[2] + sum[3];
-    }
-}
-"""
 
 
 class Rates(NamedTuple):
@@ -140,8 +119,10 @@ def measure_exps(device: torch.device) -> tuple[float, str]:
     """Measure exps per second, float32, with torch's number of threads; and say of what."""
     if device.type == 'cpu':
         try:
-            return _kernel_rate(_compile()), 'exp2 of the cpp scan, from the first cache'
-        except cpp_build.BuildError:
+            return _kernel_rate(
+                kernels().exp_throughput
+            ), 'exp2 of the cpp scan, from the first cache'
+        except BuildError:
             pass
     rates = []
     for elements in TENSOR_ELEMENTS:
@@ -163,18 +144,6 @@ def _kernel_rate(kernel: Callable[..., object]) -> float:
     )
     exps = threads * repeats * BUFFER_ELEMENTS
     return exps / _seconds(call, torch.device('cpu'))
-
-
-@functools.cache
-def _compile() -> Callable[..., object]:
-    """Build :data:`EXP_KERNEL` as the scan is built, and load it."""
-    compiler = cpp_build._compiler()
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, 'exps.cpp'), Path(folder, 'exps.so')
-        source.write_text(EXP_KERNEL)
-        flags = [*cpp_build._FLAGS, *cpp_build._VARIANTS[0], f'-I{cpp_build.SOURCES}']
-        cpp_build._run([*compiler, *flags, '-o', str(library), str(source)])
-        return ctypes.CDLL(str(library)).exps  # stays mapped when the file is gone
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

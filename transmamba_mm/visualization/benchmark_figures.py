@@ -11,7 +11,7 @@ from transmamba_mm.benchmarks.model import ROLES, SizeResult
 from transmamba_mm.benchmarks.model_report import PARTS as LABELS
 from transmamba_mm.benchmarks.model_report import crossing, measured, overtaking
 from transmamba_mm.benchmarks.scan import ScanResult
-from transmamba_mm.visualization.figures import COLORS, STYLE, _save
+from transmamba_mm.visualization.figures import COLORS, STYLE, save_figure
 
 #: What is timed: its label, color, and the line of its floor.
 PARTS = {
@@ -81,7 +81,7 @@ def plot_scan(results: Sequence[ScanResult], path: str | Path, title: str) -> No
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside lower center', ncols=len(labels))
         figure.suptitle(f'Selective scan, B·D·L·N: {title}', fontsize=11)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_crossover(results: Sequence[SizeResult], path: str | Path, title: str) -> None:
@@ -118,4 +118,4 @@ def plot_crossover(results: Sequence[SizeResult], path: str | Path, title: str) 
             axes.set_title(f'{LABELS[part]}, crossover\n{overtaking(results, part)}')
             axes.legend()
         figure.suptitle(title)
-        _save(figure, path)
+        save_figure(figure, path)

@@ -60,7 +60,7 @@ def plot_accuracy(records: Sequence[Record], path: str | Path) -> None:
         axes.set_ylabel('test accuracy, %')
         axes.set_title(f'mean of {seeds} seeds ± std' if seeds > 1 else 'one seed')
         axes.legend()
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_training(curves: Mapping[float, Mapping[str, Curve]], path: str | Path) -> None:
@@ -80,7 +80,7 @@ def plot_training(curves: Mapping[float, Mapping[str, Curve]], path: str | Path)
             axes.set_xlabel('step')
         panels[0][0].set_ylabel('test accuracy, %')
         panels[0][0].legend(loc='lower right')
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_similarity(similarities: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -107,7 +107,7 @@ def plot_similarity(similarities: Mapping[str, np.ndarray], path: str | Path) ->
             axes.set_ylabel('student layer')
         label = 'linear CKA of patch features'
         figure.colorbar(image, ax=panels[0].tolist(), shrink=0.8, label=label)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_layer_weights(curves: Mapping[int, Curve], path: str | Path, ylabel: str) -> None:
@@ -125,7 +125,7 @@ def plot_layer_weights(curves: Mapping[int, Curve], path: str | Path, ylabel: st
         axes.set_xlabel('step')
         axes.set_ylabel(ylabel)
         figure.legend(loc='outside right center')
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_images(images: np.ndarray, path: str | Path) -> None:
@@ -141,10 +141,11 @@ def plot_images(images: np.ndarray, path: str | Path) -> None:
             axes.axis('off')
         for axes, pixels in zip(panels.flat, images, strict=False):
             axes.imshow(pixels, vmin=0, vmax=1, cmap='gray')
-        _save(figure, path)
+        save_figure(figure, path)
 
 
-def _save(figure: plt.Figure, path: str | Path) -> None:
+def save_figure(figure: plt.Figure, path: str | Path) -> None:
+    """Write and close a figure; the folder is made if need be."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
