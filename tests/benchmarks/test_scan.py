@@ -18,8 +18,8 @@ from transmamba_mm.benchmarks.scan_problem import (
     random_operands,
 )
 from transmamba_mm.benchmarks.timing import interleave
-from transmamba_mm.ops.backends.cpp_call import kernels
 from transmamba_mm.errors import UserError
+from transmamba_mm.ops.backends.cpp_call import kernels
 
 CPU = torch.device('cpu')
 USABLE = [one for one in contenders(CPU) if not one.obstacle]
