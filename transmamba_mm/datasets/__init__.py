@@ -3,6 +3,8 @@ from transmamba_mm.compat import import_datasets_quietly
 import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
+from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
+from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
 
-__all__ = ['Digits', 'RandomAffine']
+__all__ = ['Digits', 'EasyVQA', 'LlavaInstruct', 'RandomAffine']

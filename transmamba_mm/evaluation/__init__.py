@@ -1,0 +1,3 @@
+from transmamba_mm.evaluation.vqa_accuracy import VQAExactMatch
+
+__all__ = ['VQAExactMatch']
