@@ -1,5 +1,6 @@
 """Workarounds for the stack we stand on: one function each, with its reason."""
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -82,11 +83,14 @@ def prepare_cpu_launch(cfg: Config) -> None:
 
     mmengine's launcher calls ``torch.cuda.set_device`` and its Runner wraps the model for the
     device ``LOCAL_RANK``; CPU torch has neither. So the gloo group is made here, before the Runner,
-    which then leaves it alone, and the wrapper is told that there is no device.
+    which then leaves it alone, and the wrapper is told that there is no device. The group is taken
+    down at the end: a process that leaves with gloo's threads running can abort ("terminate called
+    without an active exception") after all its work is done.
     """
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     torch.distributed.init_process_group('gloo')
+    atexit.register(torch.distributed.destroy_process_group)
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
