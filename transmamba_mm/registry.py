@@ -45,6 +45,8 @@ DATASETS = _child('dataset', mmpretrain.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', mmpretrain.TRANSFORMS, 'datasets')
 #: Augmentations of a whole batch on its device.
 BATCH_AUGMENTS = _child('batch augment', mmpretrain.BATCH_AUGMENTS, 'datasets')
+#: Tokenizers.
+TOKENIZERS = _child('tokenizer', mmpretrain.TOKENIZER, 'models')
 #: Metrics.
 METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 #: Hooks of the runner.

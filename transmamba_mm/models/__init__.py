@@ -5,7 +5,7 @@ import mmpretrain.models  # noqa: F401  (registers what our configs take from mm
 from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import CrossMamba, LatentProjector
-from transmamba_mm.models.vqa import MambaVQA
+from transmamba_mm.models.vqa import LlavaTeacher, MambaVQA
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +19,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     'CrossMamba',
     'LatentProjector',
+    'LlavaTeacher',
     'MambaLM',
     'MambaVQA',
     'PlainMamba',

@@ -34,12 +34,28 @@ def load_pretrained(
     checkpoint: str | Path,
     dtype: str | torch.dtype | None = None,
 ) -> PreTrainedModel:
-    """Read config and weights (safetensors, or a pickle of tensors alone) of a Mamba.
+    """Read config and weights of a Mamba.
 
     Raises:
         UserError: Nothing there, another architecture, or weights that do not fit the config.
     """
     check_source(checkpoint)
+    return load_weights(model_class, checkpoint, dtype)
+
+
+def load_weights(
+    model_class: Any, checkpoint: str | Path, dtype: str | torch.dtype | None = None
+) -> PreTrainedModel:
+    """Read config and weights (safetensors, or a pickle of tensors alone) as transformers does.
+
+    Args:
+        model_class: Of transformers, an ``AutoModel...`` too.
+        checkpoint (str | Path): A folder of ``save_pretrained``, or a name on the hub.
+        dtype (str | torch.dtype, optional): By default the checkpoint's own.
+
+    Raises:
+        UserError: Nothing there that can be read, or weights that do not fit the config.
+    """
     try:
         # transformers reads pickles with weights_only=True
         model, report = model_class.from_pretrained(
@@ -70,7 +86,7 @@ def load_pretrained(
 
 def check_source(checkpoint: str | Path) -> None:
     """UserError unless ``checkpoint`` has the config.json of a Mamba of transformers."""
-    config = _read_config(checkpoint)
+    config = read_config(checkpoint)
     model_type = config.get('model_type')
     if model_type == MambaConfig.model_type:
         return
@@ -101,7 +117,8 @@ def load_tokenizer(source: str | Path) -> Any:
     return tokenizer
 
 
-def _read_config(checkpoint: str | Path) -> dict[str, Any]:
+def read_config(checkpoint: str | Path) -> dict[str, Any]:
+    """Read config.json of a folder or hub name; UserError if there is none."""
     folder = Path(checkpoint)
     if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
         raise UserError(

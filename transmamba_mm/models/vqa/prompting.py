@@ -1,7 +1,8 @@
-"""Questions and answers as tokens."""
+"""Conversations about an image as tokens."""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,60 +10,144 @@ from torch import LongTensor, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.sequences import IGNORED, Marks
 
-IGNORED = -100  # of labels, as transformers' loss has it
+IMAGE = '{image}'
 
 logger = logging.getLogger('transmamba_mm')
 
 
-class Prompting:
-    """A tokenizer and the words around a question.
+@dataclass
+class Piece:
+    """A run of tokens, and where it has read how much of the turn it belongs to."""
 
-    Args:
-        tokenizer: Of transformers. Without a padding token it pads with the token that ends an
-            answer (padding is masked, so any does).
-        template (str): What the model reads, with ``{question}`` in it.
+    tokens: list[int]
+    marks: Marks = field(default_factory=dict)
+    learned: bool = False
 
-    Raises:
-        UserError: A template without a question; a tokenizer that cannot end an answer.
+
+@dataclass
+class Prompt:
+    """A conversation as tokens.
+
+    Attributes:
+        tokens, labels (list[int]): Labels are ``IGNORED`` everywhere but at the answers.
+        image (int): Where the image goes: before the token of this number.
+        marks (Marks): Positions as if there were no image.
     """
 
-    def __init__(self, tokenizer: Any, template: str) -> None:
-        if '{question}' not in template:
-            raise UserError(f'The prompt {template!r} has no {{question}} in it.')
+    tokens: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    image: int = 0
+    marks: Marks = field(default_factory=dict)
+
+    def add(self, piece: Piece) -> None:
+        """Go on with a piece."""
+        self.marks |= {mark: len(self.tokens) + place for mark, place in piece.marks.items()}
+        self.tokens += piece.tokens
+        self.labels += piece.tokens if piece.learned else [IGNORED] * len(piece.tokens)
+
+
+class Prompting:
+    """A tokenizer and the words around questions and answers.
+
+    Args:
+        tokenizer: A fast one of transformers. Without a padding token it pads with the token that
+            ends an answer (padding is masked, so any does).
+        prompt (str): What the model reads of a question: ``{question}`` is in it, and ``{image}``
+            where the image goes if that is not in front (only the first question has it).
+        answer (str): What it writes: ``{answer}``, with a space before it for tokenizers that count
+            the space to the word (GPT-NeoX's, which Mamba has).
+
+    Raises:
+        UserError: A prompt without a question; a tokenizer that cannot end an answer or that does
+            not know where its tokens are in the text.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: str, answer: str = '{answer}') -> None:
+        for template, name in ((prompt, '{question}'), (answer, '{answer}')):
+            if name not in template:
+                raise UserError(f'The template {template!r} has no {name} in it.')
         if tokenizer.eos_token_id is None:
             raise UserError(
                 'The tokenizer has no eos_token, so no answer would ever end: set one '
                 "(tokenizer.eos_token = '</s>') and save it again."
             )
+        if not tokenizer.is_fast:
+            raise UserError(
+                f'{type(tokenizer).__name__} does not tell where its tokens are in the text: use '
+                'the fast tokenizer of this model (use_fast=True).'
+            )
         if tokenizer.pad_token_id is None:
             logger.info('The tokenizer has no pad_token; its eos_token pads, too.')
             tokenizer.pad_token = tokenizer.eos_token
         self.tokenizer = tokenizer
-        self.template = template
+        before, image, after = prompt.partition(IMAGE)
+        self.before, self.after = (before, after) if image else ('', prompt)
+        self.later = before + after.lstrip('\n') if image else prompt
+        self.answer = answer
+        # What the tokenizer puts in front of any text, such as Llama's <s>.
+        start = tokenizer('')['input_ids']
+        self.start = start[:1] if start and start[0] == tokenizer.bos_token_id else []
 
     def questions(self, texts: Sequence[str], device: torch.device) -> tuple[LongTensor, Tensor]:
         """The bare questions (B, M), padded, and their mask; M is 0 where all are empty."""
-        rows = [self._tokens(text, device) for text in texts]
+        rows = [torch.tensor(self._encode(text)[0], dtype=torch.long) for text in texts]
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         tokens = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        return tokens, mask
+        return tokens.to(device), mask.to(device)
 
-    def prompts(self, texts: Sequence[str], device: torch.device) -> list[LongTensor]:
-        """What the language model reads behind the image, one row per question."""
-        return [self._tokens(self.template.format(question=text), device) for text in texts]
+    def __call__(self, turns: Sequence[str]) -> Prompt:
+        """Tokens of a conversation.
 
-    def answers(self, texts: Sequence[str], device: torch.device) -> list[LongTensor]:
-        """The tokens of each answer and its end; none at all of an answer without tokens."""
-        end = torch.tensor([self.tokenizer.eos_token_id], device=device)
-        rows = [self._tokens(text, device) for text in texts]
-        return [torch.cat([row, end]) if len(row) else row for row in rows]
+        Args:
+            turns (Sequence[str]): Question, answer, question, ...; it may end with a question that
+                is still to be answered. An empty answer has no tokens, not even its end.
+        """
+        prompt = Prompt()
+        prompt.add(Piece(self.start))
+        for number, text in enumerate(turns):
+            if number % 2:
+                prompt.add(self._answer(text.strip(), number))
+                continue
+            text = text.strip()
+            template = self.later
+            if number == 0:
+                template = self.after
+                prompt.add(self._question(self.before, text, number))
+                prompt.image = len(prompt.tokens)
+            prompt.add(self._question(template, text, number))
+            if prompt.tokens:  # about to answer: nothing of it has been read
+                prompt.marks[number + 1, 0] = len(prompt.tokens) - 1
+        return prompt
 
     def decode(self, tokens: LongTensor) -> list[str]:
         """Texts of generated tokens (B, T)."""
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
-    def _tokens(self, text: str, device: torch.device) -> LongTensor:
-        ids = self.tokenizer(text.strip(), add_special_tokens=False)['input_ids']
-        return torch.tensor(ids, dtype=torch.long, device=device)
+    def _question(self, template: str, text: str, turn: int) -> Piece:
+        return self._piece(template, '{question}', text, turn)
+
+    def _answer(self, text: str, turn: int) -> Piece:
+        piece = self._piece(self.answer, '{answer}', text, turn)
+        if not piece.marks:
+            return Piece([])
+        piece.marks[turn, len(text) + 1] = len(piece.tokens)
+        return Piece([*piece.tokens, self.tokenizer.eos_token_id], piece.marks, learned=True)
+
+    def _piece(self, template: str, name: str, text: str, turn: int) -> Piece:
+        """A template with a turn's text in it, marked where parts of that text end."""
+        before, found, after = template.partition(name)
+        tokens, spans = self._encode(before + text * bool(found) + after)
+        first, last = len(before), len(before) + len(text) * bool(found)
+        marks = {
+            (turn, min(end, last) - first): place
+            for place, (start, end) in enumerate(spans)
+            if start < last and end > first
+        }
+        return Piece(tokens, marks)
+
+    def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return encoded['input_ids'], encoded['offset_mapping']

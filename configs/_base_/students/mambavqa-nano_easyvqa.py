@@ -1,0 +1,28 @@
+_base_ = '../tokenizers/easyvqa.py'
+
+student = dict(
+    type='MambaVQA',
+    vision=dict(
+        type='Vim',
+        arch=dict(embed_dims=96, num_layers=4, state_dims=8),
+        img_size=64,
+        patch_size=8,
+        out_type='featmap',
+    ),
+    language=dict(
+        type='MambaLM',
+        config=dict(
+            vocab_size=48,
+            hidden_size=96,
+            num_hidden_layers=4,
+            state_size=8,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=1,
+        ),
+    ),
+    cross_mamba=dict(type='CrossMamba', state_dims=8),
+    tokenizer={{_base_.tokenizer}},
+    prompt='{question}',
+    max_answer_tokens=2,
+)

@@ -1,0 +1,33 @@
+_base_ = '../tokenizers/easyvqa.py'
+
+teacher_model = dict(
+    type='LlavaTeacher',
+    config=dict(
+        vision_config=dict(
+            model_type='clip_vision_model',
+            image_size=64,
+            patch_size=8,
+            hidden_size=96,
+            intermediate_size=192,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+        ),
+        text_config=dict(
+            model_type='llama',
+            vocab_size=48,
+            hidden_size=96,
+            intermediate_size=192,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=1,
+        ),
+        image_token_index=47,  # not a word: the patches are put in as embeddings
+        image_seq_length=64,
+        vision_feature_layer=-1,
+    ),
+    tokenizer={{_base_.tokenizer}},
+    prompt='{question}',
+    max_answer_tokens=2,
+)

@@ -1,0 +1,36 @@
+# All words of easy-VQA's questions and answers.
+# fmt: off
+tokenizer = dict(
+    type='WordTokenizer',
+    words=[
+        '?',
+        'a',
+        'black',
+        'blue',
+        'brown',
+        'circle',
+        'color',
+        'contain',
+        'does',
+        'gray',
+        'green',
+        'image',
+        'in',
+        'is',
+        'no',
+        'not',
+        'of',
+        'present',
+        'rectangle',
+        'red',
+        'shape',
+        'teal',
+        'the',
+        'there',
+        'triangle',
+        'what',
+        'yellow',
+        'yes',
+    ],
+)
+# fmt: on

@@ -1,0 +1,14 @@
+_base_ = [
+    '../_base_/teachers/llava-nano_easyvqa.py',
+    '../_base_/datasets/easyvqa.py',
+    '../_base_/schedules/easyvqa.py',
+    '../_base_/easyvqa_runtime.py',
+]
+
+model = {{_base_.teacher_model}}
+
+train_cfg = dict(max_iters=3600, val_interval=1200)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=100, end=3600),
+]

@@ -1,0 +1,74 @@
+"""Padded batches of tokens, and what each of their places has read."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import LongTensor, Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+IGNORED = -100  # of labels, as transformers' loss has it
+
+#: Where a row has read how much: (turn, characters of that turn) -> position.
+Marks = dict[tuple[int, int], int]
+
+
+@dataclass
+class Sequences:
+    """What a model of language reads, padded on the left.
+
+    Attributes:
+        embeddings (Tensor): (B, T, D).
+        mask (Tensor): (B, T), 0 for padding.
+        labels (LongTensor): (B, T), the tokens to learn and ``IGNORED`` everywhere else.
+        image (LongTensor): (B, L), the positions of the image's patches; L is 0 without an image.
+        marks (list[Marks]): For each row the positions at which exactly so many characters of a
+            turn have been read; two models with different tokenizers meet at the same marks.
+    """
+
+    embeddings: Tensor
+    mask: Tensor
+    labels: LongTensor
+    image: LongTensor
+    marks: list[Marks]
+
+    @property
+    def num_endings(self) -> int:
+        """From the end, how many positions predict or are labels: where logits are needed."""
+        labeled = self.labels.ne(IGNORED).any(0).nonzero()
+        return self.labels.shape[1] - int(labeled[0]) + 1 if len(labeled) else 1
+
+    def labels_ahead(self, length: int) -> LongTensor:
+        """For each of the last ``length`` positions the label it predicts, (B, length)."""
+        ahead = self.labels[:, -length:].roll(-1, dims=1)
+        ahead[:, -1] = IGNORED
+        return ahead
+
+
+@dataclass
+class Row:
+    """One sequence before padding; fields as in :class:`Sequences`, with T of its own."""
+
+    embeddings: Tensor
+    labels: LongTensor
+    image: LongTensor
+    marks: Marks
+
+
+def pad_rows(rows: list[Row]) -> Sequences:
+    """Pad rows on the left to one length."""
+    length = max(len(row.labels) for row in rows)
+    shifts = [length - len(row.labels) for row in rows]
+
+    def pad(parts: list[Tensor], value: float = 0) -> Tensor:
+        return pad_sequence(parts, batch_first=True, padding_value=value, padding_side='left')
+
+    return Sequences(
+        embeddings=pad([row.embeddings for row in rows]),
+        mask=pad([torch.ones_like(row.labels) for row in rows]),
+        labels=pad([row.labels for row in rows], IGNORED),
+        image=torch.stack([row.image + shift for row, shift in zip(rows, shifts, strict=True)]),
+        marks=[
+            {mark: place + shift for mark, place in row.marks.items()}
+            for row, shift in zip(rows, shifts, strict=True)
+        ],
+    )

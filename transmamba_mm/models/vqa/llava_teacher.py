@@ -1,0 +1,104 @@
+"""LLaVA, as a model that answers questions and teaches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.towers import TEXT, Tower
+from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
+from transmamba_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class LlavaTeacher(VisualAnswerer):
+    """Transformers' ``LlavaForConditionalGeneration`` (arXiv 2304.08485) with the face of MambaVQA.
+
+    Any vision-language model of transformers will do whose ``model`` has a ``vision_tower``, a
+    ``language_model`` and ``get_image_features``, and that takes images of one size.
+
+    Args:
+        config (dict, optional): Of a new model: the keys of ``LlavaConfig``, with ``vision_config``
+            and ``text_config``.
+        checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
+            hub (``llava-hf/llava-1.5-7b-hf``); read without running code.
+        tokenizer: See :class:`VisualAnswerer`; by default the checkpoint's.
+        dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
+            own otherwise.
+        **kwargs: See :class:`VisualAnswerer`. LLaVA 1.5 was trained with
+            ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
+
+    Raises:
+        UserError: Both or none of ``config`` and ``checkpoint``; a checkpoint that is missing,
+            incomplete or of an architecture without this face; a tokenizer that does not fit.
+    """
+
+    #: Module whose output is the logits, for a transfer that looks at them.
+    logits_path = 'model.lm_head'
+
+    def __init__(
+        self,
+        config: dict | None = None,
+        checkpoint: str | Path | None = None,
+        tokenizer: Any = None,
+        dtype: str | torch.dtype | None = None,
+        **kwargs,
+    ) -> None:
+        from transformers import AutoModelForImageTextToText, LlavaConfig
+        from transformers.models.llava import LlavaForConditionalGeneration
+
+        from transmamba_mm.models.language.pretrained import (
+            load_tokenizer,
+            load_weights,
+            read_config,
+        )
+
+        if (config is None) == (checkpoint is None):
+            raise UserError('LlavaTeacher needs config (a new model) or checkpoint, one of them.')
+        if tokenizer is None:
+            tokenizer = load_tokenizer(checkpoint)
+        super().__init__(tokenizer, **kwargs)
+        if checkpoint is None:
+            self.model = LlavaForConditionalGeneration(LlavaConfig(**config))
+            if dtype is not None:
+                self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+        else:
+            kind = read_config(checkpoint).get('model_type')
+            if kind not in AutoModelForImageTextToText._model_mapping._config_mapping:
+                raise UserError(
+                    f'{checkpoint} is a model of type {kind!r}, which answers no questions about '
+                    'images: choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
+                )
+            self.model = load_weights(AutoModelForImageTextToText, checkpoint, dtype)
+            self._is_init = True  # or init_weights would start anew
+        core = getattr(self.model, 'model', None)
+        face = ('vision_tower', 'language_model', 'get_image_features')
+        if missing := [name for name in face if not hasattr(core, name)]:
+            raise UserError(
+                f'{type(self.model).__name__} cannot be a LlavaTeacher: its model has no '
+                f'{", ".join(missing)}. Choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
+            )
+        self.check_vocabulary()
+
+    @property
+    def reader(self) -> Any:
+        """The whole model: given embeddings, it only reads."""
+        return self.model
+
+    def towers(self) -> dict[str, Tower]:
+        """What it can teach: seeing and reading."""
+        core = self.model.model
+        return {
+            'vision': Tower('model.model.vision_tower', core.vision_tower),
+            'language': Tower('model.model.language_model', core.language_model, TEXT),
+        }
+
+    def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+        """Patches (B, L, D) in the space of words; the questions do not matter to them."""
+        output = self.model.model.get_image_features(
+            pixel_values=images.to(self.model.dtype), return_dict=True
+        )
+        return torch.stack(list(output.pooler_output))

@@ -1,0 +1,49 @@
+"""Image and conversation as one sequence of embeddings."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.models.sequences import IGNORED, Row, Sequences, pad_rows
+from transmamba_mm.models.vqa.prompting import Prompting
+
+
+class Sequencer(nn.Module):
+    """Puts the patches of an image where the prompt has its place for them.
+
+    It has no parameters; it is a module so that a transfer can look at what it returns.
+
+    Args:
+        prompting (Prompting): Makes tokens of conversations.
+    """
+
+    def __init__(self, prompting: Prompting) -> None:
+        super().__init__()
+        self.prompting = prompting
+
+    def forward(
+        self,
+        visual: Tensor,
+        conversations: Sequence[Sequence[str]],
+        embed: Callable[[Tensor], Tensor],
+    ) -> Sequences:
+        """Join patches (B, L, D) and B conversations; ``embed`` turns tokens (T,) into (T, D)."""
+        return pad_rows(
+            [
+                self._row(patches, turns, embed)
+                for patches, turns in zip(visual, conversations, strict=True)
+            ]
+        )
+
+    def _row(self, patches: Tensor, turns: Sequence[str], embed: Callable[[Tensor], Tensor]) -> Row:
+        prompt, count, device = self.prompting(turns), len(patches), patches.device
+        words = embed(torch.tensor(prompt.tokens, dtype=torch.long, device=device))
+        labels = torch.tensor(prompt.labels, dtype=torch.long, device=device)
+        place = prompt.image
+        return Row(
+            torch.cat([words[:place], patches.to(words.dtype), words[place:]]),
+            torch.cat([labels[:place], labels.new_full((count,), IGNORED), labels[place:]]),
+            torch.arange(place, place + count, device=device),
+            {mark: at + count * (at >= place) for mark, at in prompt.marks.items()},
+        )

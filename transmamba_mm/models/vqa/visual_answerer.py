@@ -1,0 +1,156 @@
+"""What all models that answer questions about images have in common."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.sequences import IGNORED, Sequences
+from transmamba_mm.models.vqa.prompting import Prompting
+from transmamba_mm.models.vqa.sequencer import Sequencer
+from transmamba_mm.registry import MODELS, TOKENIZERS
+
+
+class VisualAnswerer(BaseModel):
+    """A language model that reads patches of an image and a question, and writes the answer.
+
+    Sequences of different lengths are padded on the left, which a recurrent model can be told to
+    ignore, so that an answer does not depend on the other questions of its batch.
+
+    Subclasses say how an image becomes embeddings (:meth:`see`) and which language model reads them
+    (:attr:`reader`).
+
+    Args:
+        tokenizer: A fast one of transformers, or a config of ``TOKENIZERS``
+            (``dict(type='AutoTokenizer', name_or_path=...)``).
+        prompt, answer (str): See :class:`~transmamba_mm.models.vqa.prompting.Prompting`.
+        max_answer_tokens (int): Where generation stops at the latest.
+        num_beams (int): Beams of the search; 1 is greedy.
+        data_preprocessor (dict, optional): By default mmpretrain's ``MultiModalDataPreprocessor``.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+    """
+
+    #: Module that puts the sequences together, for a transfer that looks at them.
+    sequences_path = 'sequencer'
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt: str = 'Question: {question} Answer:',
+        answer: str = '{answer}',
+        max_answer_tokens: int = 10,
+        num_beams: int = 1,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
+        super().__init__(MODELS.build(preprocessor), init_cfg)
+        if isinstance(tokenizer, dict):
+            tokenizer = TOKENIZERS.build(tokenizer)
+        self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
+        self.max_answer_tokens = max_answer_tokens
+        self.num_beams = num_beams
+
+    @property
+    @abstractmethod
+    def reader(self) -> Any:
+        """The language model, with the face of a causal one of transformers."""
+
+    @abstractmethod
+    def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+        """Patches (B, L, D) in the space of words."""
+
+    @property
+    def prompting(self) -> Prompting:
+        """Tokenizer and templates."""
+        return self.sequencer.prompting
+
+    def check_vocabulary(self) -> None:
+        """UserError if the tokenizer knows words that the language model does not."""
+        words, known = len(self.prompting.tokenizer), len(self.reader.get_input_embeddings().weight)
+        if words > known:
+            raise UserError(
+                f'The tokenizer has {words} tokens and the language model {known}: use the '
+                'tokenizer that belongs to the model.'
+            )
+
+    def forward(self, images: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+        """Train, answer, or give the logits.
+
+        Args:
+            images (Tensor): (B, C, H, W), or clips where the backbone takes them.
+            data_samples (list[DataSample]): With ``question``, and for 'loss' and 'tensor'
+                ``gt_answer`` (a text, or a list whose first entry counts). Or with
+                ``conversation``: a list of ``{'from', 'value'}`` as LLaVA has it; 'predict' answers
+                its last question.
+            mode (str): 'loss': a dict with the loss on the answers' tokens. 'predict': the samples,
+                with ``pred_answer``. 'tensor': logits (B, T', vocabulary) of the last T' places,
+                from the first that predicts a token of an answer.
+        """
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise UserError(f'mode={mode!r} is unknown; choose one of loss, predict, tensor.')
+        samples = data_samples or []
+        conversations = [turns_of(sample, mode == 'predict') for sample in samples]
+        sequences = self.sequences(images, conversations)
+        if mode == 'predict':
+            return self._answer(sequences, samples)
+        if mode == 'loss' and sequences.labels.eq(IGNORED).all():
+            raise UserError(
+                'No answer of this batch has a token to learn from: gt_answer is empty or missing '
+                f'for the questions {[turns[0] for turns in conversations[:3]]}.'
+            )
+        logits = self.reader(
+            inputs_embeds=sequences.embeddings,
+            attention_mask=sequences.mask,
+            logits_to_keep=sequences.num_endings,
+        ).logits
+        if mode == 'tensor':
+            return logits
+        ahead = sequences.labels_ahead(logits.shape[1])
+        predicts = ahead != IGNORED
+        return {'loss': F.cross_entropy(logits[predicts].float(), ahead[predicts])}
+
+    def sequences(self, images: Tensor, conversations: Sequence[Sequence[str]]) -> Sequences:
+        """What the language model reads of images and conversations (question, answer, ...)."""
+        visual = self.see(images, [turns[0] for turns in conversations])
+        return self.sequencer(visual, conversations, self.reader.get_input_embeddings())
+
+    def _answer(self, sequences: Sequences, samples: list) -> list:
+        tokenizer = self.prompting.tokenizer
+        tokens = self.reader.generate(
+            inputs_embeds=sequences.embeddings,
+            attention_mask=sequences.mask,
+            max_new_tokens=self.max_answer_tokens,
+            num_beams=self.num_beams,
+            do_sample=False,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        for sample, answer in zip(samples, self.prompting.decode(tokens), strict=True):
+            sample.pred_answer = answer
+        return samples
+
+
+def turns_of(sample: Any, open_ended: bool) -> list[str]:
+    """The turns of a data sample: question, answer, ...; without the last answer if open-ended."""
+    conversation = sample.get('conversation')
+    if conversation:
+        turns = [turn['value'].replace('<image>', '').strip() for turn in conversation]
+        return turns[:-1] if open_ended and len(turns) % 2 == 0 else turns
+    question = sample.get('question') or ''
+    return [question] if open_ended else [question, _first(sample.get('gt_answer'))]
+
+
+def _first(answer: str | Sequence[str] | None) -> str:
+    if isinstance(answer, str):
+        return answer
+    return answer[0] if answer else ''
+
+
+def two_layers(in_dims: int, out_dims: int) -> nn.Sequential:
+    """LLaVA's projector from patches to words (arXiv 2310.03744)."""
+    return nn.Sequential(nn.Linear(in_dims, out_dims), nn.GELU(), nn.Linear(out_dims, out_dims))
