@@ -207,7 +207,7 @@ def test_only_what_the_distiller_needs_is_recorded(distiller, student_paths, tea
     train(model, steps=1)
     inside = [name for name in watched[0] if 'loss_module' not in name]
     assert inside == [f'student.{path}' for path in student_paths]
-    assert model._teacher_reader.paths == teacher_paths
+    assert model._paths(model.teacher.model, 'teacher') == teacher_paths
     assert not [name for name in hooked(model) if 'loss_module' not in name]
     assert not hooked(model.teacher.model)
 

@@ -13,6 +13,13 @@ SHAPES = ('circle', 'rectangle', 'triangle')
 COLORS = ('black', 'blue', 'brown', 'gray', 'green', 'red', 'teal', 'yellow')
 
 
+#: Every word of the questions and answers, for a tokenizer of words.
+WORDS = (
+    *('?', 'a', 'contain', 'does', 'image', 'in', 'is', 'no', 'not', 'of', 'present', 'color'),
+    *('shape', 'the', 'there', 'what', 'yes', *SHAPES, *COLORS),
+)
+
+
 @DATASETS.register_module()
 class EasyVQA(BaseDataset):
     """48,248 questions about 5,000 images of one colored shape each (``pip install easy-vqa``).
@@ -40,6 +47,7 @@ class EasyVQA(BaseDataset):
             answer that ``classes`` lack, or if the package is not installed.
     """
 
+    WORDS = WORDS
     METAINFO = {'classes': ('yes', 'no', *SHAPES, *COLORS)}
 
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:

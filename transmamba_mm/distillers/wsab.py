@@ -104,8 +104,9 @@ class WSAB(BaseDistiller):
                 nn.ModuleList(
                     LatentProjector(pair.student_dims, pair.teacher_dims, projector)
                     for pair in self.pairs
+                    if pair.num_directions > k
                 )
-                for _ in range(self.pairs[0].num_directions)
+                for k in range(max(pair.num_directions for pair in self.pairs))
             )
 
     def _check(self) -> None:
@@ -171,12 +172,11 @@ class WSAB(BaseDistiller):
     ) -> dict[str, Tensor]:
         outputs = {}
         for k, projectors in enumerate(self.direction_projectors):
+            having = [i for i, pair in enumerate(self.pairs) if pair.num_directions > k]
             cosines = torch.stack(
                 [
-                    token_cosine(*project(features[:, k], target))
-                    for project, features, target in zip(
-                        projectors, student.directions, targets, strict=True
-                    )
+                    token_cosine(*project(student.directions[i][:, k], targets[i]))
+                    for project, i in zip(projectors, having, strict=True)
                 ]
             )
             loss, _ = self._weigh(cosines)

@@ -1,5 +1,6 @@
 """The algorithm: a student trained beside a frozen teacher."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -8,12 +9,15 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.towers import IMAGES, towers_of
 from transmamba_mm.registry import DISTILLERS, MODELS
+from transmamba_mm.transfer.clip_as_vit import as_rules_know_them
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.layer_map import LayerMap
-from transmamba_mm.transfer.layer_names import count_stages
-from transmamba_mm.transfer.record import LayerPair, RecordReader, TransferRecord
+from transmamba_mm.transfer.record import TransferRecord
 from transmamba_mm.transfer.teacher import FrozenTeacher
+from transmamba_mm.transfer.token_matching import pick_answers
+from transmamba_mm.transfer.tower_pair import TowerPair
 
 
 @MODELS.register_module()
@@ -30,12 +34,15 @@ class KnowledgeTransfer(BaseModel):
 
     Args:
         student (dict | nn.Module): A model with a ``backbone`` and, for logits, a ``head``, such as
-            mmpretrain's ``ImageClassifier``. Images are prepared by its own ``data_preprocessor``.
+            mmpretrain's ``ImageClassifier``, or with several ``towers``, such as ``MambaVQA``.
+            Images are prepared by its own ``data_preprocessor``.
         teacher (dict | FrozenTeacher): Arguments of :class:`FrozenTeacher`.
         distiller (dict): Built through ``DISTILLERS``, which adds the matched layers.
-        layer_map (str | dict | list): See :class:`LayerMap`.
+        layer_map (str | dict | list): See :class:`LayerMap`. Of models with several towers, a dict
+            may name the towers to compare, with a layer map each.
         subcloning (dict, optional): Stage 1, built through ``MODELS``; follows the same layer map
-            unless it has its own. None: the student keeps its own initialization.
+            unless it has its own. Of models with several towers, a dict of one for each tower that
+            is to be cloned. None: the student keeps its own initialization.
         data_preprocessor (dict, optional): Given to a student config that has none.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
@@ -64,53 +71,95 @@ class KnowledgeTransfer(BaseModel):
         super().__init__(model.data_preprocessor, init_cfg)
         self.student = model
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(**teacher)
-        self.layer_map = LayerMap.from_config(layer_map)
-
-        pairs = self._match_layers()
+        self.tower_pairs = self._pair_towers(layer_map)
+        pairs = [pair for towers in self.tower_pairs for pair in towers.pairs]
         self.distiller = DISTILLERS.build({**distiller, 'pairs': pairs})
-        self._student_reader = RecordReader(
-            self.student,
-            [pair.student for pair in pairs],
-            features=self.distiller.uses_layers,
-            directions=self.distiller.uses_directions,
-            logits=self.distiller.uses_logits,
-        )
-        self._teacher_reader = RecordReader(
-            self.teacher.model,
-            [pair.teacher for pair in pairs],
-            features=self.distiller.uses_features,
-            logits=self.distiller.uses_logits,
-        )
+        self._check_vocabularies()
+        for towers in self.tower_pairs:
+            towers.connect(self.student, self.teacher.model, self.distiller)
         self._check_wiring()
-        self.subcloning = None
-        if subcloning is not None:
-            self.subcloning = MODELS.build({'layer_map': layer_map, **subcloning})
+        self.subcloning = self._build_subcloning(subcloning, layer_map)
         self.transfer_report = None
 
-    def _match_layers(self) -> list[LayerPair]:
-        student = token_layout(self.student.backbone)
-        teacher = token_layout(self.teacher.model.backbone)
-        student_dims, teacher_dims = student.layer_dims(), teacher.layer_dims()
-        num_directions = len(student.directions((2, 2))) if hasattr(student, 'directions') else 0
-        return [
-            LayerPair(i, j, student_dims[i], teacher_dims[j], num_directions)
-            for i, j in self.layer_map.pairs(*self._stage_depths())
-        ]
+    def _pair_towers(self, layer_map: Any) -> list[TowerPair]:
+        """The towers that both models have, or those that ``layer_map`` names."""
+        student, teacher = towers_of(self.student), towers_of(self.teacher.model)
+        names = [name for name in student if name in teacher]
+        maps = dict.fromkeys(names, layer_map)
+        if _is_by_tower(layer_map):
+            if unknown := sorted(set(layer_map) - set(names)):
+                raise UserError(
+                    f'layer_map names {", ".join(unknown)}, but the towers that student and '
+                    f'teacher share are {", ".join(names)}.'
+                )
+            names, maps = [name for name in names if name in layer_map], layer_map
+        if not names:
+            raise UserError(
+                f'The student has {", ".join(student)} and the teacher {", ".join(teacher)}: '
+                'nothing of one is like anything of the other.'
+            )
+        paired, first = [], 0
+        for name in names:
+            chosen = LayerMap.from_config(maps[name])
+            paired.append(TowerPair(name, self.student, self.teacher.model, chosen, first))
+            first += sum(paired[-1].depths[0])
+        return paired
 
-    def _stage_depths(self) -> list[list[int]]:
-        """Layers in each stage, of the student and of the teacher."""
-        backbones = (self.student.backbone, self.teacher.model.backbone)
-        return [count_stages(token_layout(backbone).layer_paths()) for backbone in backbones]
+    def _build_subcloning(self, config: dict | None, layer_map: Any) -> dict[str, Any]:
+        """Stage 1 of each tower that has one, built."""
+        if config is None:
+            return {}
+        names = list(towers_of(self.student))
+        by_tower = config if _is_by_tower(config) else dict.fromkeys(names[:1], config)
+        built = {}
+        for name, part in by_tower.items():
+            if name not in names or name not in towers_of(self.teacher.model):
+                raise UserError(
+                    f'subcloning is about the tower {name!r}; the student has {", ".join(names)}, '
+                    f'the teacher {", ".join(towers_of(self.teacher.model))}.'
+                )
+            chosen = layer_map.get(name, 'uniform') if _is_by_tower(layer_map) else layer_map
+            built[name] = MODELS.build({'layer_map': chosen, **part})
+        return built
+
+    def _check_vocabularies(self) -> None:
+        """Logits over different words do not compare: leave them out, and say so."""
+        words = [getattr(model, 'vocabulary', None) for model in (self.student, self.teacher.model)]
+        if not self.distiller.uses_logits or words[0] == words[1]:
+            return
+        shared = len(set(words[0] or ()) & set(words[1] or ()))
+        self.distiller.uses_logits = False
+        if not self.distiller.uses_features:
+            raise UserError(
+                'Student and teacher have different vocabularies, so there are no logits to '
+                'compare, and this distiller compares nothing else: use WSAB, or a student with '
+                "the teacher's tokenizer."
+            )
+        MMLogger.get_current_instance().info(
+            f'The vocabularies differ ({len(words[0] or ())} and {len(words[1] or ())} tokens, '
+            f'{shared} in common): the logits are not distilled.'
+        )
+
+    def _paths(self, model: nn.Module, side: str) -> list[str]:
+        """Modules to record: the towers' layers, and what says how to read them."""
+        paths = [path for pair in self.tower_pairs for path in getattr(pair, side).paths]
+        if hasattr(model, 'towers'):
+            logits = [model.logits_path] if self.distiller.uses_logits else []
+            paths += [*logits, model.sequences_path]
+        return list(dict.fromkeys(paths))
 
     def _check_wiring(self) -> None:
         """Fail when the model is built, not in the first step."""
-        FeatureRecorder(self.student, self._student_reader.paths)
-        FeatureRecorder(self.teacher.model, self._teacher_reader.paths)
-        size = getattr(self.student.backbone, 'img_size', None)
-        if self.distiller.uses_features and size is not None:
-            token_layout(self.student.backbone).layer_grids(size)
-            token_layout(self.teacher.model.backbone).layer_grids(self.teacher.img_size or size)
-        if self.distiller.uses_logits:
+        FeatureRecorder(self.student, self._paths(self.student, 'student'))
+        FeatureRecorder(self.teacher.model, self._paths(self.teacher.model, 'teacher'))
+        for pair in self.tower_pairs:
+            ours = towers_of(self.student)[pair.name].backbone
+            theirs = towers_of(self.teacher.model)[pair.name].backbone
+            size = getattr(ours, 'img_size', None)
+            if pair.reads == IMAGES and self.distiller.uses_features and size is not None:
+                token_layout(ours).layer_grids(size)
+                token_layout(theirs).layer_grids(self.teacher.img_size or size)
+        if self.distiller.uses_logits and not hasattr(self.student, 'towers'):
             self._check_classes()
 
     def _check_classes(self) -> None:
@@ -132,16 +181,35 @@ class KnowledgeTransfer(BaseModel):
         if self.is_init:
             return
         super().init_weights()
-        if self.distiller.uses_features or self.subcloning is not None:
-            MMLogger.get_current_instance().info(self.layer_map.describe(*self._stage_depths()))
-        if self.subcloning is not None:
-            self.transfer_report = self.subcloning.apply(self.student, self.teacher.model)
+        if self.distiller.uses_features or self.subcloning:
+            for pair in self.tower_pairs:
+                MMLogger.get_current_instance().info(pair.describe())
+        for name, subcloning in self.subcloning.items():
+            self._subclone(name, subcloning)
+
+    def _subclone(self, name: str, subcloning: Any) -> None:
+        """Stage 1 of one tower; a classifier is its own."""
+        if not hasattr(self.student, 'towers'):
+            self.transfer_report = subcloning.apply(self.student, self.teacher.model)
+            return
+        tower = towers_of(self.student)[name]
+        view = nn.ModuleDict({'backbone': tower.backbone})
+        weights = self.teacher.model.tower_weights(name)
+        report = subcloning.apply(view, as_rules_know_them(weights)).renamed(name, tower.path)
+        before = self.transfer_report
+        self.transfer_report = report if before is None else before.joined(report)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning rates; projectors count as the last."""
         return self.student.get_layer_depth(param_name.removeprefix('student.'))
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+    def forward(
+        self,
+        inputs: Tensor | None = None,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        images: Tensor | None = None,
+    ):
         """Train with ``mode='loss'``; any other mode is the student's own.
 
         Args:
@@ -149,26 +217,43 @@ class KnowledgeTransfer(BaseModel):
                 ``data_preprocessor`` made them. A teacher of images sees a clip frame by frame.
             data_samples (list, optional): Annotations, one per image.
             mode (str): 'loss', 'predict' or 'tensor'.
+            images (Tensor, optional): The inputs, as mmpretrain's preprocessor for multi-modal
+                models calls them.
 
         Returns:
             For 'loss' a dict: the student's losses as ``task_<key>``, scaled by the distiller's
             ``task_weight``, its other outputs under their own keys, and the distiller's.
         """
+        inputs = images if inputs is None else inputs
+        if inputs is None:
+            raise UserError('The batch has no images: the pipeline has to pack them as inputs.')
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        teacher = self._record_teacher(inputs, data_samples)
-        recorder = FeatureRecorder(self.student, self._student_reader.paths)
-        with recorder:
+        images = self.teacher.see(inputs, self.data_preprocessor)
+        models = self.student, self.teacher.model
+        theirs = FeatureRecorder(models[1], self._paths(models[1], 'teacher'))
+        with theirs:
+            self.teacher(images, data_samples)
+        ours = FeatureRecorder(models[0], self._paths(models[0], 'student'))
+        with ours:
             losses = self.student(inputs, data_samples, mode='loss')
-        student = self._student_reader.read(recorder, self.student.backbone, _image_size(inputs))
+        sizes = _image_size(inputs), _image_size(images)
+        records = [pair.read(models, (ours, theirs), sizes) for pair in self.tower_pairs]
+        student, teacher = (TransferRecord.joined(side) for side in zip(*records, strict=True))
+        if self.distiller.uses_logits and hasattr(self.student, 'towers'):
+            student.logits, teacher.logits = self._read_logits(models, (ours, theirs))
         return self._scale_task(losses) | self.distiller(student, teacher)
 
-    def _record_teacher(self, inputs: Tensor, data_samples: list | None) -> TransferRecord:
-        images = self.teacher.see(inputs, self.data_preprocessor)
-        recorder = FeatureRecorder(self.teacher.model, self._teacher_reader.paths)
-        with recorder:
-            self.teacher(images, data_samples)
-        return self._teacher_reader.read(recorder, self.teacher.model.backbone, _image_size(images))
+    def _read_logits(self, models: Any, outputs: Any) -> tuple[Tensor, Tensor]:
+        """What both models say at the same places, over the words that both have."""
+        both = []
+        for model, out in zip(models, outputs, strict=True):
+            logits = out[model.logits_path]
+            if logits.dim() == 3:
+                logits = pick_answers(logits, out[model.sequences_path])
+            both.append(logits)
+        words = min(logits.shape[-1] for logits in both)
+        return both[0][:, :words], both[1][:, :words]
 
     def _scale_task(self, losses: dict) -> dict:
         """Scale the student's losses; mmengine keeps the bare key 'loss' for the sum of all."""
@@ -182,6 +267,11 @@ class KnowledgeTransfer(BaseModel):
             else:
                 scaled[f'task_{key}'] = [weight * part for part in value]
         return scaled
+
+
+def _is_by_tower(config: Any) -> bool:
+    """Whether a config holds one config for each tower, by name."""
+    return isinstance(config, Mapping) and not {'kind', 'n', 'type'} & set(config)
 
 
 def _image_size(images: Tensor) -> tuple[int, ...]:

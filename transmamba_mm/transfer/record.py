@@ -8,6 +8,7 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.towers import towers_of
 from transmamba_mm.transfer.frames import join_frames, sees_clips
 
 
@@ -48,6 +49,17 @@ class TransferRecord:
     directions: list[Tensor] = field(default_factory=list)
     logits: Tensor | None = None
 
+    @classmethod
+    def joined(cls, records: Sequence['TransferRecord']) -> 'TransferRecord':
+        """The record of a model from those of its towers; logits are the first's."""
+        return cls(
+            patches=[part for record in records for part in record.patches],
+            cls=[part for record in records for part in record.cls],
+            grids=[grid for record in records for grid in record.grids],
+            directions=[part for record in records for part in record.directions],
+            logits=records[0].logits,
+        )
+
 
 class RecordReader:
     """Knows which modules of one model make up its record, and how to read their outputs.
@@ -55,11 +67,13 @@ class RecordReader:
     It keeps names only, no module: a copy of the model is read by the same reader.
 
     Args:
-        model (nn.Module): Has a ``backbone`` and, for logits, a ``head`` that returns them.
+        model (nn.Module): Has ``towers`` or a ``backbone`` and, for logits, a ``head`` that returns
+            them.
         layers (Sequence[int]): Backbone layers, one per pair; may repeat.
         features (bool): Read the layers' features.
         directions (bool): Read what each scan direction contributes.
         logits (bool): Read the output of ``head``.
+        tower (str): Which of the model's towers.
 
     Raises:
         UserError: A layer the backbone does not have, or no head to read logits from.
@@ -72,8 +86,10 @@ class RecordReader:
         features: bool = True,
         directions: bool = False,
         logits: bool = False,
+        tower: str = 'backbone',
     ) -> None:
-        layout = token_layout(model.backbone)
+        self.root = towers_of(model)[tower].path
+        layout = token_layout(towers_of(model)[tower].backbone)
         self.layers = list(layers)
         self.layer_paths = self._pick(layout.layer_paths(), features)
         self.direction_paths = self._pick(layout.direction_paths(), directions)
@@ -85,7 +101,7 @@ class RecordReader:
             )
 
     def _pick(self, paths: list[str], wanted: bool) -> list[str]:
-        return [f'backbone.{paths[layer]}' for layer in self.layers] if wanted else []
+        return [f'{self.root}.{paths[layer]}' for layer in self.layers] if wanted else []
 
     @property
     def paths(self) -> list[str]:

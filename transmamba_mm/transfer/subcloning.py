@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones import TokenBackbone
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.channels import ChannelPlan
 from transmamba_mm.transfer.layer_map import LayerMap
@@ -79,7 +79,8 @@ class WeightSubcloning:
         """Overwrite the student's weights where a rule says so.
 
         Args:
-            student (nn.Module): Has a ``backbone`` that is a ``TokenBackbone``.
+            student (nn.Module): Has a ``backbone`` that is a ``TokenBackbone`` or, as ``MambaLM``,
+                tells its ``layer_paths`` like one.
             teacher (nn.Module | Mapping): The teacher or its state dict.
 
         Returns:
@@ -89,8 +90,8 @@ class WeightSubcloning:
             UserError: A rule that matches nothing, a shape that cannot be met, a skip pattern that
                 fits nothing; the message names both keys.
         """
-        backbone = getattr(student, 'backbone', None)
-        if not isinstance(backbone, TokenBackbone):
+        backbone: Any = getattr(student, 'backbone', None)
+        if not hasattr(backbone, 'layer_paths'):
             raise UserError(
                 f'Subcloning needs a student with one of our backbones; {type(student).__name__} '
                 f'has {type(backbone).__name__} for a backbone.'
@@ -163,7 +164,7 @@ class WeightSubcloning:
     def _skips(self, key: str) -> bool:
         return any(fnmatchcase(key, pattern) for pattern in self.skip)
 
-    def _check_family(self, backbone: TokenBackbone) -> None:
+    def _check_family(self, backbone: Any) -> None:
         """The layers must be called as the rules say; the rest shows in :meth:`_check_patterns`."""
         layers = backbone.layer_paths()
         if any(match('{layer}', layer, self.table.student_layer) is None for layer in layers):

@@ -33,7 +33,7 @@ class FrozenTeacher:
             itself.
         checkpoint (str, optional): Its weights: anything
             :func:`transmamba_mm.checkpoint.load_state_dict` reads. Without it, ``model`` has to be
-            a model that is trained already.
+            a model that is trained already, or the config of one with a ``checkpoint`` of its own.
         mean, std (Sequence[float], optional): The normalization it was trained with, per channel
             and in the unit of the student's ``data_preprocessor``. By default it sees the images as
             the student does.
@@ -54,7 +54,7 @@ class FrozenTeacher:
     ) -> None:
         if (mean is None) != (std is None):
             raise UserError('teacher needs both mean and std, or neither.')
-        self.comes_trained = not isinstance(model, dict)
+        self.comes_trained = not isinstance(model, dict) or model.get('checkpoint') is not None
         self.model: Any = MODELS.build(model) if isinstance(model, dict) else model
         self.model.requires_grad_(False)
         self.model.eval()
@@ -120,6 +120,8 @@ class FrozenTeacher:
         """
         if next(self.model.parameters()).device != images.device:
             self.model.to(images.device)
+        if hasattr(self.model, 'towers'):  # it knows what to do with clips
+            return self.model(images, data_samples, mode='tensor')
         seen = as_seen_by(self.model.backbone, images)
         outputs = self.model(seen, data_samples, mode='tensor')
         return outputs if seen is images else mean_over_frames(outputs, images.shape[2])

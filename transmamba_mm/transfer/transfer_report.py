@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 
@@ -90,6 +90,36 @@ class TransferReport:
         text = StringIO()
         Console(file=text, width=MAX_WIDTH, markup=False, highlight=False).print(table)
         return '\n'.join(row.rstrip() for row in text.getvalue().splitlines())
+
+    def renamed(self, name: str, path: str) -> 'TransferReport':
+        """The report of one tower of a model, with the keys that its parameters have there.
+
+        Args:
+            name (str): Of the tower, to tell the teacher's keys apart.
+            path (str): Where the tower is in the student.
+        """
+
+        def theirs(key: str) -> str:
+            return f'{name}.{key.removeprefix("backbone.")}'
+
+        lines = [
+            replace(
+                line,
+                student=f'{path}.{line.student.removeprefix("backbone.")}',
+                teacher=None if line.teacher is None else theirs(line.teacher),
+            )
+            for line in self.lines
+        ]
+        channels = {f'{name} {widths}': taken for widths, taken in self.residual_channels.items()}
+        return TransferReport(lines, channels, [theirs(key) for key in self.unused])
+
+    def joined(self, other: 'TransferReport') -> 'TransferReport':
+        """The report of two towers."""
+        return TransferReport(
+            self.lines + other.lines,
+            self.residual_channels | other.residual_channels,
+            self.unused + other.unused,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write everything as JSON; folders are made."""

@@ -1,5 +1,3 @@
-_base_ = '../tokenizers/easyvqa.py'
-
 student = dict(
     type='MambaVQA',
     vision=dict(
@@ -22,7 +20,7 @@ student = dict(
         ),
     ),
     cross_mamba=dict(type='CrossMamba', state_dims=8),
-    tokenizer={{_base_.tokenizer}},
+    tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
     prompt='{question}',
     max_answer_tokens=2,
 )

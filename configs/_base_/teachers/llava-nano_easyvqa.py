@@ -1,5 +1,3 @@
-_base_ = '../tokenizers/easyvqa.py'
-
 teacher_model = dict(
     type='LlavaTeacher',
     config=dict(
@@ -27,7 +25,8 @@ teacher_model = dict(
         image_seq_length=64,
         vision_feature_layer=-1,
     ),
-    tokenizer={{_base_.tokenizer}},
+    tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
     prompt='{question}',
     max_answer_tokens=2,
 )
+teacher = dict(model=teacher_model, checkpoint='work_dirs/llava-nano_easyvqa')

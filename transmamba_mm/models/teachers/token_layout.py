@@ -7,6 +7,7 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers.swin_layout import SwinLayout
+from transmamba_mm.models.teachers.transformers_layout import transformers_layout
 
 #: What a transfer asks of a backbone; a ``TokenBackbone`` has all of it and its directions.
 FACE = ('layer_paths', 'layer_dims', 'layer_grids', 'to_canonical')
@@ -75,7 +76,8 @@ def token_layout(backbone: Any) -> Any:
     """Return a view of ``backbone`` with the face of a ``TokenBackbone``.
 
     That is the backbone itself where it has ``layer_paths``, ``layer_dims``, ``layer_grids`` and
-    ``to_canonical``, and an adapter for mmpretrain's Vision Transformers and Swin Transformers.
+    ``to_canonical``, and an adapter for mmpretrain's Vision Transformers and Swin Transformers and
+    for transformers' CLIP vision models and language models.
 
     Raises:
         UserError: Any other backbone; the message names the methods that are missing.
@@ -87,6 +89,8 @@ def token_layout(backbone: Any) -> Any:
         return VisionTransformerLayout(backbone)
     if isinstance(backbone, SwinTransformer | SwinTransformerV2):
         return SwinLayout(backbone)
+    if (layout := transformers_layout(backbone)) is not None:
+        return layout
     raise UserError(
         f'{type(backbone).__name__} cannot take part in a transfer: it has no '
         f'{", ".join(missing)}. Use a VisionTransformer or SwinTransformer of mmpretrain or one of '

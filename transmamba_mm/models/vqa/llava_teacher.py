@@ -96,6 +96,13 @@ class LlavaTeacher(VisualAnswerer):
             'language': Tower('model.model.language_model', core.language_model, TEXT),
         }
 
+    def tower_weights(self, name: str) -> dict[str, Tensor]:
+        """Weights of a tower in transformers' names; the language's with its ``lm_head``."""
+        if name == 'vision':
+            return self.model.model.vision_tower.state_dict()
+        head = {f'lm_head.{key}': value for key, value in self.model.lm_head.state_dict().items()}
+        return self.model.model.language_model.state_dict() | head
+
     def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Patches (B, L, D) in the space of words; the questions do not matter to them."""
         output = self.model.model.get_image_features(

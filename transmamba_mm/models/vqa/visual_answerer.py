@@ -69,6 +69,11 @@ class VisualAnswerer(BaseModel):
         """Tokenizer and templates."""
         return self.sequencer.prompting
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Number of each token."""
+        return self.prompting.tokenizer.get_vocab()
+
     def check_vocabulary(self) -> None:
         """UserError if the tokenizer knows words that the language model does not."""
         words, known = len(self.prompting.tokenizer), len(self.reader.get_input_embeddings().weight)

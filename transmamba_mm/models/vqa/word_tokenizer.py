@@ -4,27 +4,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.registry import TOKENIZERS
+from transmamba_mm.registry import DATASETS, TOKENIZERS
 
 PAD, END, UNKNOWN = '<pad>', '</s>', '<unk>'
 
 
 @TOKENIZERS.register_module(name='WordTokenizer')
-def build_word_tokenizer(words: Sequence[str]) -> Any:
+def build_word_tokenizer(words: Sequence[str] | str) -> Any:
     """Build a fast tokenizer of transformers that knows these words and no others.
 
     Texts are lower-cased and split at white space and around punctuation. A word that is not in the
     list becomes ``<unk>``. It pads on the left, and ``</s>`` ends an answer.
 
     Args:
-        words (Sequence[str]): Words and punctuation marks, in the order of their numbers.
+        words (Sequence[str] | str): Words and punctuation marks, in the order of their numbers, or
+            the name of a data set that lists its ``WORDS``, such as 'EasyVQA'.
 
     Raises:
-        UserError: A word twice, or one that would be split.
+        UserError: A word twice, one that would be split, a data set that does not list its words.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
+    if isinstance(words, str):
+        words = _words_of(words)
     splitter = pre_tokenizers.BertPreTokenizer()
     for word in words:
         if word != word.lower() or len(splitter.pre_tokenize_str(word)) != 1:
@@ -45,3 +48,13 @@ def build_word_tokenizer(words: Sequence[str]) -> Any:
         unk_token=UNKNOWN,
         padding_side='left',
     )
+
+
+def _words_of(name: str) -> Sequence[str]:
+    words = getattr(DATASETS.get(name), 'WORDS', None)
+    if words is None:
+        raise UserError(
+            f'There is no data set {name!r} that lists its words: give the words themselves, as a '
+            'list.'
+        )
+    return words

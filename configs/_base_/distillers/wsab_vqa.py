@@ -1,0 +1,9 @@
+# Seeing and reading are both cloned and distilled; a head for classes is not there to be cloned.
+layer_map = 'uniform'
+subcloning = dict(
+    vision=dict(type='WeightSubcloning', rules='vit_to_vim', skip=['head.*']),
+    language=dict(type='WeightSubcloning', rules='llama_to_mamba'),
+)
+distiller = dict(
+    type='WSAB', task_weight=0.5, layer_weight=0.3, direction_weight=0.1, logits_weight=1.0
+)

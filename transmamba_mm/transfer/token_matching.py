@@ -1,0 +1,52 @@
+"""Which token of one model belongs to which of another that cuts the same text differently."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transmamba_mm.models.sequences import IGNORED, Sequences
+
+
+@dataclass(frozen=True)
+class TokenMatch:
+    """Places in two padded batches where both models have read the same.
+
+    A causal model's token says something about all that was read before it. So two tokens meet
+    where exactly as many characters of a turn have been read, whatever pieces led there; a token
+    that ends where no token of the other model does meets none.
+
+    Attributes:
+        rows, student, teacher (Tensor): (N,) sequence, position of the student, of the teacher.
+    """
+
+    rows: Tensor
+    student: Tensor
+    teacher: Tensor
+
+
+def match_tokens(student: Sequences, teacher: Sequences) -> TokenMatch:
+    """Match the tokens of B conversations, read by two models."""
+    found = [
+        (row, place, theirs[mark])
+        for row, (ours, theirs) in enumerate(zip(student.marks, teacher.marks, strict=True))
+        for mark, place in ours.items()
+        if mark in theirs
+    ]
+    places = torch.tensor(found, dtype=torch.long, device=student.mask.device).view(-1, 3)
+    return TokenMatch(places[:, 0], places[:, 1], places[:, 2])
+
+
+def pick_tokens(tokens: Tensor, rows: Tensor, places: Tensor) -> Tensor:
+    """Tokens (N, D) of a batch (B, T, D)."""
+    return tokens[rows, places]
+
+
+def pick_patches(tokens: Tensor, image: Tensor) -> Tensor:
+    """Patches (B, L, D) inside the sequences (B, T, D)."""
+    return tokens.gather(1, image.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def pick_answers(logits: Tensor, sequences: Sequences) -> Tensor:
+    """Logits (N, vocabulary) where they predict an answer, of those (B, T', .) at the end."""
+    return logits[sequences.labels_ahead(logits.shape[1]) != IGNORED]
