@@ -84,10 +84,11 @@ class Study:
         )
         jobs = [trials[cell] for cell in order]
         results = run_jobs([*([teacher] if teacher else []), *jobs], workers, console)
+        metric = metric_of(configs[self.methods[0]])
         records = [
             Record(
                 *key,
-                accuracy=results[job.name]['metrics'][METRIC],
+                accuracy=results[job.name]['metrics'][metric],
                 steps=results[job.name]['steps'],
                 seconds=results[job.name]['seconds'],
                 work_dir=job.work_dir,
@@ -170,6 +171,12 @@ class Study:
             },
             needs=teacher.name if teacher and 'teacher' in cfg.model else None,
         )
+
+
+def metric_of(cfg: Config) -> str:
+    """What a study compares: the metric that chooses the config's best checkpoint, if it does."""
+    best = cfg.default_hooks.checkpoint.get('save_best')
+    return METRIC if best in (None, 'auto') else best
 
 
 def has_key(cfg: Config, dotted: str) -> bool:

@@ -1,0 +1,47 @@
+"""Ask a trained model about an image.
+
+Examples:
+    python tools/predict_vqa.py --checkpoint work_dirs/mambavqa-nano_llava-nano_easyvqa \\
+        --image shape.png --question "What color is the shape?"
+    python tools/predict_vqa.py --checkpoint student.safetensors --image shape.png \\
+        --question "Is there a red shape?" --config configs/scratch/mambavqa-nano_easyvqa.py
+
+Several questions may be asked about one image.
+"""
+
+import argparse
+import logging
+
+from transmamba_mm import compat
+from transmamba_mm.apis.cli import run
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--image', required=True, help='image file')
+    parser.add_argument('--question', required=True, nargs='+', help='one question or several')
+    parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
+    parser.add_argument('--config', help='default: the one beside the checkpoint')
+    parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Load the model, answer, print."""
+    args = parse_args()
+    compat.load_checkpoints_safely()
+    logging.disable(logging.WARNING)
+    compat.import_datasets_quietly()
+    from transmamba_mm.apis.vqa import VisualQuestionAnswerer
+
+    answerer = VisualQuestionAnswerer(args.checkpoint, args.config, args.device)
+    answers = answerer([args.image] * len(args.question), args.question)
+    for question, answer in zip(args.question, answers, strict=True):
+        print(f'{question} {answer}')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,133 @@
+"""CLIP's vision Transformer as a backbone, to keep the eyes of a teacher."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.teachers.transformers_layout import ClipVisionLayout
+from transmamba_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class ClipVision(BaseModule):
+    """Transformers' ``CLIPVisionModel`` (arXiv 2103.00020), handing out a map of its patches.
+
+    Args:
+        config (dict, optional): Of a new model: the keys of ``CLIPVisionConfig``.
+        checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
+            hub (``openai/clip-vit-large-patch14-336``), of a whole CLIP too; read without running
+            code.
+        layer (int): Whose output is handed out, as in a list: -1 is the last, -2 the one before it,
+            which LLaVA reads. Later layers do not exist.
+        frozen (bool): Neither trained nor, in training, different from evaluation.
+        dtype (str | torch.dtype, optional): By default float32.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Raises:
+        UserError: Both or none of ``config`` and ``checkpoint``; a layer that it does not have; a
+            checkpoint that is missing or of another architecture.
+    """
+
+    out_type = 'featmap'
+
+    def __init__(
+        self,
+        config: dict | None = None,
+        checkpoint: str | Path | None = None,
+        layer: int = -1,
+        frozen: bool = False,
+        dtype: str | torch.dtype | None = 'float32',
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if (config is None) == (checkpoint is None):
+            raise UserError('ClipVision needs config (a new model) or checkpoint, one of them.')
+        self.model: Any = _load(checkpoint, dtype) if config is None else _build(config, dtype)
+        depth = self.model.config.num_hidden_layers
+        if not -depth <= layer < depth:
+            raise UserError(f'layer={layer} of ClipVision, but it has {depth} layers.')
+        kept = layer % depth + 1
+        self.core.encoder.layers = self.core.encoder.layers[:kept]
+        self.model.config.num_hidden_layers = kept
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+        if checkpoint is not None:
+            self._is_init = True  # or init_weights would start anew
+        side = self.model.config.image_size
+        self.img_size = (side, side)
+        self.embed_dims = self.model.config.hidden_size
+        self.layout = ClipVisionLayout(self.model)
+
+    @property
+    def core(self) -> Any:
+        """The Transformer itself, which some versions of transformers wrap once more."""
+        return getattr(self.model, 'vision_model', self.model)
+
+    def train(self, mode: bool = True) -> 'ClipVision':
+        """Set the mode; a frozen one stays in evaluation."""
+        return super().train(mode and not self.frozen)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """Feature map (B, D, H / patch, W / patch) of images (B, C, H, W), in their dtype."""
+        height, width = self.layout.layer_grids(images.shape[-2:])[-1]
+        hidden = self.core.embeddings(
+            images.to(self.model.dtype), interpolate_pos_encoding=images.shape[-2:] != self.img_size
+        )
+        hidden = self.core.pre_layrnorm(hidden)
+        for block in self.core.encoder.layers:
+            hidden = block(hidden, attention_mask=None)
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        patches = hidden[:, 1:].transpose(1, 2).unflatten(2, (height, width))
+        return (patches.to(images.dtype),)
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
+        return [f'model.{path}' for path in self.layout.layer_paths()]
+
+    def direction_paths(self) -> list[str]:
+        """None: attention looks everywhere at once."""
+        return []
+
+    def layer_dims(self) -> list[int]:
+        """Width of each layer's feature."""
+        return self.layout.layer_dims()
+
+    def layer_grids(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
+        return self.layout.layer_grids(image_size)
+
+    def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Split (B, 1 + L, D) into patches in raster order (B, L, D) and cls (B, D)."""
+        return self.layout.to_canonical(tokens, grid)
+
+
+def _build(config: dict, dtype: Any) -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    known = CLIPVisionConfig().to_dict()
+    if unknown := sorted(set(config) - set(known)):
+        raise UserError(f'ClipVision has no config {", ".join(unknown)}; it has {sorted(known)}.')
+    model = CLIPVisionModel(CLIPVisionConfig(**config))
+    return model if dtype is None else model.to(getattr(torch, dtype, dtype))
+
+
+def _load(checkpoint: str | Path, dtype: Any) -> Any:
+    from transformers import CLIPModel, CLIPVisionModel
+
+    from transmamba_mm.models.language.pretrained import load_weights, read_config
+
+    kind = read_config(checkpoint).get('model_type')
+    if kind == 'clip':
+        return load_weights(CLIPModel, checkpoint, dtype).vision_model
+    if kind != 'clip_vision_model':
+        raise UserError(
+            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
+            'openai/clip-vit-large-patch14-336.'
+        )
+    return load_weights(CLIPVisionModel, checkpoint, dtype)
