@@ -16,6 +16,9 @@ from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
 
+#: Modules of mmpretrain with data sets of questions about images.
+VQA_DATASETS = ('coco_vqa', 'gqa_dataset', 'ocr_vqa', 'scienceqa', 'textvqa', 'vg_vqa', 'vizwiz')
+
 
 def prepare_torchvision() -> None:
     """Let torchvision import beside a CPU build of torch.
@@ -59,10 +62,14 @@ def silence_optional_imports() -> None:
 def import_datasets_quietly() -> None:
     """Import mmpretrain's data sets without the line 'Could not import OneDL' on standard output.
 
-    The maintained distribution announces that way an optional backend nobody asked for.
+    The maintained distribution announces that way an optional backend nobody asked for. It leaves
+    out its data sets of questions where pycocotools are missing, which none of these needs (and
+    beside which ``mmpretrain.models`` does not import on transformers 5).
     """
     with contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module('mmpretrain.datasets')
+    for name in VQA_DATASETS:
+        importlib.import_module(f'mmpretrain.datasets.{name}')
 
 
 def load_checkpoints_safely() -> None:

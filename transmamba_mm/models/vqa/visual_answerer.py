@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -89,9 +90,9 @@ class VisualAnswerer(BaseModel):
         Args:
             images (Tensor): (B, C, H, W), or clips where the backbone takes them.
             data_samples (list[DataSample]): With ``question``, and for 'loss' and 'tensor'
-                ``gt_answer`` (a text, or a list whose first entry counts). Or with
-                ``conversation``: a list of ``{'from', 'value'}`` as LLaVA has it; 'predict' answers
-                its last question.
+                ``gt_answer`` (a text, or a list: the one with the greatest ``gt_answer_weight``, or
+                the first, is learned). Or with ``conversation``: a list of ``{'from', 'value'}``
+                as LLaVA has it; 'predict' answers its last question.
             mode (str): 'loss': a dict with the loss on the answers' tokens. 'predict': the samples,
                 with ``pred_answer``. 'tensor': logits (B, T', vocabulary) of the last T' places,
                 from the first that predicts a token of an answer.
@@ -147,13 +148,17 @@ def turns_of(sample: Any, open_ended: bool) -> list[str]:
         turns = [turn['value'].replace('<image>', '').strip() for turn in conversation]
         return turns[:-1] if open_ended and len(turns) % 2 == 0 else turns
     question = sample.get('question') or ''
-    return [question] if open_ended else [question, _first(sample.get('gt_answer'))]
+    return [question] if open_ended else [question, _answer_to_learn(sample)]
 
 
-def _first(answer: str | Sequence[str] | None) -> str:
-    if isinstance(answer, str):
-        return answer
-    return answer[0] if answer else ''
+def _answer_to_learn(sample: Any) -> str:
+    answers = sample.get('gt_answer')
+    if isinstance(answers, str):
+        return answers
+    weights = sample.get('gt_answer_weight')
+    if not answers:
+        return ''
+    return answers[0] if weights is None else answers[int(torch.as_tensor(weights).argmax())]
 
 
 def two_layers(in_dims: int, out_dims: int) -> nn.Sequential:

@@ -1,0 +1,14 @@
+_base_ = './vqav2.py'
+
+# Conversations: https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K; images: COCO train2017.
+# Trained on conversations, validated on the questions of VQAv2.
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='LlavaInstruct',
+        data_root='data/coco',
+        data_prefix=dict(img_path='train2017'),
+        ann_file='annotations/llava_instruct_150k.json',
+        pipeline={{_base_.pipeline}},
+    )
+)

@@ -1,0 +1,6 @@
+_base_ = './default_runtime.py'
+
+custom_hooks = [dict(type='NonFiniteLossHook'), dict(type='TransferReportHook')]
+find_unused_parameters = (
+    True  # the cls token of a frozen tower, roles that the other modality gives
+)
