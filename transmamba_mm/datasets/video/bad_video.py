@@ -11,6 +11,10 @@ FIXES = {
         'fetch it again, or keep what plays: '
         'ffmpeg -err_detect ignore_err -i IN.mp4 -c:v libx264 -an OUT.mp4'
     ),
+    'index missing': (
+        'fetch it again: no player opens an mp4 without its index (the moov box), which often '
+        'comes last'
+    ),
     'no video stream': 'it holds sound only: fetch the version with pictures, or leave it out',
     'no frames': 'encode it again: ffmpeg -i IN.mp4 -c:v libx264 -an OUT.mp4, or leave it out',
     'damaged': (

@@ -21,16 +21,17 @@ def check_file(path: str) -> None:
         BadVideo: If so.
     """
     try:
-        size = os.stat(path).st_size
+        file = open(path, 'rb')  # noqa: SIM115  (entered below)
     except OSError as error:
         raise bad_video(path, 'missing', error.strerror) from error
-    if size == 0:
-        raise bad_video(path, 'empty')
-    with open(path, 'rb') as file:
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise bad_video(path, 'empty')
         start = file.read(8)
         if start[4:] not in MP4_START:
             return
-        found, position = set(), 0
+        found, position, missing = set(), 0, 0
         while position + 8 <= size:
             file.seek(position)
             length, kind = struct.unpack('>I4s', file.read(8))
@@ -42,8 +43,10 @@ def check_file(path: str) -> None:
                 break
             if kind in MP4_CONTENT and position + length > size:
                 missing = position + length - size
-                raise bad_video(path, 'truncated', f'{missing:,} bytes are missing at its end')
+                break
             found.add(kind)
             position += length
     if b'moov' not in found:
-        raise bad_video(path, 'truncated', 'its index, the moov box, is missing')
+        raise bad_video(path, 'index missing')
+    if missing:
+        raise bad_video(path, 'truncated', f'{missing:,} bytes are missing at its end')

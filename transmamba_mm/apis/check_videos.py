@@ -1,0 +1,202 @@
+"""Find the videos that a training could not read, before it starts."""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from transmamba_mm.benchmarks.tables import MAX_WIDTH
+from transmamba_mm.datasets.video.bad_video import FIXES, BadVideo
+from transmamba_mm.datasets.video.frames_reader import SUFFIXES as IMAGE_SUFFIXES
+from transmamba_mm.datasets.video.reader import open_video
+from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.errors import UserError
+
+VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.flv', '.3gp')
+LISTS = ('.txt', '.csv', '.json', '.jsonl')
+#: Where an entry of an annotation file names its video, the first that it has.
+NAMES = ('video_path', 'video', 'video_id')
+SHORT = 'short'
+SHORT_FIX = 'leave it out, or ask for fewer frames (num_frames); else its last frame is repeated'
+LOOKS = 8  # frames of a video that are decoded
+SHOWN = 5  # videos of a cause that the table names
+
+
+@dataclass(frozen=True)
+class VideoCheck:
+    """What was found out about one video."""
+
+    path: str
+    cause: str = ''  # empty: it is good
+    message: str = ''
+    frames: int = 0
+
+
+def find_videos(sources: Sequence[str], root: str | None = None) -> list[str]:
+    """List the videos that ``sources`` name, each once, sorted.
+
+    Args:
+        sources: A folder stands for all videos below it; a folder of images without videos is
+            itself one. A list (txt, one path a line) or an annotation file (json, jsonl, csv)
+            stands for the videos that its entries name under ``NAMES``. Another file is a video.
+        root: Folder of the videos that lists name, if it is not the list's own. A name may lack the
+            folders below it and the suffix.
+
+    Raises:
+        UserError: If a source is missing, a list cannot be read, or no video is found.
+    """
+    found: set[str] = set()
+    for source in sources:
+        path = Path(source)
+        if not path.exists():
+            raise UserError(f'{source} does not exist: give a folder of videos, a list or a video.')
+        if path.is_dir():
+            found.update(_below(path))
+        elif path.suffix.lower() in LISTS:
+            found.update(_listed(path, Path(root) if root else path.parent))
+        else:
+            found.add(str(path))
+    if not found:
+        raise UserError(
+            f'No video was found in {", ".join(sources)}. Looked for {" ".join(VIDEO_SUFFIXES)} '
+            'and folders of jpg or png frames.'
+        )
+    return sorted(found)
+
+
+def _below(folder: Path) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
+        yield from (os.path.join(place, name) for name in videos)
+        if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+            yield place
+
+
+def _listed(file: Path, root: Path) -> Iterator[str]:
+    """Yield the path of each video that ``file`` names, also of those that are not there."""
+    there = {}
+    for path in _below(root):
+        there[os.path.basename(path)] = there[Path(path).stem] = path
+    for name in _names(file):
+        direct = root / name
+        yield str(direct) if direct.exists() else there.get(Path(name).name, str(direct))
+
+
+def _names(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding='utf-8')
+        if file.suffix == '.txt':
+            entries: object = [{NAMES[0]: line.strip()} for line in text.splitlines()]
+        elif file.suffix == '.csv':
+            entries = list(csv.DictReader(text.splitlines()))
+        elif file.suffix == '.jsonl':
+            entries = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            entries = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f'{file} cannot be read: {error}.') from error
+    names = list(_named(entries))
+    if not names:
+        raise UserError(f'{file} names no video: its entries need one of {", ".join(NAMES)}.')
+    return names
+
+
+def _named(entries: object) -> Iterator[str]:
+    """Yield what is called by one of ``NAMES``, however deep it lies."""
+    if isinstance(entries, list):
+        for entry in entries:
+            yield from _named(entry)
+    elif isinstance(entries, dict):
+        name = next((str(entries[name]) for name in NAMES if entries.get(name)), None)
+        if name is not None:
+            yield name
+        else:
+            yield from _named(list(entries.values()))
+
+
+def check_video(
+    path: str, min_frames: int = LOOKS, backend: str = 'auto', every_frame: bool = False
+) -> VideoCheck:
+    """Open one video and decode eight frames of it at even distances, or every frame."""
+    try:
+        with open_video(path, backend) as video:
+            total = len(video)
+            if every_frame:
+                for start in range(0, total, LOOKS):
+                    video.read(range(start, min(start + LOOKS, total)))
+            else:
+                video.read(FrameSampler(min(LOOKS, total))(total, video.fps)[0])
+    except BadVideo as error:
+        return VideoCheck(path, error.cause, str(error))
+    if total < min_frames:
+        message = f'{path} has {total} frames, fewer than {min_frames}. Fix: {SHORT_FIX}.'
+        return VideoCheck(path, SHORT, message, total)
+    return VideoCheck(path, frames=total)
+
+
+def check_videos(
+    paths: Sequence[str],
+    min_frames: int = LOOKS,
+    backend: str = 'auto',
+    every_frame: bool = False,
+    jobs: int = 1,
+) -> Iterator[VideoCheck]:
+    """Check ``paths`` in ``jobs`` processes; results come as they are ready.
+
+    Raises:
+        UserError: If a decoder takes its process down.
+    """
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            tasks = [
+                pool.submit(check_video, path, min_frames, backend, every_frame) for path in paths
+            ]
+            for task in as_completed(tasks):
+                yield task.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f'A video made its decoder crash (backend {backend!r}): try --backend pyav, and '
+                'halves of the videos to find which.'
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def check_table(checks: Sequence[VideoCheck]) -> str:
+    """Draw how many videos each cause has, the first of them, and what to do."""
+    bad = [check for check in checks if check.cause]
+    rows = []
+    for cause, number in Counter(check.cause for check in bad).most_common():
+        paths = sorted(check.path for check in bad if check.cause == cause)
+        named = '\n'.join(paths[:SHOWN]) + (f'\n... {number - SHOWN} more' * (number > SHOWN))
+        rows.append([cause, str(number), named, FIXES.get(cause, SHORT_FIX)])
+    table = Table('cause', 'videos', 'which', 'what to do', title_justify='left', show_lines=True)
+    table.title = f'{len(bad)} of {len(checks)} videos need care'
+    for row in rows:
+        table.add_row(*row)
+    buffer = StringIO()
+    Console(file=buffer, width=MAX_WIDTH).print(table)
+    return '\n'.join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def write_list(checks: Sequence[VideoCheck], file: str) -> None:
+    """Write the good videos, one path a line; as .json the bad ones with their messages, too."""
+    good = sorted(check.path for check in checks if not check.cause)
+    if not file.endswith('.json'):
+        text = ''.join(f'{path}\n' for path in good)
+    else:
+        bad = sorted((check for check in checks if check.cause), key=lambda check: check.path)
+        entries = [
+            {'video': check.path, 'cause': check.cause, 'message': check.message} for check in bad
+        ]
+        text = json.dumps({'good': good, 'bad': entries}, indent=2, ensure_ascii=False) + '\n'
+    Path(file).write_text(text, encoding='utf-8')
