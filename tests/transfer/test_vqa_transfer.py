@@ -201,6 +201,16 @@ def test_equal_models_agree_on_every_token_and_logit():
     assert len(answers) == ours.labels.ne(IGNORED).sum()
 
 
+def test_behind_the_image_an_answer_is_awaited_at_the_last_patch():
+    first, last = llava(), llava(prompt='{question} {image}')
+    turns = [[QUESTIONS[0], 'red']]
+    for model, place in ((first, 16 + 5 - 1), (last, 5 + 16 - 1)):
+        sequences = model.sequences(batch()['inputs'][:1], turns)
+        assert sequences.marks[0][1, 0] == place
+        assert sequences.labels[0, place + 1] != IGNORED == sequences.labels[0, place]
+    assert sequences.image[0].tolist() == list(range(5, 21))
+
+
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=8),

@@ -6,14 +6,20 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 
-pipeline = [
+pack = dict(
+    type='PackInputs',
+    algorithm_keys=['question', 'gt_answer', 'question_id'],
+    meta_keys=['image_id', 'is_yes_no', 'img_path'],
+)
+# 4,000 images are soon known by heart. No question asks where a shape is or which way it points.
+train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='PackInputs',
-        algorithm_keys=['question', 'gt_answer', 'question_id'],
-        meta_keys=['image_id', 'is_yes_no', 'img_path'],
-    ),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='RandomCrop', crop_size=64, padding=8, padding_mode='edge'),
+    pack,
 ]
+test_pipeline = [dict(type='LoadImageFromFile'), pack]
 
 train_dataloader = dict(
     batch_size=64,
@@ -21,7 +27,7 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='EasyVQA', split='train', fraction=1.0, seed=0, pipeline=pipeline),
+    dataset=dict(type='EasyVQA', split='train', fraction=1.0, seed=0, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=256,
@@ -29,7 +35,7 @@ val_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='EasyVQA', split='test', pipeline=pipeline),
+    dataset=dict(type='EasyVQA', split='test', pipeline=test_pipeline),
 )
 # Most answers are yes or no, which the question alone half gives away: see the others too.
 val_evaluator = [dict(type='VQAExactMatch'), dict(type='VQAAcc')]

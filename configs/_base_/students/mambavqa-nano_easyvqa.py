@@ -4,7 +4,7 @@ student = dict(
         type='Vim',
         arch=dict(embed_dims=96, num_layers=4, state_dims=8),
         img_size=64,
-        patch_size=8,
+        patch_size=16,
         out_type='featmap',
     ),
     language=dict(
@@ -21,6 +21,6 @@ student = dict(
     ),
     cross_mamba=dict(type='CrossMamba', state_dims=8),
     tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
-    prompt='{question}',
+    prompt='{question} {image}',
     max_answer_tokens=2,
 )

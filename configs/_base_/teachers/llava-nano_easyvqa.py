@@ -4,7 +4,7 @@ teacher_model = dict(
         vision_config=dict(
             model_type='clip_vision_model',
             image_size=64,
-            patch_size=8,
+            patch_size=16,
             hidden_size=96,
             intermediate_size=192,
             num_hidden_layers=4,
@@ -22,11 +22,12 @@ teacher_model = dict(
             eos_token_id=1,
         ),
         image_token_index=47,  # not a word: the patches are put in as embeddings
-        image_seq_length=64,
+        image_seq_length=16,
         vision_feature_layer=-1,
     ),
     tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
-    prompt='{question}',
+    # The patches come behind the question: what looks for a red circle is found sooner.
+    prompt='{question} {image}',
     max_answer_tokens=2,
 )
 teacher = dict(model=teacher_model, checkpoint='work_dirs/llava-nano_easyvqa')

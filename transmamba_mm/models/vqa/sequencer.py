@@ -45,5 +45,14 @@ class Sequencer(nn.Module):
             torch.cat([words[:place], patches.to(words.dtype), words[place:]]),
             torch.cat([labels[:place], labels.new_full((count,), IGNORED), labels[place:]]),
             torch.arange(place, place + count, device=device),
-            {mark: at + count * (at >= place) for mark, at in prompt.marks.items()},
+            {mark: _shifted(mark, at, place, count) for mark, at in prompt.marks.items()},
         )
+
+
+def _shifted(mark: tuple[int, int], at: int, place: int, count: int) -> int:
+    """Position of a mark after ``count`` patches were put before token ``place``.
+
+    An answer that has not begun is awaited at the last place before it, be that a patch.
+    """
+    awaits = mark[1] == 0
+    return at + count * (at + awaits >= place)
