@@ -5,6 +5,7 @@ import mmpretrain.models  # noqa: F401  (registers what our configs take from mm
 from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import CrossMamba, LatentProjector
+from transmamba_mm.models.video_data_preprocessor import VideoDataPreprocessor
 from transmamba_mm.models.vqa import LlavaTeacher, MambaVQA
 
 
@@ -25,6 +26,7 @@ __all__ = [
     'PlainMamba',
     'TokenBackbone',
     'VMamba',
+    'VideoDataPreprocessor',
     'VideoMamba',
     'Vim',
     'build_mamba_lm',
