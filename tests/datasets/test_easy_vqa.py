@@ -90,8 +90,9 @@ def test_pickled_data_set_reads_the_same(test_split):
     assert again.get_data_info(17) == test_split.get_data_info(17)
 
 
-def test_config_makes_batches_in_workers(config):
-    loader = Runner.build_dataloader({**config.train_dataloader, 'batch_size': 8}, seed=0)
+@pytest.mark.parametrize('phase', ['train', 'val'])
+def test_config_makes_batches_in_workers(config, phase):
+    loader = Runner.build_dataloader({**config[f'{phase}_dataloader'], 'batch_size': 8}, seed=0)
     assert loader.num_workers == 1
     batch = next(iter(loader))
     assert batch['inputs'].shape == (8, 3, 64, 64)
@@ -100,7 +101,10 @@ def test_config_makes_batches_in_workers(config):
     assert {'question', 'gt_answer', 'question_id'} <= set(sample.keys())
     assert {'image_id', 'is_yes_no', 'img_path'} <= set(sample.metainfo_keys())
 
-    data = MODELS.build(config.data_preprocessor)(batch, training=True)
+    data = MODELS.build(config.data_preprocessor)(batch, training=phase == 'train')
+    assert data['images'].shape == (8, 3, 64, 64)
+    if phase == 'train':  # flipped and shifted
+        return
     rgb = np.asarray(Image.open(sample.img_path).convert('RGB'), dtype=np.float32)
     mean, std = config.data_preprocessor.mean, config.data_preprocessor.std
     expected = torch.from_numpy((rgb - mean) / std).permute(2, 0, 1).float()
@@ -109,7 +113,7 @@ def test_config_makes_batches_in_workers(config):
 
 def test_config_normalizes_with_the_images_own_statistics(config):
     paths = list(easy_vqa.get_train_image_paths().values())[:500]
-    pipeline = EasyVQA('test', pipeline=config.pipeline[:1]).pipeline
+    pipeline = EasyVQA('test', pipeline=config.test_pipeline[:1]).pipeline
     pixels = np.stack([pipeline({'img_path': path})['img'] for path in paths])[..., ::-1]
     flat = pixels.reshape(-1, 3).astype(float)
     assert flat.mean(axis=0) == pytest.approx(config.data_preprocessor.mean, abs=2)
