@@ -16,7 +16,7 @@ def brightness(index: int) -> int:
     return 20 + STEP * index
 
 
-def paint(index: int, height: int = 32, width: int = 48) -> np.ndarray:
+def paint(index: int, height: int = 32, width: int = 64) -> np.ndarray:
     """Frame ``index`` of a written clip: its left third black, the rest tells the number."""
     frame = np.full((height, width, 3), brightness(index), np.uint8)
     frame[:, : width // 3] = 0
@@ -29,16 +29,23 @@ def number_of(frame: np.ndarray) -> int:
 
 
 def write_clip(
-    path: Path, frames: int = 24, fps: int = 8, options: dict | None = None, **container
+    path: Path,
+    frames: int = 24,
+    fps: int = 8,
+    options: dict | None = None,
+    width: int = 64,
+    **container,
 ) -> Path:
     """Write a clip with two B-frames between others and a key frame every eight."""
     settings = {'crf': '5', 'g': '8', 'bf': '2', 'b-adapt': '0', 'sc_threshold': '0'}
     with av.open(str(path), 'w', **container) as file:
         stream = file.add_stream('libx264', rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, 'yuv420p'
+        stream.height, stream.width, stream.pix_fmt = 32, width, 'yuv420p'
         stream.options = {**settings, **(options or {})}
         for index in range(frames):
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(paint(index), format='rgb24')))
+            file.mux(
+                stream.encode(av.VideoFrame.from_ndarray(paint(index, width=width), format='rgb24'))
+            )
         file.mux(stream.encode(None))
     return path
 

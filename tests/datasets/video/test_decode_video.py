@@ -99,7 +99,7 @@ def test_adds_what_it_says(folder):
     result = DecodeVideo(4, size=16)({'video_path': path, 'text': 'kept'})
     assert [number_of(frame) for frame in result['clip']] == [1, 5, 8, 12]
     assert result['frame_indices'].tolist() == [1, 5, 8, 12]
-    assert result['img_shape'] == (16, 24) and result['ori_shape'] == (32, 48)
+    assert result['img_shape'] == (16, 32) and result['ori_shape'] == (32, 64)
     assert result['frame_mask'].all() and result['is_hole'] is False and result['text'] == 'kept'
 
 
@@ -144,7 +144,7 @@ def test_packed_item(folder):
     assert sample.frame_mask.tolist() == [True] * 13 + [False]
     meta = sample.metainfo
     assert meta['video_id'] == 'video1' and meta['caption_id'] == 1 and meta['is_hole'] is False
-    assert meta['video_path'] == str(folder / '1.mp4') and meta['ori_shape'] == (32, 48)
+    assert meta['video_path'] == str(folder / '1.mp4') and meta['ori_shape'] == (32, 64)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -260,4 +260,4 @@ def test_packing_keeps_channels_and_time():
 
 def test_turned_video_in_a_pipeline(tmp_path):
     path = str(turn(write_clip(tmp_path / 'turned.mp4')))
-    assert DecodeVideo(2, size=16)({'video_path': path})['clip'].shape == (2, 24, 16, 3)
+    assert DecodeVideo(2, size=16)({'video_path': path})['clip'].shape == (2, 32, 16, 3)

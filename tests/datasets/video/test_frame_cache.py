@@ -130,7 +130,7 @@ def test_pipeline_is_the_same_with_it(tmp_path, sampling, frames):
         for name, value in plain.items():
             assert np.array_equal(result[name], value), name
     (file,) = step.cache.folder.glob('*/*.safetensors')
-    assert file.stat().st_size < 5 * 16 * 24 * 3 + 400
+    assert file.stat().st_size < 5 * 16 * 32 * 3 + 400
 
 
 def test_random_stays_random(tmp_path):

@@ -8,6 +8,15 @@ from transmamba_mm.datasets.video.bad_video import bad_video
 MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
 MP4_CONTENT = (b'moov', b'mdat', b'moof')
 
+MATROSKA_START = b'\x1a\x45\xdf\xa3'
+
+
+def has_times(path: str) -> bool:
+    """Tell mp4, mov, mkv and webm, which say when each frame is shown, from everything else."""
+    with open(path, 'rb') as file:
+        start = file.read(8)
+    return start[4:] in MP4_START or start.startswith(MATROSKA_START)
+
 
 def check_file(path: str) -> None:
     """Refuse a file that is missing, empty, or an mp4 that ends before its boxes do.

@@ -5,7 +5,9 @@ import numpy as np
 from decord import DECORDError
 
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
+from transmamba_mm.datasets.video.container import has_times
 from transmamba_mm.datasets.video.reader import VideoReader, check_backend
+from transmamba_mm.datasets.video.resize import resize_frames
 
 decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
 
@@ -17,9 +19,9 @@ class NotForDecordError(Exception):
 def open_decord(path: str) -> VideoReader:
     """Open ``path`` with decord; what it cannot do is left to PyAV.
 
-    That is a video that asks to be turned by 90 degrees (decord2 3.4.0 swaps the sides of its
-    frames in some calls and not in others: without a size it gives 6 channels), and one whose
-    container does not tell how long it is, as mpg.
+    decord2 3.4.0 gives wrong frames, without a word, of containers that do not tell when each is
+    shown, as avi and ts. And it gives more than 3 channels of some narrow videos, as of 48 or 96
+    pixels, and of those that ask to be turned by 90 degrees.
     """
     try:
         return DecordReader(path)
@@ -34,7 +36,7 @@ class DecordReader(VideoReader):
     """A :class:`VideoReader` on ``decord.VideoReader``: one thread, as there are many workers.
 
     The frame is scaled inside decord, which wants to know the size when it opens a file: a read at
-    another size than the frames' opens it anew.
+    another size than the last one opens it anew.
 
     Raises:
         BadVideo: If it cannot be opened, or shows no frame.
@@ -43,18 +45,18 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str) -> None:
         self.path = path
+        if not has_times(path):
+            raise NotForDecordError
         try:
             self._video = self._open()
             self._length = len(self._video)
             self.fps = float(self._video.get_avg_fps())
             height, width, channels = self._video[0].shape
         except (DECORDError, RuntimeError, AssertionError, StopIteration, ValueError) as error:
-            if 'broken metadata' in str(error):
-                raise NotForDecordError from error
             raise self._explain(error) from error
         if channels != 3:
             raise NotForDecordError
-        self.shape = (height, width)
+        self.shape = self._size = (height, width)
 
     def __len__(self) -> int:
         return self._length
@@ -71,10 +73,22 @@ class DecordReader(VideoReader):
 
     def _read(self, indices: list[int], size: tuple[int, int]) -> np.ndarray:
         try:
-            video = self._video if size == self.shape else self._open(size[1], size[0])
-            return video.get_batch(indices).asnumpy()
+            try:
+                return self._sized(size).get_batch(indices).asnumpy()
+            except DECORDError as error:
+                if 'size must exactly match' not in str(error):
+                    raise
+                # decord2 3.4.0 miscounts the channels of some widths, as 24 or 96
+                frames = self._sized(self.shape).get_batch(indices).asnumpy()
+                return resize_frames(frames, size)
         except (DECORDError, RuntimeError) as error:
             raise self._explain(error) from error
+
+    def _sized(self, size: tuple[int, int]) -> decord.VideoReader:
+        if size != self._size:
+            self._video = None  # before the next is opened: it decodes ahead
+            self._video, self._size = self._open(size[1], size[0]), size
+        return self._video
 
     def _explain(self, error: Exception) -> BadVideo:
         text = str(error)

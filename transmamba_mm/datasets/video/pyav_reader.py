@@ -63,8 +63,10 @@ class PyAVReader(VideoReader):
         ]
         if not packets:
             raise bad_video(self.path, 'no frames')
-        # some old AVI files give no times: then frames are counted from the start
-        self._timed = all(time is not None for time, _ in packets)
+        # AVI knows no times, or with B-frames wrong ones: frames are counted from the start
+        self._timed = self._container.format.name != 'avi' and all(
+            time is not None for time, _ in packets
+        )
         if self._timed:
             self._times = sorted(time for time, _ in packets)
             self._keys = sorted(time for time, is_key in packets if is_key)

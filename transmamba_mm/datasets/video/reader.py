@@ -12,8 +12,9 @@ from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.errors import UserError
 
 BACKENDS = ('auto', 'decord', 'pyav', 'frames')
-#: backend: (what Python imports, what pip installs)
-PACKAGES = {'decord': ('decord', 'decord2'), 'pyav': ('av', 'av')}
+#: backend: (what Python imports, what pip installs). 'auto' takes the first that is there: PyAV is
+#: as fast as decord (tools/analysis/benchmark_video.py) and reads what decord cannot.
+PACKAGES = {'pyav': ('av', 'av'), 'decord': ('decord', 'decord2')}
 #: A short side in pixels that keeps the proportions, an exact (height, width), or as it is.
 FrameSize = int | tuple[int, int] | None
 
@@ -115,8 +116,8 @@ def open_video(path: str, backend: str = 'auto') -> VideoReader:
 
     Args:
         path: The file or folder. A folder is always read as frames.
-        backend: ``'decord'``, ``'pyav'``, ``'frames'``, or ``'auto'``: decord where it is
-            installed, else PyAV.
+        backend: ``'decord'``, ``'pyav'``, ``'frames'``, or ``'auto'``: PyAV where it is
+            installed, else decord.
 
     Raises:
         BadVideo: If the video cannot be used.
