@@ -5,6 +5,7 @@ import mmpretrain.models  # noqa: F401  (registers what our configs take from mm
 from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import CrossMamba, LatentProjector
+from transmamba_mm.models.retrieval import Clip4ClipTeacher, VideoTextRetriever, build_clip_text
 from transmamba_mm.models.video_data_preprocessor import VideoDataPreprocessor
 from transmamba_mm.models.vqa import LlavaTeacher, MambaVQA
 
@@ -18,6 +19,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    'Clip4ClipTeacher',
     'CrossMamba',
     'LatentProjector',
     'LlavaTeacher',
@@ -28,6 +30,8 @@ __all__ = [
     'VMamba',
     'VideoDataPreprocessor',
     'VideoMamba',
+    'VideoTextRetriever',
     'Vim',
+    'build_clip_text',
     'build_mamba_lm',
 ]

@@ -1,0 +1,104 @@
+"""Recall of text-video retrieval over a whole test set."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation.retrieval import ROWS, ranks, summarize
+from transmamba_mm.registry import METRICS
+
+
+@METRICS.register_module()
+class RetrievalRecall(BaseMetric):
+    """R@1, R@5, R@10, median and mean rank, text to video and video to text.
+
+    Reads of each sample, which is one video with all its texts: ``video_id``, ``video_embedding``
+    (D,) and ``text_embeddings`` (n_texts, D). Similarities are dot products: the model has
+    normalized both. They are summed in float64 and compared in float32, so that equal embeddings
+    tie in whatever order a kernel adds. Ties and several texts of a video: see
+    ``evaluation.retrieval.ranks``.
+
+    A sample with ``is_hole`` (its video could not be decoded, or it has no text) has no embeddings
+    to trust. A gallery without it is easier, so its numbers are not those of the data set: the
+    metric refuses to score it unless ``allow_holes``, and then leaves the video and its texts out
+    and reports the number of ``holes``.
+
+    Reports ``retrieval/t2v_R1`` ... ``retrieval/v2t_MnR``, as ``rank_metrics`` names them.
+
+    Args:
+        allow_holes (bool): Whether to score a set without its holes. Defaults to False.
+        collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``.
+        prefix (str, optional): What the names of the values begin with. Defaults to
+            ``'retrieval'``.
+
+    Raises:
+        UserError: If a sample lacks an embedding, if a video comes twice, on holes that are not
+            allowed, if no video is left, or if an embedding is NaN.
+    """
+
+    default_prefix = 'retrieval'
+
+    def __init__(self, allow_holes: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.allow_holes = allow_holes
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep what each sample holds, on the CPU; None for the embeddings of a hole."""
+        for sample in data_samples:
+            if sample.get('video_id') is None:
+                raise UserError(
+                    'RetrievalRecall needs video_id in every sample: use it with a data set of '
+                    'videos with texts, in test mode.'
+                )
+            if sample.get('is_hole', False):
+                self.results.append((sample['video_id'], None, None))
+                continue
+            video, texts = sample.get('video_embedding'), sample.get('text_embeddings')
+            if video is None or texts is None:
+                raise UserError(
+                    'RetrievalRecall needs video_embedding and text_embeddings in every sample: '
+                    'use it with a model that retrieves videos.'
+                )
+            if video.ndim != 1 or texts.ndim != 2 or texts.shape[1:] != video.shape:
+                raise UserError(
+                    f'Video {sample["video_id"]} has embeddings of shapes {tuple(video.shape)} and '
+                    f'{tuple(texts.shape)}: (D,) and (n_texts, D) can be compared.'
+                )
+            self.results.append((sample['video_id'], video.detach().cpu(), texts.detach().cpu()))
+
+    def compute_metrics(
+        self, results: list[tuple[int | str, Tensor | None, Tensor | None]]
+    ) -> dict[str, float]:
+        """Compare all texts with all videos, some rows at a time."""
+        names = [name for name, *_ in results]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(
+                f'Video {twice} was evaluated more than once: a test set holds each video once, '
+                'with all its texts.'
+            )
+        kept = [(video, texts) for _, video, texts in results if video is not None]
+        holes = [name for name, video, _ in results if video is None]
+        if holes and not self.allow_holes:
+            raise UserError(
+                f'{len(holes)} of {len(results)} videos are holes (the first: {holes[0]}): they '
+                'could not be read or have no text, and without them the numbers are not those of '
+                'the data set. Mend them (tools/datasets/check_videos.py finds them), or set '
+                'allow_holes=True.'
+            )
+        if not kept:
+            raise UserError('Every video is a hole: nothing is left to score.')
+        videos = torch.stack([video for video, _ in kept]).double()  # (n_video, D)
+        texts = torch.cat([text for _, text in kept]).double()  # (n_text, D)
+        counts = torch.tensor([len(text) for _, text in kept])
+        owner = torch.arange(len(kept)).repeat_interleave(counts)  # (n_text,)
+        values = summarize(*ranks(_similarities(texts, videos), owner, len(kept)))
+        return {**values, 'holes': len(holes)} if self.allow_holes else values
+
+
+def _similarities(texts: Tensor, videos: Tensor) -> Iterator[Tensor]:
+    """Rows of (n_text, n_video) similarities, block by block."""
+    return ((block @ videos.T).float() for block in texts.split(ROWS))

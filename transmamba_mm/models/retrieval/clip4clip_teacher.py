@@ -1,0 +1,115 @@
+"""CLIP over frames, as a model that retrieves videos and teaches."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.retrieval.contrastive import normalized
+from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
+from transmamba_mm.models.retrieval.temporal_pooling import MeanOverFrames
+from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.towers import TEXT, Tower
+from transmamba_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class Clip4ClipTeacher(DualEncoder):
+    """Transformers' ``CLIPModel`` (arXiv 2103.00020) with the face of ``VideoTextRetriever``.
+
+    CLIP embeds each frame; the unit vectors of the real ones are averaged (meanP of CLIP4Clip,
+    arXiv 2104.08860).
+
+    Args:
+        config (dict, optional): Of a new model: the keys of ``CLIPConfig``, with ``vision_config``
+            and ``text_config``.
+        checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
+            hub (``openai/clip-vit-base-patch32``); read without running code.
+        tokenizer: See :class:`DualEncoder`; by default the checkpoint's.
+        dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
+            own otherwise.
+        **kwargs: See :class:`DualEncoder`.
+
+    Raises:
+        UserError: Both or none of ``config`` and ``checkpoint``; a checkpoint that is missing,
+            incomplete or of another architecture; a tokenizer that does not fit.
+    """
+
+    def __init__(
+        self,
+        config: dict | None = None,
+        checkpoint: str | Path | None = None,
+        tokenizer: Any = None,
+        dtype: str | torch.dtype | None = None,
+        **kwargs,
+    ) -> None:
+        from transformers import CLIPConfig, CLIPModel
+
+        from transmamba_mm.models.language.pretrained import load_tokenizer, load_weights
+
+        if (config is None) == (checkpoint is None):
+            raise UserError(
+                'Clip4ClipTeacher needs config (a new model) or checkpoint, one of them.'
+            )
+        if checkpoint is not None:
+            _check_source(checkpoint)
+        super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
+        if checkpoint is None:
+            self.model: Any = CLIPModel(CLIPConfig(**config))
+            if dtype is not None:
+                self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+        else:
+            self.model = load_weights(CLIPModel, checkpoint, dtype)
+            self._is_init = True  # or init_weights would start anew
+        self.check_words()
+        self.temporal = MeanOverFrames()
+
+    @property
+    def reader(self) -> Any:
+        """CLIP's text Transformer."""
+        return self.model.text_model
+
+    @property
+    def log_scale(self) -> nn.Parameter:
+        """Logarithm of what cosines are multiplied with, CLIP's own."""
+        return self.model.logit_scale
+
+    def towers(self) -> dict[str, Tower]:
+        """What it can teach: seeing and reading."""
+        return {
+            'vision': Tower('model.vision_model', self.model.vision_model),
+            'text': Tower('model.text_model', self.model.text_model, TEXT),
+        }
+
+    def tower_weights(self, name: str) -> dict[str, Tensor]:
+        """Weights of a tower in transformers' names."""
+        return self.towers()[name].backbone.state_dict()
+
+    def see(self, clips: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Embeddings (B, D) of clips (B, C, T, H, W): the mean of their frames' unit vectors."""
+        vision, size = self.model.vision_model, clips.shape[-2:]
+        token_layout(vision).layer_grids(size)  # or transformers cuts off what patches do not cover
+        frames = clips.transpose(1, 2).to(self.model.dtype)  # (B, T, C, H, W)
+        seen = vision(
+            pixel_values=frames.flatten(0, 1),
+            interpolate_pos_encoding=any(side != vision.config.image_size for side in size),
+        ).pooler_output
+        features = normalized(self.model.visual_projection(seen))
+        return self.temporal(features.unflatten(0, frames.shape[:2]), frame_mask)
+
+    def summarize(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""
+        return self.model.text_projection(tokens[:, -1])
+
+
+def _check_source(checkpoint: str | Path) -> None:
+    from transmamba_mm.models.language.pretrained import read_config
+
+    kind = read_config(checkpoint).get('model_type')
+    if kind != 'clip':
+        raise UserError(
+            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
+            'openai/clip-vit-base-patch32.'
+        )

@@ -1,0 +1,181 @@
+"""What all models have in common that put texts and videos into one space."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.retrieval.captions import Captioner, Captions, max_positions, read
+from transmamba_mm.models.retrieval.contrastive import (
+    MAX_LOG_SCALE,
+    Similarity,
+    contrastive_loss,
+    gathered,
+    identities,
+    normalized,
+    same,
+)
+from transmamba_mm.registry import MODELS, TOKENIZERS
+
+
+class DualEncoder(BaseModel):
+    """Texts and videos as unit vectors of one space, in which those that belong together are near.
+
+    Subclasses bring a text tower (:attr:`reader`), projections, and how to see a clip.
+
+    Args:
+        tokenizer: A fast one of transformers, or a config of ``TOKENIZERS``
+            (``dict(type='AutoTokenizer', name_or_path=...)``).
+        max_tokens (int, optional): Where captions are cut; by default, and at most, at the
+            positions of the text tower.
+        data_preprocessor (dict, optional): By default a ``VideoDataPreprocessor`` that does not
+            normalize.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+    """
+
+    #: Module whose output (B_text, B_video) a transfer compares. On several processes it is that of
+    #: each process's own texts and videos.
+    logits_path = 'similarity'
+    #: Module that makes tokens of captions, for a transfer that looks at them.
+    sequences_path = 'captioner'
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_tokens: int | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            MODELS.build(data_preprocessor or {'type': 'VideoDataPreprocessor'}), init_cfg
+        )
+        if isinstance(tokenizer, dict):
+            tokenizer = TOKENIZERS.build(tokenizer)
+        self.captioner = Captioner(tokenizer, max_tokens)
+        self.similarity = Similarity()
+
+    @property
+    @abstractmethod
+    def reader(self) -> Any:
+        """The text tower, with the face of a model of transformers."""
+
+    @property
+    @abstractmethod
+    def log_scale(self) -> nn.Parameter:
+        """Logarithm of what cosines are multiplied with."""
+
+    @abstractmethod
+    def see(self, clips: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Embeddings (B, D) of clips (B, C, T, H, W), of any length."""
+
+    @abstractmethod
+    def summarize(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, D), of any length, of what the text tower made of tokens (B, T, E)."""
+
+    def check_words(self) -> None:
+        """Cut captions where the text tower's positions end; UserError if it lacks words."""
+        words = len(self.captioner.tokenizer)
+        known = len(self.reader.get_input_embeddings().weight)
+        if words > known:
+            raise UserError(
+                f'The tokenizer has {words} tokens and the text tower {known}: use the tokenizer '
+                'that belongs to the model.'
+            )
+        limits = [self.captioner.max_tokens, max_positions(self.reader)]
+        self.captioner.max_tokens = min((n for n in limits if n is not None), default=None)
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+        """Train, embed, or compare.
+
+        Args:
+            inputs (Tensor): Clips (B, C, T, H, W), or images (B, C, H, W).
+            data_samples (list[DataSample]): With ``text``, a caption (or, but for 'loss', a list of
+                them), perhaps ``frame_mask`` (T,), False for frames that only fill up. For 'loss'
+                those with equal words, ``caption_id`` or ``video_id`` belong together.
+            mode (str): 'loss': a dict with the contrastive loss, over the batches of all processes.
+                'predict': the samples, with ``video_embedding`` (D,) and ``text_embeddings``
+                (n_texts, D), normalized. 'tensor': scaled similarities (n_texts, B) of all texts.
+
+        Raises:
+            UserError: An unknown mode; in 'loss' a sample without a caption or with several.
+        """
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise UserError(f'mode={mode!r} is unknown; choose one of loss, predict, tensor.')
+        samples = data_samples or []
+        captions = [_captions(sample) for sample in samples]
+        if mode == 'loss':
+            return self.loss(inputs, samples, captions)
+        videos = self.encode_video(inputs, _frame_mask(samples))
+        texts = self.encode_text([text for some in captions for text in some])
+        if mode == 'tensor':
+            return self.similarity(texts, videos, self.log_scale)
+        counts = [len(some) for some in captions]
+        for sample, video, own in zip(samples, videos, texts.split(counts), strict=True):
+            sample.video_embedding = video
+            sample.text_embeddings = own
+        return samples
+
+    def loss(self, inputs: Tensor, samples: list, captions: Sequence[list[str]]) -> dict:
+        """Contrastive loss of B clips and their captions, one each."""
+        if wrong := [some for some in captions if len(some) != 1]:
+            raise UserError(
+                f'Training takes one caption with each clip; a sample has {len(wrong[0])}. Set '
+                'text in the pipeline, and let the data set list each caption on its own.'
+            )
+        if self.log_scale.requires_grad:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=MAX_LOG_SCALE)
+        texts = [some[0] for some in captions]
+        ours = (
+            self.encode_text(texts),
+            self.encode_video(inputs, _frame_mask(samples)),
+        )
+        similarity = self.similarity(*ours, self.log_scale)
+        if dist.get_world_size() > 1:  # not as a call: that is what a transfer looks at
+            similarity = self.similarity.forward(*map(gathered, ours), self.log_scale)
+        together = same(gathered(identities(samples, texts, inputs.device)))
+        return {'loss': contrastive_loss(similarity, together)}
+
+    def encode_video(self, clips: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Unit vectors (B, D) of clips (B, C, T, H, W) or images (B, C, H, W).
+
+        Args:
+            clips (Tensor): Normalized as :attr:`data_preprocessor` does.
+            frame_mask (Tensor, optional): (B, T), False for frames that only fill up.
+        """
+        clips = clips.unsqueeze(2) if clips.dim() == 4 else clips
+        if clips.dim() != 5:
+            raise UserError(
+                'Retrieval takes clips (B, C, T, H, W) or images (B, C, H, W), not inputs of shape '
+                f'{tuple(clips.shape)}.'
+            )
+        return normalized(self.see(clips, frame_mask))
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors (n, D) of texts; an empty one is the tokenizer's special tokens alone."""
+        _, tokens = self.read(texts or [''])
+        return normalized(self.summarize(tokens))[: len(texts)]
+
+    def read(self, texts: Sequence[str]) -> tuple[Captions, Tensor]:
+        """Tokens of texts, and what the text tower makes of them (n, T, E)."""
+        captions = self.captioner(texts, self.reader.get_input_embeddings())
+        return captions, read(self.reader, captions)
+
+
+def _captions(sample: Any) -> list[str]:
+    text = sample.get('text')
+    if text is None:
+        return []
+    return [text] if isinstance(text, str) else list(text)
+
+
+def _frame_mask(samples: list) -> Tensor | None:
+    masks = [sample.get('frame_mask') for sample in samples]
+    if not masks or any(mask is None for mask in masks):
+        return None
+    return torch.stack([torch.as_tensor(mask, dtype=torch.bool) for mask in masks])
