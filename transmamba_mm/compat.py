@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import sys
 import types
 import warnings
@@ -90,17 +91,33 @@ def prepare_cpu_launch(cfg: Config) -> None:
 
     mmengine's launcher calls ``torch.cuda.set_device`` and its Runner wraps the model for the
     device ``LOCAL_RANK``; CPU torch has neither. So the gloo group is made here, before the Runner,
-    which then leaves it alone, and the wrapper is told that there is no device. The group is taken
-    down at the end: a process that leaves with gloo's threads running can abort ("terminate called
-    without an active exception") after all its work is done.
+    which then leaves it alone, and the wrapper is told that there is no device.
     """
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     torch.distributed.init_process_group('gloo')
-    atexit.register(torch.distributed.destroy_process_group)
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
         'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
     }
+
+
+def leave_cpu_launch() -> None:
+    """End a process of a CPU launch whose work is done; return at once in any other.
+
+    The threads of gloo and of DDP may want Python's lock while the interpreter is being taken down.
+    Python 3.11 answers by unwinding them, through C++ that must not be unwound, and the process
+    aborts ("terminate called without an active exception") after all its work is done. So the group
+    is taken down, exit handlers run and everything is flushed, and the interpreter is left as it
+    is.
+    """
+    distributed = torch.distributed
+    if not distributed.is_initialized() or distributed.get_backend() != 'gloo':
+        return
+    distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry, root
 
+from transmamba_mm import compat
 from transmamba_mm import registry as ours
 from transmamba_mm.errors import UserError
 
@@ -27,6 +28,7 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        compat.leave_cpu_launch()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
