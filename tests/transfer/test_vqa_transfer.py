@@ -164,6 +164,21 @@ def test_subcloning_takes_both_towers():
     assert lines['language.backbone.embeddings.weight'].teacher == 'language.embed_tokens.weight'
 
 
+def test_query_and_key_go_to_a_student_that_reads_b_and_c_from_the_hidden_state():
+    student = mamba()
+    student['language']['config']['bc_from'] = 'hidden'
+    rules = {'language': {'type': 'WeightSubcloning', 'rules': 'llama_to_mamba_hidden'}}
+    model = build(student, subcloning=rules)
+    rows = model.transfer_report.state_rows['language.layers.1']
+    attention = model.teacher.model.model.model.language_model.layers[1].self_attn
+    mixer = model.student.language.backbone.layers[1].mixer
+    assert torch.equal(mixer.C_proj.weight, attention.q_proj.weight[rows])
+    assert torch.equal(mixer.B_proj.weight, attention.k_proj.weight[rows])
+    logs = train(model.train())
+    assert logs[-1]['loss'] < logs[0]['loss']
+    assert not torch.equal(mixer.C_proj.weight, attention.q_proj.weight[rows])
+
+
 def test_patches_of_another_grid_are_brought_to_the_students():
     log = train(build(teacher=llava(patch_size=8)), steps=1)[0]
     assert torch.isfinite(log['loss'])

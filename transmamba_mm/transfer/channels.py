@@ -16,7 +16,8 @@ from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, RuleTable, part_of
 RESIDUAL = (Axis.RESIDUAL, Axis.RESIDUAL_IN)
 INNER = (Axis.INNER, Axis.INNER_IN)
 HIDDEN = (Axis.HIDDEN, Axis.HIDDEN_IN)
-Channels = tuple[Axis, Axis]
+STATE = (Axis.STATE,)
+Channels = tuple[Axis, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,15 @@ class ChannelPlan:
         self._block_choices: dict[tuple[Channels, str, int], ChannelChoice] = {}
         self._ranks: dict[int, Tensor] = {}
 
+    @property
+    def state_rows(self) -> dict[str, list[int]]:
+        """The rows of query and key chosen so far, for each teacher layer."""
+        return {
+            layer: choice.sources.tolist()
+            for (channels, layer, _), choice in self._block_choices.items()
+            if channels == STATE
+        }
+
     @cached_property
     def stream_widths(self) -> set[int]:
         """Widths of the teacher's residual streams: one, or one for each stage."""
@@ -170,11 +180,15 @@ class ChannelPlan:
 
         A wider mixer repeats channels: each has a convolution and step sizes of its own, so they
         part. In an MLP copies would get the same gradients and stay copies; a wider one is padded.
+        Row r of the query meets row r of the key, in a state too, so both keep the same rows.
 
         Args:
-            channels (Channels): ``INNER`` or ``HIDDEN``.
+            channels (Channels): ``INNER``, ``HIDDEN`` or ``STATE``.
             layer (str): Path of the teacher layer.
             num_student (int): Channels of the student's block.
+
+        Raises:
+            UserError: Heads that share keys and values (grouped-query attention).
         """
         wanted = (channels, layer, num_student)
         if wanted not in self._block_choices:
@@ -186,6 +200,7 @@ class ChannelPlan:
                         touching.append((key, _find(rule.axes, channels), rule.teacher_part))
                         if channels[0] in rule.axes:
                             writing.append(part_of(self.teacher[key], rule.teacher_part))
+            _check_alike(self.teacher, touching)
             # What a row makes of normalized channels is as large as the row.
             sizes = sum(
                 rows.detach().double().square().reshape(len(rows), -1).sum(1) for rows in writing
@@ -220,6 +235,21 @@ class ChannelPlan:
             for key, _, part in touching
         ]
         return stability(tensors, before)
+
+
+def _check_alike(
+    teacher: Mapping[str, Tensor], touching: Sequence[tuple[str, int, tuple[int, int]]]
+) -> None:
+    """UserError unless all tensors have as many channels as the first."""
+    sizes = {key: part_of(teacher[key], part).shape[axis] for key, axis, part in touching}
+    if len(set(sizes.values())) > 1:
+        listed = ' and '.join(f'{key} has {size}' for key, size in sizes.items())
+        raise UserError(
+            f'Of the same channels {listed}: the heads of this teacher share keys and values '
+            '(num_key_value_heads), so a row of one is not a row of the other. Use a teacher that '
+            'has as many key and value heads as heads, or add the parameters that these go to, '
+            'all of them, to subcloning.skip.'
+        )
 
 
 def _find(axes: Sequence[Axis], wanted: Channels) -> int:

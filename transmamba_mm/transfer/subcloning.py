@@ -15,7 +15,7 @@ from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.channels import ChannelPlan
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.layer_names import count_stages, find_layers, match
-from transmamba_mm.transfer.rules import Clone, Keep, RuleTable, load_rules
+from transmamba_mm.transfer.rules import Clone, Keep, Refuse, RuleTable, load_rules
 from transmamba_mm.transfer.tensor_fitting import TensorFitting
 from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
 
@@ -118,6 +118,7 @@ class WeightSubcloning:
             f'{taken} -> {wanted}': choice.sources.tolist()
             for (taken, wanted), choice in plan.residual_choices.items()
         }
+        report.state_rows = plan.state_rows
         report.unused = sorted(set(state) - fitting.used)
         return report
 
@@ -155,7 +156,7 @@ class WeightSubcloning:
             fitted.status, rule.name, fitted.value.numel(), fitted.source, '; '.join(fitted.notes)
         )
 
-    def _find_rule(self, key: str) -> tuple[Clone | Keep | None, str]:
+    def _find_rule(self, key: str) -> tuple[Clone | Keep | Refuse | None, str]:
         for rule in self.table.rules:
             if (layer := match(rule.student, key, self.table.student_layer)) is not None:
                 return rule, layer
@@ -186,8 +187,15 @@ class WeightSubcloning:
                     f'subcloning.skip has {pattern!r}, but the student has no such parameter. '
                     f'The nearest are: {", ".join(map(repr, nearest))}.'
                 )
+        for key in keys:
+            rule, _ = self._find_rule(key)
+            if isinstance(rule, Refuse) and not self._skips(key):
+                raise UserError(
+                    f'{key} of the student starts from {rule.teacher} of the teacher, but the '
+                    f'rules leave both alone: {rule.fix}, or add {key!r} to subcloning.skip.'
+                )
         for rule, pattern in zip(self.table.rules, patterns, strict=True):
-            if isinstance(rule, Keep) or rule.optional or self._skips(pattern):
+            if not isinstance(rule, Clone) or rule.optional or self._skips(pattern):
                 continue
             if not any(match(rule.student, key, form) is not None for key in keys):
                 raise UserError(

@@ -13,7 +13,7 @@ from transmamba_mm.models.backbones import TokenBackbone
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
 from transmamba_mm.models.backbones.videomamba_parts import inflate_kernel
 from transmamba_mm.transfer.alignment import resize_kernel, split_positions
-from transmamba_mm.transfer.channels import HIDDEN, INNER, RESIDUAL, ChannelPlan
+from transmamba_mm.transfer.channels import HIDDEN, INNER, RESIDUAL, STATE, ChannelPlan
 from transmamba_mm.transfer.layer_names import match
 from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, part_of
 
@@ -113,7 +113,7 @@ class TensorFitting:
         if Axis.PATCH in rule.axes:
             self._fit_patch(fitted)
         for axis, meaning in enumerate(rule.axes):
-            if meaning in RESIDUAL + INNER + HIDDEN:
+            if meaning in RESIDUAL + INNER + HIDDEN + STATE:
                 self._fit_channels(fitted, axis)
             elif meaning is Axis.CLS:
                 fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
@@ -182,7 +182,7 @@ class TensorFitting:
                     )
             choice = self.plan.residual(taken, wanted)
         else:
-            channels = INNER if meaning in INNER else HIDDEN
+            channels = next(kind for kind in (INNER, HIDDEN, STATE) if meaning in kind)
             choice = self.plan.inside(channels, fitted.layer, wanted)
             if taken != choice.num_teacher:
                 raise self._misfit(fitted, f'{taken} {meaning.value}, not {choice.num_teacher}')

@@ -54,11 +54,14 @@ class TransferReport:
             teacher channel of each of the student's residual channels; shorter than its width where
             a wider student is padded.
         unused (list[str]): Teacher tensors that no student parameter takes.
+        state_rows (dict[str, list[int]]): For each teacher layer whose query and key were cloned,
+            the rows of both that the student's C and B have, in their order.
     """
 
     lines: list[TransferLine] = field(default_factory=list)
     residual_channels: dict[str, list[int]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    state_rows: dict[str, list[int]] = field(default_factory=dict)
 
     def summary(self) -> str:
         """One sentence: how many parameters and weights start from the teacher."""
@@ -111,7 +114,8 @@ class TransferReport:
             for line in self.lines
         ]
         channels = {f'{name} {widths}': taken for widths, taken in self.residual_channels.items()}
-        return TransferReport(lines, channels, [theirs(key) for key in self.unused])
+        rows = {theirs(layer): taken for layer, taken in self.state_rows.items()}
+        return TransferReport(lines, channels, [theirs(key) for key in self.unused], rows)
 
     def joined(self, other: 'TransferReport') -> 'TransferReport':
         """The report of two towers."""
@@ -119,6 +123,7 @@ class TransferReport:
             self.lines + other.lines,
             self.residual_channels | other.residual_channels,
             self.unused + other.unused,
+            self.state_rows | other.state_rows,
         )
 
     def save(self, path: str | Path) -> None:

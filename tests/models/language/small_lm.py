@@ -35,6 +35,14 @@ def pair(dtype=torch.float32, **config) -> tuple[MambaLM, MambaForCausalLM]:
     return ours.to(dtype), theirs.to(dtype)
 
 
+def ours_alone(dtype=torch.float32, **config) -> MambaLM:
+    """Ours in eval mode, also with what transformers does not have."""
+    torch.manual_seed(0)
+    model = MambaLM({**SIZES, **config}).eval()
+    lively(model)
+    return model.to(dtype)
+
+
 def tokens(batch: int = 2, length: int = 7, seed: int = 1) -> torch.Tensor:
     """Random tokens (B, L), none of them the padding."""
     generator = torch.Generator().manual_seed(seed)

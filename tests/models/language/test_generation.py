@@ -4,16 +4,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.models.language.small_lm import PAD, pad_left, pair, tokens
+from tests.models.language.small_lm import PAD, ours_alone, pad_left, pair, tokens
 
 BIASES = {'use_bias': True}  # of in_proj: padding is 0 before it, not after it
+HIDDEN = {'bc_from': 'hidden'}
 
 
 @pytest.mark.parametrize(
     'chunks', [[7, 1, 1], [1, 8], [2, 1, 6], [4, 5], [1] * 9, [3, 3, 3]], ids=str
 )
-def test_a_sequence_in_pieces_is_the_same_sequence(chunks):
-    ours, _ = pair(torch.float64)
+@pytest.mark.parametrize('config', [{}, HIDDEN], ids=['plain', 'hidden'])
+def test_a_sequence_in_pieces_is_the_same_sequence(chunks, config):
+    ours = ours_alone(torch.float64, **config)
     ids = tokens(2, sum(chunks))
     with torch.no_grad():
         whole = ours(ids).logits
@@ -70,12 +72,12 @@ def test_recording_the_past_changes_nothing():
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize('config', [{}, BIASES], ids=['plain', 'biases'])
+@pytest.mark.parametrize('config', [{}, BIASES, HIDDEN], ids=['plain', 'biases', 'hidden'])
 class TestLeftPadding:
     sequences = [tokens(1, length, seed=length)[0] for length in (9, 1, 4)]
 
     def test_logits_and_state_are_those_of_each_alone(self, config):
-        ours, _ = pair(torch.float64, **config)
+        ours = ours_alone(torch.float64, **config)
         ids, mask = pad_left(self.sequences)
         with torch.no_grad():
             batch = ours(ids, attention_mask=mask)
@@ -94,7 +96,7 @@ class TestLeftPadding:
                         )
 
     def test_padding_leaves_the_state_exactly_zero(self, config):
-        ours, _ = pair(**config)
+        ours = ours_alone(**config)
         ids = tokens()
         with torch.no_grad():
             out = ours(ids, attention_mask=torch.zeros_like(ids))
@@ -103,7 +105,7 @@ class TestLeftPadding:
             assert not layer.conv_states[0].any()
 
     def test_what_stands_in_the_padding_does_not_matter(self, config):
-        ours, _ = pair(**config)
+        ours = ours_alone(**config)
         ids, mask = pad_left(self.sequences)
         other = torch.where(mask.bool(), ids, 17)
         with torch.no_grad():
@@ -112,7 +114,7 @@ class TestLeftPadding:
 
     @pytest.mark.parametrize('options', [{}, {'num_beams': 3}], ids=['greedy', 'beams'])
     def test_generated_tokens_are_those_of_each_alone(self, config, options):
-        ours, _ = pair(**config)
+        ours = ours_alone(**config)
         ids, mask = pad_left(self.sequences)
         options = {'max_new_tokens': 8, 'do_sample': False, 'pad_token_id': PAD, **options}
         batch = ours.generate(ids, attention_mask=mask, **options)[:, ids.shape[1] :]
@@ -121,7 +123,7 @@ class TestLeftPadding:
             assert torch.equal(batch[row], alone)
 
     def test_going_on_with_the_mask_of_everything_so_far(self, config):
-        ours, _ = pair(torch.float64, **config)
+        ours = ours_alone(torch.float64, **config)
         ids, mask = pad_left(self.sequences)
         with torch.no_grad():
             whole = ours(ids, attention_mask=mask).logits
@@ -164,9 +166,10 @@ def test_generates_from_embeddings():
     assert torch.equal(actual, expected[:, ids.shape[1] :])
 
 
-def test_greedy_tokens_are_the_argmax_of_the_whole_sequence():
+@pytest.mark.parametrize('config', [{}, HIDDEN], ids=['plain', 'hidden'])
+def test_greedy_tokens_are_the_argmax_of_the_whole_sequence(config):
     """No cache, no step: the definition."""
-    ours, _ = pair()
+    ours = ours_alone(**config)
     ids = tokens(1, 4)
     generated = ours.generate(ids, max_new_tokens=5, pad_token_id=PAD)
     with torch.no_grad():

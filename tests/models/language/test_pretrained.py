@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoModelForCausalLM, GPT2Config, MambaForCausalLM, PreTrainedTokenizerFast
 
-from tests.models.language.small_lm import pair, tokens
+from tests.models.language.small_lm import ours_alone, pair, tokens
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.language import MambaLM
 
@@ -41,6 +41,17 @@ def test_theirs_to_ours_and_back(saved, tmp_path):
     for loader in (MambaForCausalLM, AutoModelForCausalLM, MambaLM):
         back = loader.from_pretrained(tmp_path / 'back').state_dict()
         assert all(torch.equal(back[key], value) for key, value in theirs.state_dict().items())
+
+
+def test_a_model_that_reads_b_and_c_from_the_hidden_state_comes_back(tmp_path):
+    ours = ours_alone(bc_from='hidden')
+    ours.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    assert config['bc_from'] == 'hidden' and config['architectures'] == ['MambaLM']
+    back = MambaLM(checkpoint=tmp_path)
+    assert torch.equal(back(tokens()).logits, ours(tokens()).logits)
+    with pytest.raises(RuntimeError, match='mismatch'):  # transformers' own class is no such model
+        MambaForCausalLM.from_pretrained(tmp_path)
 
 
 def test_loaded_weights_survive_mmengine_and_train(saved):

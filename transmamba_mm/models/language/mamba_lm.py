@@ -69,7 +69,8 @@ class MambaLM(MambaForCausalLM):
     L tokens is (1, L), there is one direction and no cls token.
 
     Args:
-        config (MambaConfig | dict, optional): Of a new model; a dict has ``MambaConfig``'s keys.
+        config (MambaConfig | dict, optional): Of a new model; a dict has ``MambaConfig``'s keys,
+            and perhaps ``bc_from='hidden'``, see :class:`CausalMamba`.
         checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on
             the hub (``state-spaces/mamba-130m-hf``); read without running code. The format of
             mamba_ssm is read by :func:`transmamba_mm.convert.build_from_official`.
@@ -177,9 +178,13 @@ class MambaLM(MambaForCausalLM):
         return output if as_dict else output.to_tuple()
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
-        """Save as transformers does, under the name of its own class, which other tools know."""
+        """Save as transformers does, under the name of its own class, which other tools know.
+
+        With ``bc_from='hidden'`` the name is ours: transformers' class has no such weights.
+        """
         super().save_pretrained(save_directory, **kwargs)
-        self.config.architectures = ['MambaForCausalLM']
+        if getattr(self.config, 'bc_from', 'scanned') == 'scanned':
+            self.config.architectures = ['MambaForCausalLM']
         self.config.save_pretrained(save_directory)
 
     @cached_property

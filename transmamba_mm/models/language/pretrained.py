@@ -20,7 +20,7 @@ def check_config(config: MambaConfig | Mapping[str, Any]) -> MambaConfig:
     """Make a ``MambaConfig`` of a dict; UserError names unknown keys."""
     if isinstance(config, PreTrainedConfig):
         return config
-    known = MambaConfig().to_dict()
+    known = {**MambaConfig().to_dict(), 'bc_from': 'scanned'}  # the latter is CausalMamba's
     unknown = sorted(set(config) - set(known))
     if unknown:
         raise UserError(

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import MambaConfig
 from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaMixer
@@ -10,6 +10,9 @@ from transformers.models.mamba.modeling_mamba import MambaMixer
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.ops import causal_conv1d, directional_scan
+
+#: What B and C are read from: the scanned tokens (Mamba's own), or the hidden state.
+BC_FROM = ('scanned', 'hidden')
 
 
 class CausalMamba(MambaMixer):
@@ -21,6 +24,15 @@ class CausalMamba(MambaMixer):
         y = scan(u, softplus(dt_proj(dt)), -exp(A_log), B, C) + D * u
         out = out_proj(y * SiLU(z))
 
+    With ``config.bc_from='hidden'`` (ours; the default is ``'scanned'``, as above) B and C are
+    read where attention reads keys and queries, from the normalized hidden state, so that they can
+    start from those (``Y = C (M X)`` of TransMamba, arXiv 2502.15130: query -> C, key -> B)::
+
+        dt = x_proj(u)
+        B, C = B_proj(h), C_proj(h) / sqrt(N)
+
+    The factor is attention's own: C · B is then as large as the score of a head that is N wide.
+
     Several tokens are scanned at once; with a cache they go on from its state (transformers 5.23
     starts again from zeros there). One token after others is one step of the recurrence.
 
@@ -28,14 +40,14 @@ class CausalMamba(MambaMixer):
     the left therefore leaves the state exactly zero, whatever the biases are.
 
     Args:
-        config (MambaConfig): Sizes and biases.
+        config (MambaConfig): Sizes and biases; ``bc_from`` is ours.
         layer_idx (int): Place of the layer in the cache.
 
     Shape:
         (B, L, D) -> (B, L, D).
 
     Raises:
-        UserError: An activation other than SiLU.
+        UserError: An activation other than SiLU, an unknown ``bc_from``.
     """
 
     def __init__(self, config: MambaConfig, layer_idx: int) -> None:
@@ -44,6 +56,14 @@ class CausalMamba(MambaMixer):
             raise UserError(
                 f'hidden_act={config.hidden_act!r} is not supported: Mamba is made with silu.'
             )
+        bc_from = getattr(config, 'bc_from', 'scanned')
+        if bc_from not in BC_FROM:
+            raise UserError(f'bc_from={bc_from!r} is unknown; choose one of {", ".join(BC_FROM)}.')
+        self.reads_hidden = bc_from == 'hidden'
+        if self.reads_hidden:
+            self.x_proj = nn.Linear(self.intermediate_size, self.time_step_rank, bias=False)
+            self.B_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
+            self.C_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
         self.tap = DirectionTap()
 
     def forward(
@@ -66,8 +86,7 @@ class CausalMamba(MambaMixer):
         x, z = self.in_proj(hidden_states).chunk(2, dim=-1)  # (B, L, E) each
         state = self._previous_state(cache_params)  # before the convolution marks it as there
         u = _masked(self._convolve(_masked(x, mask), cache_params), mask)
-        sizes = [self.time_step_rank, self.ssm_state_size, self.ssm_state_size]
-        dt, B, C = self.x_proj(u).split(sizes, dim=-1)
+        dt, B, C = self._select(hidden_states, u)
         one_more = length == 1 and state is not None
         y, state = (self.step if one_more else self.scan)(u, dt, B, C, z, state)
         if cache_params is not None:
@@ -105,6 +124,14 @@ class CausalMamba(MambaMixer):
         y = torch.linalg.vecdot(state, C)[:, None]  # (B, 1, E)
         y = torch.addcmul(y, u, _at_least_float(self.D)) * F.silu(z)
         return y.to(dt.dtype), state
+
+    def _select(self, hidden_states: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """dt (B, L, rank), B and C (B, L, N): what makes the scan selective."""
+        if self.reads_hidden:
+            C = self.C_proj(hidden_states) * self.ssm_state_size**-0.5
+            return self.x_proj(u), self.B_proj(hidden_states), C
+        sizes = [self.time_step_rank, self.ssm_state_size, self.ssm_state_size]
+        return self.x_proj(u).split(sizes, dim=-1)
 
     def _convolve(self, x: Tensor, cache: Cache | None) -> Tensor:
         """SiLU of the causal convolution of (B, L, E), over the cached tokens before it as well."""

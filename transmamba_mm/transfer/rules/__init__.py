@@ -4,7 +4,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.rules.rule import WHOLE, Axis, Clone, Keep, RuleTable, part_of
+from transmamba_mm.transfer.rules.rule import (
+    WHOLE,
+    Axis,
+    Clone,
+    Keep,
+    Refuse,
+    RuleTable,
+    part_of,
+)
 
 
 def load_rules(name: str) -> RuleTable:
@@ -24,6 +32,7 @@ __all__ = [
     'Axis',
     'Clone',
     'Keep',
+    'Refuse',
     'RuleTable',
     'load_rules',
     'part_of',

@@ -1,7 +1,8 @@
 """What all tables say about a Llama of transformers (arXiv 2302.13971) and our language models.
 
 The MLP of a Llama has no place in a Mamba block. Its values are not rotated by the position
-embedding, its queries and keys are. Embeddings and head only fit a student with the same words.
+embedding; its queries and keys are, behind the weights that the rules are about. Embeddings and
+head only fit a student with the same words.
 """
 
 from transmamba_mm.transfer.rules.pieces import (

@@ -14,6 +14,7 @@ from transmamba_mm.transfer.rules.rule import Axis, Clone, Keep
 
 RES, RES_IN, INNER, INNER_IN = Axis.RESIDUAL, Axis.RESIDUAL_IN, Axis.INNER, Axis.INNER_IN
 HIDDEN, HIDDEN_IN, PATCH, OTHER = Axis.HIDDEN, Axis.HIDDEN_IN, Axis.PATCH, Axis.OTHER
+STATE = Axis.STATE
 LAYER = 'backbone.{layer}'
 SCAN = "the scan keeps Mamba's initialization"
 READ = 'dt, B and C are read from the scanned tokens, not from the stream as key and query are'

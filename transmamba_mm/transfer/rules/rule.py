@@ -22,6 +22,7 @@ class Axis(Enum):
     INNER_IN = 'inner channels read'
     HIDDEN = 'hidden channels of the MLP'
     HIDDEN_IN = 'hidden channels of the MLP read'
+    STATE = 'rows of query and key'
     CLASSES = 'classes'
     IMAGE = 'image channels'
     FRAMES = 'frames of a tubelet'
@@ -85,13 +86,29 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Refuse:
+    """Student weights that show that another table is meant.
+
+    Attributes:
+        student (str): Key, as in :class:`Keep`.
+        teacher (str): Key of the teacher's tensor that such weights start from, ``{layer}`` as in
+            :class:`Clone`.
+        fix (str): What to do.
+    """
+
+    student: str
+    teacher: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class RuleTable:
     """All that subcloning knows about a pair of families.
 
     Attributes:
         student_layer, teacher_layer (str): What the path of a layer looks like on each side, '#'
             for every number: 'blocks.#', 'stages.#.blocks.#'.
-        rules (tuple[Clone | Keep, ...]): The first whose pattern fits a parameter counts.
+        rules (tuple[Clone | Keep | Refuse, ...]): The first whose pattern fits a parameter counts.
         stream (dict[str, tuple[Axis, ...]]): Axes of every teacher tensor that reads or writes a
             residual stream; together they say which of its channels matter. The first pattern is
             about a tensor of every layer, and gives the widths that the teacher's streams have.
@@ -101,7 +118,7 @@ class RuleTable:
 
     student_layer: str
     teacher_layer: str
-    rules: tuple[Clone | Keep, ...]
+    rules: tuple[Clone | Keep | Refuse, ...]
     stream: dict[str, tuple[Axis, ...]]
     signature: tuple[str, ...]
     cls_tokens: tuple[str, ...] = ()
