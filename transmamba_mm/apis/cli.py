@@ -41,7 +41,7 @@ def run(main: Callable[[], None]) -> None:
 def explain(error: Exception) -> str | None:
     """Say what to mend, or None where the error is not the user's."""
     if isinstance(error, (UserError, ConfigParsingError)):
-        return str(error)
+        return _without_worker(error)
     if isinstance(error, OSError):
         return f'{error.filename}: {error.strerror}' if error.filename else str(error)
     if isinstance(error, SyntaxError):
@@ -54,6 +54,12 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, (AssertionError, RuntimeError, ValueError)):
         return text if _raised_in(error).startswith(CHECKS_INPUT) else None
     return None
+
+
+def _without_worker(error: Exception) -> str:
+    """The message alone of an error that a DataLoader may have brought out of a worker."""
+    text, name = str(error), f'\n{type(error).__module__}.{type(error).__qualname__}: '
+    return text.rpartition(name)[2] if text.startswith('Caught ') else text
 
 
 def _raised_in(error: Exception) -> str:

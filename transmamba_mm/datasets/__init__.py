@@ -5,6 +5,7 @@ import_datasets_quietly()  # registers what our configs take from mmpretrain
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
+from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
@@ -21,6 +22,7 @@ __all__ = [
     'Digits',
     'EasyVQA',
     'LlavaInstruct',
+    'LoadImage',
     'PackClip',
     'RandomAffine',
     'RandomFlipClip',

@@ -1,8 +1,8 @@
 from transmamba_mm.engine.hooks import (
-    BadVideoHook,
+    BadItemHook,
     LabelRangeHook,
     NonFiniteLossHook,
     TransferReportHook,
 )
 
-__all__ = ['BadVideoHook', 'LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']
+__all__ = ['BadItemHook', 'LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']

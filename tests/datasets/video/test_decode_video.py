@@ -157,7 +157,7 @@ def test_bad_videos_are_replaced_and_counted_in_training(folder, bad, workers, w
         samples = [sample for batch in data for sample in batch['data_samples']]
         assert len(samples) == len(good) + len(bad)
         assert {sample.video_path for sample in samples} <= set(map(str, good))
-        assert dataset.pipeline.transforms[0].bad_videos.total >= epoch * len(bad)
+        assert dataset.pipeline.transforms[0].bad_items.total >= epoch * len(bad)
     if not workers:
         assert 0 < len(warnings()) <= 5
         assert all('It is left out' in text for text in warnings())
@@ -173,7 +173,7 @@ def test_bad_videos_keep_their_place_in_testing(folder, bad):
     for clip, sample in holes[1:-1]:
         assert clip.shape == (3, 3, 16, 16) and not clip.any()
         assert sample.frame_mask.tolist() == [True, False, False]
-    assert dataset.pipeline.transforms[0].bad_videos.total == len(bad)
+    assert dataset.pipeline.transforms[0].bad_items.total == len(bad)
 
 
 @pytest.mark.parametrize('cached', [False, True])

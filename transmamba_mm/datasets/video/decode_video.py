@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from transmamba_mm.datasets.bad_item_count import BadItemCount
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
-from transmamba_mm.datasets.video.bad_video_count import BadVideoCount
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
 from transmamba_mm.datasets.video.reader import FrameSize, check_backend, open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
@@ -14,6 +14,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
 
 ON_BAD = ('skip', 'mark', 'raise')
+FIND = 'Find them: python tools/datasets/check_videos.py DIR'
 
 
 @TRANSFORMS.register_module()
@@ -38,14 +39,14 @@ class DecodeVideo(BaseTransform):
             ``frames_per_segment``. With it random sampling draws from that many frames of each
             segment; the other samplings give what they give without it.
         on_bad (str): What becomes of a video that cannot be read. ``'skip'``, for training: the
-            item is dropped, mmengine's data sets take another at random, and ``BadVideoHook`` tells
+            item is dropped, mmengine's data sets take another at random, and ``BadItemHook`` tells
             how often. ``'mark'``, for testing: a black clip with ``is_hole=True``, so that every
             item keeps its place; its mask is True for the first frame only. ``'raise'``: the error
             itself. Defaults to ``'skip'``.
         fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
 
     Attributes:
-        bad_videos (BadVideoCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
+        bad_items (BadItemCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
 
     Raises:
         UserError: If one of the arguments is wrong or the backend is not installed.
@@ -72,7 +73,7 @@ class DecodeVideo(BaseTransform):
         self.backend = backend
         self.cache = FrameCache(**cache) if cache else None
         self.on_bad = on_bad
-        self.bad_videos = BadVideoCount()
+        self.bad_items = BadItemCount('a video', FIND)
 
     def transform(self, results: dict) -> dict | None:
         """Add the clip; None asks the data set for another item."""
@@ -83,7 +84,7 @@ class DecodeVideo(BaseTransform):
         except BadVideo as error:
             if self.on_bad == 'raise':
                 raise
-            self.bad_videos.add(str(error))
+            self.bad_items.add(str(error))
             if self.on_bad == 'skip':
                 return None
             clip, indices, mask, shape = self._hole()

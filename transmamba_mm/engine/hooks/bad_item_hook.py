@@ -1,6 +1,8 @@
-"""Say how many videos were left out."""
+"""Say how many videos and images were left out."""
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
@@ -12,16 +14,16 @@ from transmamba_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
-class BadVideoHook(Hook):
-    """Logs how often a video could not be read: after each epoch, and in all at the end.
+class BadItemHook(Hook):
+    """Logs how often a video or image could not be read: after each epoch, and in all at the end.
 
-    ``DecodeVideo`` counts in its ``bad_videos``, in every worker; here the counts of all processes
-    of a distributed run are added up. A training that counts iterations is one epoch to mmengine:
-    it is told before each validation and at the end.
+    ``DecodeVideo`` and ``LoadImage`` count in their ``bad_items``, in every worker; here the counts
+    of all processes of a distributed run are added up. A training that counts iterations is one
+    epoch to mmengine: it is told before each validation and at the end.
     """
 
     def __init__(self) -> None:
-        self._told = {'train': 0, 'val': 0, 'test': 0}
+        self._told: Counter[tuple[str, str]] = Counter()
         self._trains = False
 
     def before_train(self, runner: Runner) -> None:
@@ -47,30 +49,37 @@ class BadVideoHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Tell what the whole training left out."""
-        total = _count(runner.train_dataloader)
-        if total:
-            runner.logger.warning(
-                f'In all, {total} times a video of the train data could not be read. Find them: '
-                'python tools/datasets/check_videos.py DIR'
-            )
+        for counts in _by_kind(runner.train_dataloader):
+            if total := _total(counts):
+                runner.logger.warning(
+                    f'In all, {total} times {counts[0].kind} of the train data could not be read. '
+                    f'{counts[0].advice}'
+                )
 
     def _tell(self, runner: Runner, mode: str, loader: DataLoader) -> None:
-        total = _count(loader)
-        new = total - self._told[mode]
-        self._told[mode] = total
-        if new:
-            runner.logger.warning(
-                f'{new} times a video of the {mode} data could not be read since the last count '
-                f'({total} in all).'
-            )
+        for counts in _by_kind(loader):
+            kind, total = counts[0].kind, _total(counts)
+            new = total - self._told[mode, kind]
+            self._told[mode, kind] = total
+            if new:
+                runner.logger.warning(
+                    f'{new} times {kind} of the {mode} data could not be read since the last '
+                    f'count ({total} in all).'
+                )
 
 
-def _count(loader: DataLoader) -> int:
-    """Add up the counters of a loader's pipeline over all processes."""
-    counts = [
-        step.bad_videos.total for step in _steps(loader.dataset) if hasattr(step, 'bad_videos')
-    ]
-    total = torch.tensor(sum(counts))
+def _by_kind(loader: DataLoader) -> list[list[Any]]:
+    """Each ``BadItemCount`` of a loader's pipelines, those of one kind together."""
+    kinds: dict[str, list[Any]] = {}
+    for step in _steps(loader.dataset):
+        if hasattr(step, 'bad_items'):
+            kinds.setdefault(step.bad_items.kind, []).append(step.bad_items)
+    return list(kinds.values())
+
+
+def _total(counts: list[Any]) -> int:
+    """Add up counters over all processes."""
+    total = torch.tensor(sum(count.total for count in counts))
     all_reduce(total)
     return int(total)
 

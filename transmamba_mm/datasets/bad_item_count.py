@@ -1,4 +1,4 @@
-"""How many videos could not be read, counted in every worker and known to the main process."""
+"""How many videos or images could not be read, counted in every worker, known to all."""
 
 import torch
 from mmengine.logging import print_log
@@ -8,25 +8,31 @@ SLOTS = 1025  # the main process and so many workers
 SHOWN = 5  # how many are named in the log
 
 
-class BadVideoCount:
+class BadItemCount:
     """A counter in shared memory, one slot for each worker, so that none has to wait.
 
-    It lives in a transform, which the DataLoader hands to its workers; the hook of the main process
-    reads it.
+    It lives in a transform, as its ``bad_items``, which the DataLoader hands to its workers; the
+    hook of the main process reads it.
+
+    Args:
+        kind (str): What is counted, with its article: 'a video'.
+        advice (str): How the bad ones are found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str, advice: str) -> None:
+        self.kind = kind
+        self.advice = advice
         self._slots = torch.zeros(SLOTS, dtype=torch.int64).share_memory_()
 
-    def __deepcopy__(self, memo: dict) -> 'BadVideoCount':
+    def __deepcopy__(self, memo: dict) -> 'BadItemCount':
         """Count from here on alone, in shared memory again: a Runner copies its data sets."""
-        copied = type(self)()
+        copied = type(self)(self.kind, self.advice)
         copied._slots += self._slots
         return copied
 
     @property
     def total(self) -> int:
-        """How often a video could not be read."""
+        """How often an item could not be read."""
         return int(self._slots.sum())
 
     def add(self, message: str) -> None:
