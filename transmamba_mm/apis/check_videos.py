@@ -16,14 +16,12 @@ from rich.table import Table
 
 from transmamba_mm.benchmarks.tables import MAX_WIDTH
 from transmamba_mm.datasets.video.bad_video import FIXES, BadVideo
+from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
 from transmamba_mm.datasets.video.frames_reader import SUFFIXES as IMAGE_SUFFIXES
 from transmamba_mm.datasets.video.reader import open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
 from transmamba_mm.errors import UserError
 
-VIDEO_SUFFIXES = (
-    *('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.flv', '.3gp', '.ts'),
-)
 LISTS = ('.txt', '.csv', '.json', '.jsonl')
 #: Where an entry of an annotation file names its video, the first that it has.
 NAMES = ('video_path', 'video', 'video_id')

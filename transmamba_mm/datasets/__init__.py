@@ -7,6 +7,7 @@ from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
+from transmamba_mm.datasets.retrieval import MovingDigits, VideoCaptions  # noqa: E402
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
     DecodeVideo,
@@ -23,9 +24,11 @@ __all__ = [
     'EasyVQA',
     'LlavaInstruct',
     'LoadImage',
+    'MovingDigits',
     'PackClip',
     'RandomAffine',
     'RandomFlipClip',
     'RandomResizedCropClip',
     'ResizeClip',
+    'VideoCaptions',
 ]

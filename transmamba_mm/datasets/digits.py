@@ -50,27 +50,40 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the images: one dict with ``img`` (8, 8) uint8 and ``gt_label`` each."""
-        source = load_digits()
-        train, test = train_test_split(
-            np.arange(len(source.target)),
-            test_size=TEST_IMAGES,
-            stratify=source.target,
-            random_state=SPLIT_SEED,
-        )
+        images, labels, chosen = split_digits(self.split)
         if self.split == 'train':
-            order = stratified_order(source.target[train], self.seed)
-            chosen = train[take_fraction(order, self.fraction)]
-        else:
-            chosen = test
+            chosen = chosen[
+                take_fraction(stratified_order(labels[chosen], self.seed), self.fraction)
+            ]
         num_classes = len(self.metainfo['classes'])
-        if source.target[chosen].max() >= num_classes:
+        if labels[chosen].max() >= num_classes:
             raise UserError(
-                f'Digits has the labels 0..{source.target[chosen].max()}, outside the range of the '
+                f'Digits has the labels 0..{labels[chosen].max()}, outside the range of the '
                 f'{num_classes} classes that metainfo names: list all ten, or none.'
             )
-        images = np.rint(source.images * (255 / 16)).astype(np.uint8)
-        return [{'img': images[i], 'gt_label': int(source.target[i])} for i in chosen]
+        return [{'img': images[i], 'gt_label': int(labels[i])} for i in chosen]
 
     def extra_repr(self) -> list[str]:
         """What ``repr`` says beside mmpretrain's lines."""
         return [f'Split: \t{self.split}', f'Fraction: \t{self.fraction:g} (seed {self.seed})']
+
+
+def split_digits(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read all digits, and say which of them a split holds.
+
+    Args:
+        split: ``'train'`` or ``'test'``.
+
+    Returns:
+        Images (1797, 8, 8), uint8, 0..255; labels (1797,); and the indices of the split's images,
+        1,437 or 360 of them.
+    """
+    source = load_digits()
+    train, test = train_test_split(
+        np.arange(len(source.target)),
+        test_size=TEST_IMAGES,
+        stratify=source.target,
+        random_state=SPLIT_SEED,
+    )
+    images = np.rint(source.images * (255 / 16)).astype(np.uint8)
+    return images, source.target, train if split == 'train' else test

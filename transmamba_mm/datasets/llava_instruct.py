@@ -2,18 +2,16 @@
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
-from mmengine.logging import MMLogger
 
+from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
 IMAGE_MARK = '<image>'
 SPEAKERS = ('human', 'gpt')
-SHOWN = 5  # bad entries that the warning names
 
 
 @DATASETS.register_module()
@@ -44,10 +42,8 @@ class LlavaInstruct(BaseDataset):
     def __init__(
         self, ann_file: str, text_only: bool = False, on_bad: str = 'skip', **kwargs
     ) -> None:
-        if on_bad not in ('skip', 'raise'):
-            raise UserError(f"on_bad is 'skip' or 'raise', not {on_bad!r}.")
         self.text_only = text_only
-        self.on_bad = on_bad
+        self.on_bad = check_on_bad(on_bad)
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -62,8 +58,7 @@ class LlavaInstruct(BaseDataset):
                 items.append(self._item(entry, place))
             else:
                 texts += 1
-        if bad:
-            self._report(bad)
+        report_bad(self.ann_file, bad, self.on_bad)
         if not items:
             raise UserError(
                 f'{self.ann_file} leaves nothing to learn from (bad entries: {len(bad)}, without '
@@ -123,13 +118,3 @@ class LlavaInstruct(BaseDataset):
         if entry.get('image'):
             item['img_path'] = self._image_path(entry['image'])
         return item
-
-    def _report(self, bad: list[tuple[str, str]]) -> None:
-        """Say how many entries are bad, why, and which are the first."""
-        causes = Counter(fault for _, fault in bad).most_common()
-        counted = '; '.join(f'{number} x {fault}' for fault, number in causes)
-        first = '; '.join(f'{name}: {fault}' for name, fault in bad[:SHOWN])
-        text = f'{self.ann_file} has bad entries ({len(bad)}): {counted}. The first: {first}.'
-        if self.on_bad == 'raise':
-            raise UserError(f"{text} Mend them, or leave them out with on_bad='skip'.")
-        MMLogger.get_current_instance().warning(f'{text} They are left out.')

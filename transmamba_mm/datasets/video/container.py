@@ -5,6 +5,9 @@ import struct
 
 from transmamba_mm.datasets.video.bad_video import bad_video
 
+VIDEO_SUFFIXES = (
+    *('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.flv', '.3gp', '.ts'),
+)
 MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
 MP4_CONTENT = (b'moov', b'mdat', b'moof')
 

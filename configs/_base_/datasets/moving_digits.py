@@ -1,0 +1,44 @@
+# Handwritten digits that move (python tools/datasets/make_moving_digits.py): 3,000 videos to train
+# on, 400 to test on, 64x64 pixels, 16 frames.
+data_preprocessor = dict(
+    type='VideoDataPreprocessor',
+    mean=[36.6, 36.6, 36.6],  # of the training videos, 0..255: gray before dark gray
+    std=[37.5, 37.5, 37.5],
+)
+
+# No flips: captions say left and right. All sixteen frames are kept once they are decoded.
+train_pipeline = [
+    dict(
+        type='DecodeVideo',
+        num_frames=8,
+        sampling='random',
+        size=64,
+        cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0),
+    ),
+    dict(type='PackClip'),
+]
+test_pipeline = [
+    dict(type='DecodeVideo', num_frames=8, size=64, on_bad='mark'),
+    dict(type='PackClip'),
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(type='MovingDigits', split='train', fraction=1.0, seed=0, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=100,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='MovingDigits', split='test', pipeline=test_pipeline),
+)
+val_evaluator = dict(type='RetrievalRecall')
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,53 @@
+"""Make the data of moving digits: real mp4 videos of scikit-learn's handwritten digits.
+
+Example:
+    python tools/datasets/make_moving_digits.py
+    python tools/datasets/make_moving_digits.py --out data/few_digits --train 480 --test 120
+
+Each video shows one digit that goes left, right, up or down, or first one way and then another, and
+comes with two or three captions, such as 'a small seven moves slowly left, then up'. No image of a
+digit is in both splits. The same arguments give the same videos; where they are already there,
+nothing is done.
+"""
+
+import argparse
+
+from rich.console import Console
+from rich.progress import track
+
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.moving_digits import make_moving_digits
+from transmamba_mm.datasets.moving_digits import MEANINGS
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', default='data/moving_digits', help='default: data/moving_digits')
+    parser.add_argument('--train', type=int, default=3000, help='videos (default: 3000)')
+    parser.add_argument(
+        '--test', type=int, default=400, help=f'videos, at most {len(MEANINGS)} (default: 400)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='default: 0')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace moving digits of other settings'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write all videos, unless they are there."""
+    args = parse_args()
+    console = Console()
+    counts = {'train': args.train, 'test': args.test}
+    videos = make_moving_digits(args.out, counts, args.seed, args.overwrite)
+    progress = track(videos, 'videos', args.train + args.test, console=console, transient=True)
+    done = sum(1 for _ in progress)
+    state = f'Made {done} videos' if done else 'Nothing to do: the videos are already'
+    console.out(f'{state} in {args.out}')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,43 @@
+"""Entries of an annotation file that cannot be used: counted by cause, and named."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mmengine.logging import MMLogger
+
+from transmamba_mm.errors import UserError
+
+ON_BAD = ('skip', 'raise')
+SHOWN = 5  # bad entries that the message names
+
+
+def check_on_bad(on_bad: str) -> str:
+    """Return ``on_bad``; UserError if there is no such way to treat bad entries."""
+    if on_bad not in ON_BAD:
+        raise UserError(f"on_bad is 'skip' or 'raise', not {on_bad!r}.")
+    return on_bad
+
+
+def report_bad(
+    source: str, bad: Sequence[tuple[str, str]], on_bad: str, fate: str = 'They are left out.'
+) -> None:
+    """Say how many entries are bad, why, and which are the first.
+
+    Args:
+        source: The file.
+        bad: Pairs of an entry's name and its fault.
+        on_bad: ``'skip'``: a warning; ``'raise'``: an error.
+        fate: What the warning says about what becomes of them.
+
+    Raises:
+        UserError: With ``'raise'``, if there are any.
+    """
+    if not bad:
+        return
+    causes = Counter(fault for _, fault in bad).most_common()
+    counted = '; '.join(f'{number} x {fault}' for fault, number in causes)
+    first = '; '.join(f'{name}: {fault}' for name, fault in bad[:SHOWN])
+    text = f'{source} has bad entries ({len(bad)}): {counted}. The first: {first}.'
+    if on_bad == 'raise':
+        raise UserError(f"{text} Mend them, or leave them out with on_bad='skip'.")
+    MMLogger.get_current_instance().warning(f'{text} {fate}')

@@ -1,0 +1,58 @@
+"""A folder of videos and a file of their captions."""
+
+import json
+from collections.abc import Iterator
+
+from transmamba_mm.datasets.retrieval.annotations import read_bytes
+from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
+from transmamba_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class VideoCaptions(VideoTextDataset):
+    """Your own videos: a folder ``videos`` and beside it ``captions.jsonl``, in UTF-8.
+
+    Each line of the file is an object ``{"video": "a.mp4", "caption": "..."}`` or
+    ``{"video": "a.mp4", "captions": ["...", "..."]}``; a video may come in many lines. With
+    ``"meaning": "..."`` beside them, captions of equal meanings belong together in training, even
+    if they are of two videos and differ in words. Other keys are not read.
+
+    Args:
+        ann_file (str): The file. Defaults to ``'captions.jsonl'``.
+        **kwargs: See ``VideoTextDataset``; ``data_root`` is the folder of both.
+    """
+
+    def __init__(self, ann_file: str = 'captions.jsonl', **kwargs) -> None:
+        super().__init__(ann_file=ann_file, **kwargs)
+
+    def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
+        """Read the lines."""
+        # bytes, as str.splitlines would also cut at line ends that JSON allows in a text
+        for number, line in enumerate(read_bytes(self.ann_file, self.help()).split(b'\n'), 1):
+            if not line.strip():
+                continue
+            entry = _entry(line, f'line {number}')
+            if isinstance(entry, Entry):
+                yield entry
+            else:
+                bad.append((f'line {number}', entry))
+
+
+def _entry(line: bytes, place: str) -> Entry | str:
+    """Read a line, or say what is wrong with it."""
+    try:
+        content = json.loads(line.decode('utf-8-sig'))
+    except UnicodeDecodeError:
+        return 'not UTF-8'
+    except ValueError:
+        return 'not JSON'
+    video = content.get('video') if isinstance(content, dict) else None
+    if not isinstance(video, str) or not video:
+        return 'names no video'
+    captions = content.get('captions', [])
+    if not isinstance(captions, list) or not {'caption', 'captions'} & set(content):
+        return 'has neither a caption nor a list of captions'
+    if 'caption' in content:
+        captions = [content['caption'], *captions]
+    meaning = content.get('meaning')
+    return Entry(video, captions, place, None if meaning is None else str(meaning))

@@ -1,0 +1,173 @@
+"""Videos with texts: what all data sets of text-video retrieval have in common."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
+from transmamba_mm.datasets.retrieval.find_video import VideoFinder
+from transmamba_mm.datasets.subset import take_fraction
+from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
+from transmamba_mm.errors import UserError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Captions of one video, as a file gives them; several entries may be of one video."""
+
+    video: str
+    captions: Sequence[object]
+    place: str  # where in the file, for messages
+    meaning: str | None = None  # what all of its captions say, whatever their words
+
+
+class VideoTextDataset(BaseDataset):
+    """Videos, each with one or many texts.
+
+    For training an item is a caption: ``video_path``, ``video_id`` (its name in the file),
+    ``text`` and ``caption_id``; captions of one video or of one ``caption_id`` belong together,
+    which a contrastive loss has to know. In test mode an item is a video: ``video_path``,
+    ``video_id`` and ``text``, the list of all its texts.
+
+    Texts are kept as they are, in any script, but for white space around them. Blank ones are left
+    out. Where ``PARAGRAPHS``, those of a video are joined into one. A video that is not on the disk is left out of training; in test mode it keeps its place,
+    for ``DecodeVideo(on_bad='mark')`` and a metric that knows what a hole is, and so does a video
+    without a text, for the others to be confused with.
+
+    A ``fraction`` of the training data is one of the videos, with all of their captions, and
+    nested: with one ``seed``, every video of a smaller fraction is in each larger one.
+
+    Args:
+        ann_file (str): The captions, below ``data_root`` unless absolute.
+        data_root (str): Folder that the other paths are below.
+        data_prefix (dict): ``video_path``: folder of the videos. Defaults to ``'videos'``.
+        suffixes (Sequence[str]): What a video may end in where its name in the file does not say,
+            or says something else. It may also be a folder of frames.
+        fraction (float): Share of the training videos to keep, in (0, 1].
+        seed (int): Which nested sequence of subsets. Defaults to 0.
+        on_bad (str): What to do with what cannot be used: ``'skip'`` with one warning that counts
+            it by cause, or ``'raise'``.
+        pipeline, test_mode, ...: As in mmengine's ``BaseDataset``.
+
+    Raises:
+        UserError: If a file is missing or not what it should be, on a fraction outside (0, 1] or
+            of test data, on bad entries with ``on_bad='raise'``, or if no video is left.
+    """
+
+    #: Where the data comes from; ``{root}`` is its folder.
+    HELP = 'Correct data_root and ann_file.'
+    #: Whether all captions of a video make one text.
+    PARAGRAPHS = False
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        suffixes: Sequence[str] = VIDEO_SUFFIXES,
+        fraction: float = 1.0,
+        seed: int = 0,
+        on_bad: str = 'skip',
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if test_mode and fraction != 1:
+            raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+        self.suffixes = suffixes
+        self.fraction = fraction
+        self.seed = seed
+        self.on_bad = check_on_bad(on_bad)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix or {'video_path': 'videos'},
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    @abstractmethod
+    def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
+        """Read the captions in the order of the file; append what is no entry to ``bad``."""
+
+    def load_data_list(self) -> list[dict]:
+        """Read the captions and look for the videos: one dict per caption, or per video."""
+        bad: list[tuple[str, str]] = []
+        texts = self._texts(bad)
+        bad += [(name, 'a video without a caption') for name in texts if not texts[name]]
+        if not self.test_mode:
+            texts = self._thinned({name: own for name, own in texts.items() if own})
+        find = VideoFinder(self.data_prefix['video_path'], self.suffixes)
+        found = {name: find(name) for name in texts}
+        if not any(exists for _, exists in found.values()):
+            raise UserError(self._nothing(bad, found))
+        if self.test_mode:
+            report_bad(self.ann_file, bad, self.on_bad, 'Texts are left out, their videos stay.')
+            return [
+                {'video_path': found[name][0], 'video_id': name, 'text': [text for _, text in own]}
+                for name, own in texts.items()
+            ]
+        gone = [name for name, (_, exists) in found.items() if not exists]
+        bad += [(found[name][0], 'a video that is not on the disk') for name in gone]
+        report_bad(self.ann_file, bad, self.on_bad)
+        return [
+            {'video_path': path, 'video_id': name, 'text': text, 'caption_id': caption_id}
+            for name, (path, exists) in found.items()
+            if exists
+            for caption_id, text in texts[name]
+        ]
+
+    def _texts(self, bad: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+        """Each video's captions: pairs of a name, equal for equal meanings, and a text."""
+        texts: dict[str, list[tuple[str, str]]] = {}
+        for entry in self.entries(bad):
+            own = texts.setdefault(entry.video, [])
+            for caption in entry.captions:
+                fault = _fault(caption)
+                if fault:
+                    bad.append((entry.place, fault))
+                else:
+                    caption_id = entry.meaning or f'{entry.video}#{len(own)}'
+                    own.append((caption_id, str(caption).strip()))
+        if self.PARAGRAPHS:
+            return {
+                name: [(own[0][0], ' '.join(text for _, text in own))] if own else []
+                for name, own in texts.items()
+            }
+        return texts
+
+    def _thinned(self, texts: dict[str, list]) -> dict[str, list]:
+        """Keep a fraction of the videos, in their order."""
+        names = list(texts)
+        order = np.random.default_rng(self.seed).permutation(len(names))
+        return {names[i]: texts[names[i]] for i in sorted(take_fraction(order, self.fraction))}
+
+    def _nothing(self, bad: list[tuple[str, str]], found: dict[str, tuple[str, bool]]) -> str:
+        """Say why no video is left."""
+        if not found:
+            first = f', the first: {bad[0][0]}: {bad[0][1]}' if bad else ''
+            return f'{self.ann_file} has no video with a caption (bad entries: {len(bad)}{first}).'
+        return (
+            f'None of the {len(found)} videos of {self.ann_file} is below '
+            f'{self.data_prefix["video_path"]} (looked for {next(iter(found.values()))[0]}): correct '
+            f'data_prefix.video_path. {self.help()}'
+        )
+
+    def help(self) -> str:
+        """Where the data comes from."""
+        return self.HELP.format(root=self.data_root)
+
+
+def _fault(caption: object) -> str | None:
+    """What is wrong with a caption, if anything."""
+    if not isinstance(caption, str):
+        return 'a caption that is not text'
+    if not any(sign.isprintable() and not sign.isspace() for sign in caption):
+        return 'a blank caption'
+    try:
+        caption.encode('utf-8')
+    except UnicodeEncodeError:  # half of a surrogate pair, which no tokenizer takes
+        return 'a caption that is not Unicode'
+    return None
