@@ -4,10 +4,16 @@ import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
+from transmamba_mm.datasets.list_choices import ListChoices  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
-from transmamba_mm.datasets.retrieval import MovingDigits, VideoCaptions  # noqa: E402
+from transmamba_mm.datasets.retrieval import (  # noqa: E402
+    MSRVTT,
+    DiDeMo,
+    MovingDigits,
+    VideoCaptions,
+)
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
     DecodeVideo,
@@ -18,10 +24,13 @@ from transmamba_mm.datasets.video import (  # noqa: E402
 )
 
 __all__ = [
+    'MSRVTT',
     'CenterCropClip',
     'DecodeVideo',
+    'DiDeMo',
     'Digits',
     'EasyVQA',
+    'ListChoices',
     'LlavaInstruct',
     'LoadImage',
     'MovingDigits',

@@ -24,19 +24,18 @@ class VideoFinder:
     def __call__(self, name: str) -> tuple[str, bool]:
         """Return the path of ``name``, a file or a folder of frames, and whether it exists.
 
-        It is the name as it is, or with a suffix, or with another suffix. What is missing is
-        returned under the name that was looked for first.
+        It is the name as it is, with a suffix, with another suffix, or without. What is missing is
+        returned as the file that was looked for first.
         """
         folder, base = os.path.split(os.path.join(self.root, name))
-        there = self._names(folder)
         stem, suffix = os.path.splitext(base)
-        stems = [base, stem] if suffix.lower() in VIDEO_SUFFIXES else [base]
-        for found in (base, *(each + end for each in stems for end in self.suffixes)):
+        named = suffix.lower() in VIDEO_SUFFIXES  # else the dot is a part of the name
+        stems = (base, stem) if named else (base,)
+        there = self._names(folder)
+        for found in (base, *(each + end for each in stems for end in self.suffixes), stems[-1]):
             if found in there:
                 return os.path.join(folder, found), True
-        if stem in there and len(stems) > 1:  # a folder of the video's frames
-            return os.path.join(folder, stem), True
-        return os.path.join(folder, base if len(stems) > 1 else base + self.suffixes[0]), False
+        return os.path.join(folder, base if named else base + self.suffixes[0]), False
 
     def _names(self, folder: str) -> set[str]:
         if folder not in self._listed:

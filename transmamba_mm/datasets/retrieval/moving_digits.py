@@ -26,8 +26,13 @@ class MovingDigits(VideoCaptions):
     WORDS = moving_digits.WORDS
 
     def __init__(self, split: str, data_root: str = 'data/moving_digits', **kwargs) -> None:
-        if split not in moving_digits.SPLITS:
-            raise UserError(f"MovingDigits has no split {split!r}: choose 'train' or 'test'.")
         self.split = split
         settings = {'data_prefix': {'video_path': f'{split}/videos'}, 'test_mode': split == 'test'}
-        super().__init__(f'{split}/captions.jsonl', data_root=data_root, **{**settings, **kwargs})
+        super().__init__(*self.files(split), data_root=data_root, **{**settings, **kwargs})
+
+    @classmethod
+    def files(cls, split: str, **kwargs) -> tuple[str, ...]:
+        """Name the file of the captions."""
+        if split not in moving_digits.SPLITS:
+            raise UserError(f"MovingDigits has no split {split!r}: choose 'train' or 'test'.")
+        return (f'{split}/captions.jsonl',)

@@ -25,6 +25,11 @@ class VideoCaptions(VideoTextDataset):
     def __init__(self, ann_file: str = 'captions.jsonl', **kwargs) -> None:
         super().__init__(ann_file=ann_file, **kwargs)
 
+    @classmethod
+    def files(cls, ann_file: str = 'captions.jsonl', **kwargs) -> tuple[str, ...]:
+        """Name the file of the captions."""
+        return (ann_file,)
+
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
         """Read the lines."""
         # bytes, as str.splitlines would also cut at line ends that JSON allows in a text

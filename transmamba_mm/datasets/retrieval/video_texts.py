@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import category
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -12,6 +13,9 @@ from transmamba_mm.datasets.retrieval.find_video import VideoFinder
 from transmamba_mm.datasets.subset import take_fraction
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
 from transmamba_mm.errors import UserError
+
+BLANK = ('Zs', 'Zl', 'Zp', 'Cc', 'Cf')  # Unicode's categories of signs that show nothing
+PREFIX = {'video_path': 'videos'}
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class VideoTextDataset(BaseDataset):
     ``video_id`` and ``text``, the list of all its texts.
 
     Texts are kept as they are, in any script, but for white space around them. Blank ones are left
-    out. Where ``PARAGRAPHS``, those of a video are joined into one. A video that is not on the disk is left out of training; in test mode it keeps its place,
-    for ``DecodeVideo(on_bad='mark')`` and a metric that knows what a hole is, and so does a video
+    out. Where ``PARAGRAPHS``, those of a video are joined into one.
+
+    A video that is not on the disk is left out of training. In test mode it keeps its place, for
+    ``DecodeVideo(on_bad='mark')`` and a metric that knows what a hole is, and so does a video
     without a text, for the others to be confused with.
 
     A ``fraction`` of the training data is one of the videos, with all of their captions, and
@@ -76,6 +82,10 @@ class VideoTextDataset(BaseDataset):
     ) -> None:
         if test_mode and fraction != 1:
             raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+        if 'video_path' not in (data_prefix or PREFIX):
+            raise UserError(
+                f'data_prefix={data_prefix} has no video_path, the folder of the videos.'
+            )
         self.suffixes = suffixes
         self.fraction = fraction
         self.seed = seed
@@ -83,10 +93,15 @@ class VideoTextDataset(BaseDataset):
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
-            data_prefix=data_prefix or {'video_path': 'videos'},
+            data_prefix=data_prefix or PREFIX,
             test_mode=test_mode,
             **kwargs,
         )
+
+    @classmethod
+    def files(cls, **kwargs) -> tuple[str, ...]:
+        """Name the files below ``data_root`` that a data set of these arguments is read from."""
+        return (kwargs['ann_file'],)
 
     @abstractmethod
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
@@ -97,12 +112,19 @@ class VideoTextDataset(BaseDataset):
         bad: list[tuple[str, str]] = []
         texts = self._texts(bad)
         bad += [(name, 'a video without a caption') for name in texts if not texts[name]]
+        if not any(texts.values()):
+            first = f', the first: {bad[0][0]}: {bad[0][1]}' if bad else ''
+            raise UserError(f'{self.ann_file} has no caption (bad entries: {len(bad)}{first}).')
         if not self.test_mode:
             texts = self._thinned({name: own for name, own in texts.items() if own})
         find = VideoFinder(self.data_prefix['video_path'], self.suffixes)
         found = {name: find(name) for name in texts}
         if not any(exists for _, exists in found.values()):
-            raise UserError(self._nothing(bad, found))
+            folder, path = self.data_prefix['video_path'], next(iter(found.values()))[0]
+            raise UserError(
+                f'None of the {len(found)} videos of {self.ann_file} is in {folder} (looked for '
+                f'{path} first): correct data_prefix.video_path. {self.help()}'
+            )
         if self.test_mode:
             report_bad(self.ann_file, bad, self.on_bad, 'Texts are left out, their videos stay.')
             return [
@@ -144,17 +166,6 @@ class VideoTextDataset(BaseDataset):
         order = np.random.default_rng(self.seed).permutation(len(names))
         return {names[i]: texts[names[i]] for i in sorted(take_fraction(order, self.fraction))}
 
-    def _nothing(self, bad: list[tuple[str, str]], found: dict[str, tuple[str, bool]]) -> str:
-        """Say why no video is left."""
-        if not found:
-            first = f', the first: {bad[0][0]}: {bad[0][1]}' if bad else ''
-            return f'{self.ann_file} has no video with a caption (bad entries: {len(bad)}{first}).'
-        return (
-            f'None of the {len(found)} videos of {self.ann_file} is below '
-            f'{self.data_prefix["video_path"]} (looked for {next(iter(found.values()))[0]}): correct '
-            f'data_prefix.video_path. {self.help()}'
-        )
-
     def help(self) -> str:
         """Where the data comes from."""
         return self.HELP.format(root=self.data_root)
@@ -164,7 +175,7 @@ def _fault(caption: object) -> str | None:
     """What is wrong with a caption, if anything."""
     if not isinstance(caption, str):
         return 'a caption that is not text'
-    if not any(sign.isprintable() and not sign.isspace() for sign in caption):
+    if all(category(sign) in BLANK for sign in caption):
         return 'a blank caption'
     try:
         caption.encode('utf-8')

@@ -23,7 +23,8 @@ def write_video(path: str | os.PathLike, frames: np.ndarray, fps: int, crf: int 
         raise UserError('Videos are written by PyAV: pip install av') from error
     if CODEC not in av.codecs_available:
         raise UserError(
-            f'This PyAV was built without {CODEC}: pip install --force-reinstall --only-binary av av'
+            f'This PyAV was built without {CODEC}. Take its wheel: '
+            'pip install --force-reinstall --only-binary av av'
         )
     with av.open(str(path), 'w') as file:
         stream = file.add_stream(CODEC, rate=fps)
