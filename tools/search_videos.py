@@ -1,0 +1,92 @@
+"""Find the videos of a folder that show what a text says.
+
+Examples:
+    python tools/search_videos.py --checkpoint work_dirs/videomamba-nano_clip-nano_moving-digits \\
+        --videos my_videos --text "a large seven moves left" --top 3
+    python tools/search_videos.py --checkpoint student.safetensors --config student.py \\
+        --videos my_videos --text "a dog runs" "a cat sleeps" --out found.png
+
+The first search embeds all videos and keeps that in a file; later ones embed what is new or has
+changed. An interrupted one goes on where it stopped. The videos found are printed with their
+cosines and drawn.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from transmamba_mm import compat
+from transmamba_mm.apis.cli import run
+from transmamba_mm.errors import UserError
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--text', required=True, nargs='+', action='extend', help='one description or several'
+    )
+    parser.add_argument('--videos', required=True, metavar='DIR', help='folder to search')
+    parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
+    parser.add_argument('--config', help='default: the one beside the checkpoint')
+    parser.add_argument('--top', type=int, default=5, help='videos of each text (default: 5)')
+    parser.add_argument('--index', metavar='FILE', help='default: beside the checkpoint')
+    parser.add_argument('--rebuild', action='store_true', help='embed all videos again')
+    parser.add_argument('--out', metavar='PNG', help='default: search.png beside the checkpoint')
+    parser.add_argument('--jobs', type=int, default=2, help='processes that decode (default: 2)')
+    parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Bring the index up to date, search it, print and draw."""
+    args = parse_args()
+    if args.top < 1 or args.jobs < 0:
+        raise UserError(f'--top {args.top} has to be at least 1, --jobs {args.jobs} at least 0.')
+    if any(not text.strip() for text in args.text):
+        raise UserError('A --text is empty: say what the video shows.')
+    if args.out and Path(args.out).suffix.lower() != '.png':
+        raise UserError(f'--out {args.out} has to end in .png.')
+    compat.load_checkpoints_safely()
+    logging.disable(logging.WARNING)
+    compat.import_datasets_quietly()
+    from transmamba_mm.apis.check_videos import check_table
+    from transmamba_mm.apis.search_videos import VideoSearch
+    from transmamba_mm.visualization.contact_sheet import draw_hits
+
+    search = VideoSearch(args.checkpoint, args.config, args.device)
+    console = Console()
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task('embedding', total=None)
+        report = search.index(
+            args.videos,
+            args.index,
+            args.rebuild,
+            args.jobs,
+            on_video=lambda check, total: progress.update(task, advance=1, total=total),
+        )
+    bad = [check for check in report.checks if check.cause]
+    console.out(
+        f'{len(report.checks) - len(bad)} videos embedded, {report.kept} known, '
+        f'{report.gone} gone, {len(bad)} unreadable'
+    )
+    if bad:
+        console.out(check_table(report.checks))
+    found = dict(zip(args.text, search(args.text, args.top), strict=True))
+    for text, hits in found.items():
+        console.out(f'\n{text}')
+        for rank, hit in enumerate(hits, 1):
+            console.out(f'{rank:5}  {hit.score:6.3f}  {hit.path}', highlight=False)
+    out = args.out or str(search.work_dir / 'search.png')
+    draw_hits(found, args.videos, out)
+    console.out(f'\nSaved {out}')
+
+
+if __name__ == '__main__':
+    run(main)

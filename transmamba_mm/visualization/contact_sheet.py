@@ -1,0 +1,69 @@
+"""What a search has found, to be looked at: a row of frames for each video."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from transmamba_mm.apis.search_videos import Hit
+from transmamba_mm.datasets.video.reader import open_video
+from transmamba_mm.datasets.video.resize import resize_frames
+from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.visualization.figures import STYLE, save_figure
+
+HEIGHT, GAP = 128, 4  # pixels of a frame, and between two
+WIDTH = 8  # inches
+ROWS = 40  # hits of a text that are drawn
+
+
+def draw_hits(
+    found: Mapping[str, Sequence[Hit]], folder: str | Path, path: str | Path, frames: int = 5
+) -> None:
+    """Draw the videos that were found for each text: rank, score, name, and some frames.
+
+    Args:
+        found: Text -> hits, the best first; at most ``ROWS`` of each are drawn.
+        folder: Of the videos.
+        path: The PNG to write.
+        frames: How many of each video, at even distances.
+
+    Raises:
+        BadVideo: A video can no longer be read.
+    """
+    strips = {
+        text: [film_strip(os.path.join(folder, hit.path), frames) for hit in hits[:ROWS]]
+        for text, hits in found.items()
+    }
+    width = max(5 * HEIGHT, *(strip.shape[1] for rows in strips.values() for strip in rows))
+    counts = [len(rows) for rows in strips.values()]
+    with plt.rc_context(STYLE):
+        row = WIDTH * HEIGHT / width + 0.35  # inches of frames, and of what is said above them
+        figure = plt.figure(figsize=(WIDTH, row * sum(counts) + 0.5 * len(counts)))
+        parts = figure.subfigures(len(counts), 1, height_ratios=counts, squeeze=False)
+        for part, (text, rows) in zip(parts[:, 0], strips.items(), strict=True):
+            part.suptitle(text, weight='bold', wrap=True, parse_math=False)
+            panels = part.subplots(len(rows), 1, squeeze=False)[:, 0]
+            for rank, (axes, strip) in enumerate(zip(panels, rows, strict=True), 1):
+                margin = ((0, 0), (0, width - strip.shape[1]), (0, 0))
+                axes.imshow(np.pad(strip, margin, constant_values=255))
+                axes.axis('off')
+                title = axes.set_title(_label(rank, found[text][rank - 1]), loc='left', fontsize=9)
+                title.set_parse_math(False)  # a name may hold two dollars
+        save_figure(figure, path)
+
+
+def film_strip(video: str, frames: int) -> np.ndarray:
+    """Frames of a video beside each other: (``HEIGHT``, W, 3), uint8."""
+    with open_video(video) as opened:
+        places, is_real = FrameSampler(frames)(len(opened), opened.fps)
+        pictures = opened.read(places[is_real], HEIGHT)
+    height, width = pictures.shape[1:3]
+    pictures = resize_frames(pictures, (HEIGHT, max(1, round(HEIGHT * width / height))))
+    gap = np.full((HEIGHT, GAP, 3), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
+
+
+def _label(rank: int, hit: Hit) -> str:
+    return f'{rank}    {hit.score:.3f}    {hit.path}'
