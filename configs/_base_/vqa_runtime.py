@@ -1,6 +1,10 @@
 _base_ = './default_runtime.py'
 
-custom_hooks = [dict(type='NonFiniteLossHook'), dict(type='TransferReportHook')]
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='TransferReportHook'),
+    dict(type='BadItemHook'),
+]
 find_unused_parameters = (
     True  # the cls token of a frozen tower, roles that the other modality gives
 )

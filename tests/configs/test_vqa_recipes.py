@@ -1,14 +1,13 @@
 """The recipes with a real LLaVA train, on small checkpoints and data in the real formats."""
 
-import json
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from PIL import Image
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -18,8 +17,20 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from transmamba_mm.registry import TOKENIZERS
+from tests.configs.vqa_data import write_all
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
 
+CONFIGS = Path('configs')
+#: All that need checkpoints from a hub.
+LEAVES = sorted(
+    leaf
+    for folder in ('transmamba', 'scratch')
+    for leaf in (CONFIGS / folder).glob('mambavqa-*.py')
+    if 'nano' not in leaf.stem
+)
+SMALL = [leaf for leaf in LEAVES if '130m' in leaf.stem]
+LARGER = [leaf for leaf in LEAVES if leaf not in SMALL]
 WORDS = ['question', ':', 'short', 'answer', 'what', 'color', 'is', 'it', '?', 'red', 'blue']
 USER = ['user', 'the', 'using', 'a', 'single', 'word', 'or', 'phrase', '.', 'assistant']
 VISION = {
@@ -38,6 +49,10 @@ TEXT = {
     'num_hidden_layers': 4,
     'num_attention_heads': 2,
 }
+
+
+def ids(leaf):
+    return f'{leaf.parent.name}/{leaf.stem}'
 
 
 @pytest.fixture(scope='module')
@@ -59,36 +74,8 @@ def checkpoints(tmp_path_factory):
 
 @pytest.fixture
 def data(tmp_path):
-    """Two images in the layouts of VQAv2, GQA and LLaVA's conversations."""
-    notes = tmp_path / 'annotations'
-    notes.mkdir()
-    for folder in ('train2014', 'val2014', 'train2017', 'images'):
-        (tmp_path / folder).mkdir()
-    questions, answers, gqa, talks = [], [], [], []
-    for i, color in enumerate(('red', 'blue')):
-        pixels = np.zeros((90, 120, 3), np.uint8)
-        pixels[..., 2 * i] = 255
-        for split in ('train2014', 'val2014'):
-            name = f'COCO_{split}_{i:012d}.jpg'
-            Image.fromarray(pixels).save(tmp_path / split / name)
-        Image.fromarray(pixels).save(tmp_path / 'train2017' / f'{i}.jpg')
-        Image.fromarray(pixels).save(tmp_path / 'images' / f'{i}.jpg')
-        asked = 'What color is it?'
-        questions.append({'image_id': i, 'question': asked, 'question_id': i})
-        said = [{'answer': 'what'}] + [{'answer': color}] * 9
-        answers.append({'image_id': i, 'question_id': i, 'answers': said})
-        gqa.append({'image': f'{i}.jpg', 'question': asked, 'answer': color, 'question_id': i})
-        turns = [('human', f'<image>\n{asked}'), ('gpt', color), ('human', asked), ('gpt', color)]
-        spoken = [{'from': who, 'value': what} for who, what in turns]
-        talks.append({'id': i, 'image': f'{i}.jpg', 'conversations': spoken})
-    for split in ('train', 'val'):
-        name = f'v2_OpenEnded_mscoco_{split}2014_questions.json'
-        (notes / name).write_text(json.dumps({'questions': questions}))
-        name = f'v2_mscoco_{split}2014_annotations.json'
-        (notes / name).write_text(json.dumps({'annotations': answers}))
-    for split in ('train', 'testdev'):
-        (notes / f'{split}_balanced_questions.json').write_text(json.dumps(gqa))
-    (notes / 'llava_instruct_150k.json').write_text(json.dumps(talks))
+    """Two images in the layouts of all data sets."""
+    write_all(tmp_path)
     return tmp_path
 
 
@@ -111,23 +98,66 @@ def load(path, checkpoints, data):
     return cfg
 
 
-@pytest.mark.parametrize('name', ['vqav2', 'gqa', 'llava-instruct'])
-@pytest.mark.parametrize('kind', ['transmamba/mambavqa-130m_llava-1.5-7b', 'scratch/mambavqa-130m'])
-def test_trains_two_steps_and_validates(kind, name, checkpoints, data):
-    cfg = load(f'configs/{kind}_{name}.py', checkpoints, data)
+def train(cfg):
     with DefaultScope.overwrite_default_scope('transmamba_mm'):
         runner = Runner.from_cfg(cfg)
-        before = None
-        model = runner.model
-        student = getattr(model, 'student', model)
-        before = student.language.backbone.layers[0].mixer.in_proj.weight.detach().clone()
-        eyes = student.vision.model.state_dict()
-        eyes = {key: value.clone() for key, value in eyes.items()}
+        student = getattr(runner.model, 'student', runner.model)
+        before = {key: value.clone() for key, value in student.state_dict().items()}
         runner.train()
+    return runner, before, student.state_dict()
+
+
+@pytest.mark.parametrize('leaf', LARGER, ids=ids)
+def test_a_larger_student_differs_in_its_language_model_alone(leaf):
+    size = leaf.stem.split('_')[0].removeprefix('mambavqa-')
+    larger, small = Config.fromfile(leaf), Config.fromfile(str(leaf).replace(size, '130m'))
+    assert larger.student.language.checkpoint == f'state-spaces/mamba-{size}-hf'
+    assert str(larger.to_dict()) == str(small.to_dict()).replace('mamba-130m', f'mamba-{size}')
+
+
+@pytest.mark.parametrize('leaf', SMALL, ids=ids)
+def test_trains_two_steps_and_validates(leaf, checkpoints, data):
+    runner, before, after = train(load(leaf, checkpoints, data))
     assert runner.iter == 2
-    assert not torch.equal(before, student.language.backbone.layers[0].mixer.in_proj.weight)
-    after = student.vision.model.state_dict()
-    assert all(torch.equal(eyes[key], after[key]) for key in eyes)
-    if 'llava-1.5' in kind:
+    moved = 'language.backbone.layers.0.mixer.in_proj.weight'
+    assert not torch.equal(before[moved], after[moved])
+    eyes = [key for key in before if key.startswith('vision.model.')]
+    assert eyes and all(torch.equal(before[key], after[key]) for key in eyes)
+    if 'llava-1.5' in leaf.stem:
+        model = runner.model
         assert not model.distiller.uses_logits  # two vocabularies
         assert len(model.tower_pairs[0].pairs) == 2
+    scores = {key for key in runner.message_hub.log_scalars if key.startswith('val/')}
+    assert any('acc' in key.lower() for key in scores), scores
+
+
+def test_choices_are_asked_for_and_items_without_image_kept(checkpoints, data):
+    cfg = load(CONFIGS / 'transmamba/mambavqa-130m_llava-1.5-7b_scienceqa.py', checkpoints, data)
+    assert 'letter from the given choices' in cfg.model.teacher.model.prompt
+    with DefaultScope.overwrite_default_scope('transmamba_mm'):
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        model = MODELS.build({**cfg.model.student, 'data_preprocessor': cfg.data_preprocessor})
+    first, second = dataset[0], dataset[1]
+    assert first['data_samples'].question == (
+        'What color is it?\nContext: It is what it is.\nOptions: (A) red (B) blue'
+    )
+    assert second['data_samples'].question == 'What color is it?\nOptions: (A) red (B) blue'
+    assert [item['data_samples'].gt_answer for item in (first, second)] == ['A', 'B']
+    images = model.data_preprocessor(default_collate([first, second]))['images']
+    assert images[0].abs().max() > 1
+    assert images[1].abs().max() < 0.01  # half a step of 256 is what rounding leaves
+
+
+def test_training_leaves_unreadable_images_out_and_validation_stops(checkpoints, data):
+    leaf = CONFIGS / 'scratch/mambavqa-130m_vqav2.py'
+    (data / 'train2014/COCO_train2014_000000000001.jpg').write_bytes(b'<html>404</html>')
+    runner, *_ = train(load(leaf, checkpoints, data))
+    assert runner.iter == 2
+    (log,) = (data / 'run').glob('*/*.log')
+    assert 'times an image of the train data could not be read' in log.read_text()
+    bad = data / 'val2014/COCO_val2014_000000000000.jpg'
+    bad.write_bytes(b'')
+    cfg = load(leaf, checkpoints, data)
+    cfg.experiment_name += '_again'
+    with pytest.raises(UserError, match=f'{bad.name} cannot be read'):
+        train(cfg)

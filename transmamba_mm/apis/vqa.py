@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
+from mmpretrain.datasets import remove_transform
 
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.apis.student import student_config, student_weights
@@ -51,6 +52,9 @@ class VisualQuestionAnswerer:
             )
         weights = student_weights(load_state_dict(checkpoint))
         load_exactly(self.model, weights, str(checkpoint))
+        dataset = cfg.test_dataloader.dataset
+        # The inferencer reads the image itself; of pipelines it only knows mmcv's way to do so.
+        dataset.pipeline = remove_transform(dataset.pipeline, 'LoadImage')
         self.model._config = cfg  # where mmpretrain's inferencer looks for the pipeline
         self._ask = VisualQuestionAnsweringInferencer(
             self.model.eval(), device=torch.device(device or get_device())

@@ -7,7 +7,7 @@ train_dataloader = dict(
         data_root='data/gqa',
         data_prefix='images',
         ann_file='annotations/train_balanced_questions.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.train_pipeline}},
     )
 )
 val_dataloader = dict(
@@ -16,7 +16,7 @@ val_dataloader = dict(
         data_root='data/gqa',
         data_prefix='images',
         ann_file='annotations/testdev_balanced_questions.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.test_pipeline}},
     )
 )
 val_evaluator = dict(type='GQAAcc')

@@ -9,6 +9,6 @@ train_dataloader = dict(
         data_root='data/coco',
         data_prefix=dict(img_path='train2017'),
         ann_file='annotations/llava_instruct_150k.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.train_pipeline}},
     )
 )

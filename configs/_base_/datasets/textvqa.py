@@ -7,7 +7,7 @@ train_dataloader = dict(
         data_root='data/textvqa',
         data_prefix='images/train_images',
         ann_file='annotations/TextVQA_0.5.1_train.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.train_pipeline}},
     )
 )
 val_dataloader = dict(
@@ -16,7 +16,7 @@ val_dataloader = dict(
         data_root='data/textvqa',
         data_prefix='images/train_images',
         ann_file='annotations/TextVQA_0.5.1_val.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.test_pipeline}},
     )
 )
 val_evaluator = dict(type='VQAAcc')

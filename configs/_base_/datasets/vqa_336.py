@@ -6,8 +6,7 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 
-pipeline = [
-    dict(type='LoadImageFromFile'),
+prepare = [
     dict(type='ResizeEdge', scale=336, interpolation='bicubic', backend='pillow'),
     dict(type='CenterCrop', crop_size=336),
     dict(
@@ -16,6 +15,9 @@ pipeline = [
         meta_keys=['image_id', 'img_path'],
     ),
 ]
+# Training leaves out what it cannot read and tells how much; a score is about the whole set.
+train_pipeline = [dict(type='LoadImage', on_bad='skip'), *prepare]
+test_pipeline = [dict(type='LoadImage', on_bad='raise'), *prepare]
 
 train_dataloader = dict(
     batch_size=16,

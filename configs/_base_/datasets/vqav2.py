@@ -8,7 +8,7 @@ train_dataloader = dict(
         data_prefix='train2014',
         question_file='annotations/v2_OpenEnded_mscoco_train2014_questions.json',
         ann_file='annotations/v2_mscoco_train2014_annotations.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.train_pipeline}},
     )
 )
 val_dataloader = dict(
@@ -18,7 +18,7 @@ val_dataloader = dict(
         data_prefix='val2014',
         question_file='annotations/v2_OpenEnded_mscoco_val2014_questions.json',
         ann_file='annotations/v2_mscoco_val2014_annotations.json',
-        pipeline={{_base_.pipeline}},
+        pipeline={{_base_.test_pipeline}},
     )
 )
 val_evaluator = dict(type='VQAAcc')

@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/students/mambavqa-130m.py',
+    '../_base_/teachers/llava-1.5-7b.py',
+    '../_base_/distillers/wsab_language.py',
+    '../_base_/datasets/okvqa.py',
+    '../_base_/schedules/vqa_small_bs128_adamw.py',
+    '../_base_/vqa_runtime.py',
+]
+
+model = dict(
+    type='KnowledgeTransfer',
+    student={{_base_.student}},
+    teacher={{_base_.teacher}},
+    distiller={{_base_.distiller}},
+    subcloning={{_base_.subcloning}},
+    layer_map={{_base_.layer_map}},
+)
