@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
+from transmamba_mm.apis.preflight_data import missing_data
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
@@ -25,13 +26,6 @@ KNOWN_KEYS = [
     *('custom_imports', 'vis_backends'),
     *RUNTIME_KEYS,
 ]
-IMAGENET_HELP = (
-    'Register at https://image-net.org, download ILSVRC2012 and unpack it as train/<class>/*.JPEG '
-    'and val/<class>/*.JPEG (or val/*.JPEG with meta/val.txt), as mmpretrain describes.'
-)
-CIFAR_HELP = (
-    'mkdir -p {root} && curl -L https://www.cs.toronto.edu/~kriz/{archive} | tar -xz -C {root}'
-)
 
 
 def preflight(cfg: Config, phases: Sequence[str]) -> None:
@@ -48,7 +42,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     problems = [*_misspelt_keys(cfg), *_uncovered_images(cfg.get('model') or {})]
     for phase in phases:
         dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
-        problems += [found for leaf in _leaves(dataset) for found in _missing_data(leaf)]
+        problems += [found for leaf in _leaves(dataset) for found in missing_data(leaf)]
     if 'train' in phases:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
@@ -94,26 +88,6 @@ def _leaves(dataset: ConfigDict | None) -> Iterator[ConfigDict]:
         yield dataset
     for part in inner:
         yield from _leaves(part)
-
-
-def _missing_data(dataset: ConfigDict) -> Iterator[str]:
-    """Whether the files of a data set are where the config says."""
-    kind = str(dataset.get('type')).rpartition('.')[2]
-    root = dataset.get('data_root')
-    if not root:
-        return
-    root = Path(root).expanduser()
-    if kind in ('CIFAR10', 'CIFAR100'):
-        name = 'cifar-100-python' if kind == 'CIFAR100' else 'cifar-10-batches-py'
-        archive = f'{name.removesuffix("-batches-py").removesuffix("-python")}-python.tar.gz'
-        folder, advice = root / name, CIFAR_HELP.format(root=root, archive=archive)
-    elif kind == 'ImageNet':
-        folder, advice = root / (dataset.get('split') or ''), IMAGENET_HELP
-    else:
-        folder, advice = root, 'Change data_root, or put the data there.'
-    if not folder.is_dir() or not any(folder.iterdir()):
-        state = 'is empty' if folder.is_dir() else 'does not exist'
-        yield f'{kind} data: {folder} {state} (looked in {folder.absolute()}). {advice}'
 
 
 def _missing_weights(cfg: Config) -> Iterator[str]:

@@ -12,13 +12,13 @@ train_pipeline = [
         type='DecodeVideo',
         num_frames=8,
         sampling='random',
-        size=64,
+        size=32,
         cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0),
     ),
     dict(type='PackClip'),
 ]
 test_pipeline = [
-    dict(type='DecodeVideo', num_frames=8, size=64, on_bad='mark'),
+    dict(type='DecodeVideo', num_frames=8, size=32, on_bad='mark'),
     dict(type='PackClip'),
 ]
 
