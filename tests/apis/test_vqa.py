@@ -7,32 +7,17 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from PIL import Image
 
+from tests.apis.vqa_run import write_run
 from transmamba_mm.apis.vqa import VisualQuestionAnswerer
 from transmamba_mm.errors import UserError
-from transmamba_mm.registry import DATASETS, MODELS
+from transmamba_mm.registry import DATASETS
 
-RECIPE = 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 QUESTIONS = ['What shape is in the image?', 'Is there a blue circle?']
-SMALL = {
-    'model.student.vision.arch.num_layers': 1,
-    'model.student.language.config.num_hidden_layers': 1,
-}
 
 
 @pytest.fixture(scope='module')
 def work_dir(tmp_path_factory):
-    """What a training of the recipe leaves: its config and a checkpoint of the whole transfer."""
-    folder = tmp_path_factory.mktemp('run')
-    cfg = Config.fromfile(RECIPE)
-    cfg.merge_from_dict(SMALL)
-    cfg.dump(str(folder / 'recipe.py'))
-    torch.manual_seed(0)
-    student = MODELS.build({**cfg.model.student, 'data_preprocessor': cfg.data_preprocessor})
-    student.init_weights()
-    state = {f'student.{key}': value for key, value in student.state_dict().items()}
-    torch.save({'state_dict': state}, folder / 'iter_1.pth')
-    (folder / 'last_checkpoint').write_text(str(folder / 'iter_1.pth'))
-    return folder
+    return write_run(tmp_path_factory.mktemp('run'))
 
 
 def test_answers_what_the_test_loop_answers(work_dir):
@@ -71,6 +56,14 @@ def test_an_empty_question_and_one_without_an_image_are_refused(work_dir, tmp_pa
 def test_a_model_that_answers_nothing_is_refused(work_dir):
     with pytest.raises(UserError, match='answers no questions'):
         VisualQuestionAnswerer(str(work_dir), 'configs/scratch/vim-nano_digits.py')
+
+
+def test_a_checkpoint_of_another_model_is_refused(work_dir, tmp_path):
+    weights = torch.load(work_dir / 'iter_1.pth')['state_dict']
+    kept = {key: value for key, value in weights.items() if 'cross_mamba' not in key}
+    torch.save({'state_dict': kept}, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other\.pth does not fit the MambaVQA.*\n.*missing'):
+        VisualQuestionAnswerer(str(tmp_path / 'other.pth'), str(work_dir / 'recipe.py'))
 
 
 def test_without_a_config_beside_the_checkpoint_one_has_to_be_named(work_dir, tmp_path):

@@ -107,6 +107,13 @@ def test_a_batch_without_an_answer_is_refused():
         build()(images(2), samples(QUESTIONS[:2], ['', []]), mode='loss')
 
 
+def test_an_answer_without_tokens_has_no_part_in_the_loss():
+    model, pictures = build(), images(2)
+    both = model(pictures, samples(QUESTIONS[:2], ['red', ' ']), mode='loss')['loss']
+    alone = model(pictures[:1], samples(QUESTIONS[:1], ['red']), mode='loss')['loss']
+    torch.testing.assert_close(both, alone)
+
+
 def test_a_tokenizer_without_a_pad_token_pads_with_the_end():
     model = build(tokenizer=word_tokenizer(pad_token=None))
     answers = model(images(2), samples(QUESTIONS[:2]), mode='predict')

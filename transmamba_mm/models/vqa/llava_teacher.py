@@ -48,6 +48,9 @@ class LlavaTeacher(VisualAnswerer):
         **kwargs,
     ) -> None:
         from transformers import AutoModelForImageTextToText, LlavaConfig
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as ANSWERERS,
+        )
         from transformers.models.llava import LlavaForConditionalGeneration
 
         from transmamba_mm.models.language.pretrained import (
@@ -67,7 +70,7 @@ class LlavaTeacher(VisualAnswerer):
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         else:
             kind = read_config(checkpoint).get('model_type')
-            if kind not in AutoModelForImageTextToText._model_mapping._config_mapping:
+            if kind not in ANSWERERS:
                 raise UserError(
                     f'{checkpoint} is a model of type {kind!r}, which answers no questions about '
                     'images: choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'

@@ -1,0 +1,70 @@
+"""LlavaTeacher from folders of transformers: what loads, and what is said about the rest."""
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS, TOKENIZERS
+
+WORDS = {'type': 'WordTokenizer', 'words': ['what', 'color', 'is', 'it', '?', 'red']}
+SIZES = {
+    'hidden_size': 16,
+    'intermediate_size': 16,
+    'num_hidden_layers': 2,
+    'num_attention_heads': 2,
+}
+VISION = {'model_type': 'clip_vision_model', 'image_size': 8, 'patch_size': 4, **SIZES}
+TEXT = {'model_type': 'llama', 'vocab_size': 12, **SIZES}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    config = LlavaConfig(vision_config=VISION, text_config=TEXT, image_token_index=11)
+    LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def build(**arguments):
+    return MODELS.build({'type': 'LlavaTeacher', 'prompt': '{question}', **arguments})
+
+
+def test_a_folder_with_its_tokenizer_loads(saved):
+    TOKENIZERS.build(WORDS).save_pretrained(saved)
+    teacher = build(checkpoint=str(saved))
+    loaded = LlavaForConditionalGeneration.from_pretrained(saved).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in teacher.model.state_dict().items())
+    patches = teacher.see(torch.randn(2, 3, 8, 8), ['what is it ?'] * 2)
+    assert patches.shape == (2, 4, 16)
+
+
+def test_a_folder_without_a_tokenizer_asks_for_one(saved):
+    with pytest.raises(UserError, match='has no tokenizer'):
+        build(checkpoint=str(saved))
+    assert build(checkpoint=str(saved), tokenizer=WORDS).vocabulary['red'] == 8
+
+
+def test_another_architecture_is_refused(tmp_path):
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="type 'bert', which answers no questions"):
+        build(checkpoint=str(tmp_path), tokenizer=WORDS)
+
+
+def test_a_model_without_the_face_of_a_llava_is_refused(tmp_path):
+    blip = BlipConfig(vision_config={**SIZES, 'image_size': 8, 'patch_size': 4}, text_config=SIZES)
+    BlipForConditionalGeneration(blip).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match='LLaVA such as llava-hf'):
+        build(checkpoint=str(tmp_path), tokenizer=WORDS)
+
+
+def test_weights_that_are_missing_are_named(saved):
+    (saved / 'model.safetensors').unlink()
+    with pytest.raises(UserError, match='no weights that can be read'):
+        build(checkpoint=str(saved), tokenizer=WORDS)

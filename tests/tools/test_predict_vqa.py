@@ -1,0 +1,49 @@
+"""predict_vqa.py as a user calls it: an answer, or one message that says what to mend."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.apis.vqa_run import write_run
+from tests.tools.command_line import run_tool
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = write_run(tmp_path_factory.mktemp('run'))
+    Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(folder / 'white.png')
+    (folder / 'text.png').write_text('not an image')
+    torch.save({'state_dict': {'student.head.weight': torch.ones(2)}}, folder / 'other.pth')
+    return folder
+
+
+def ask(folder, *arguments):
+    return run_tool('predict_vqa.py', '--device', 'cpu', *arguments, cwd=folder)
+
+
+def test_answers_every_question(folder):
+    questions = ['Is there a red shape?', 'What color is the shape?']
+    result = ask(folder, '--checkpoint', '.', '--image', 'white.png', '--question', *questions)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.strip().splitlines()
+    assert [line.startswith(text) for line, text in zip(lines, questions, strict=True)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    'checkpoint, image, question, message',
+    [
+        ('.', 'text.png', 'What is it?', 'text.png cannot be read as an image'),
+        ('.', 'absent.png', 'What is it?', 'There is no image absent.png'),
+        ('.', 'white.png', ' ', 'The question about white.png is empty'),
+        ('other.pth', 'white.png', 'What is it?', 'other.pth does not fit the MambaVQA'),
+        ('absent.pth', 'white.png', 'What is it?', 'No checkpoint at absent.pth'),
+    ],
+)
+def test_says_what_to_mend(folder, checkpoint, image, question, message):
+    result = ask(folder, '--checkpoint', checkpoint, '--image', image, '--question', question)
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stdout + result.stderr
+    assert message in result.stderr.partition('error: ')[2]
