@@ -91,6 +91,73 @@ def test_cifar_comes_with_the_command_that_gets_it(tmp_path, kind, archive):
     assert archive in problems(cfg, 'train')
 
 
+QUESTIONS = {
+    'COCOVQA': ('https://visualqa.org', {'question_file': 'questions.json'}),
+    'GQA': ('https://cs.stanford.edu', {}),
+    'TextVQA': ('https://textvqa.org', {}),
+    'ScienceQA': ('ScienceQA', {'split': 'train', 'split_file': 'splits.json'}),
+    'LlavaInstruct': ('LLaVA-Instruct-150K', {'data_prefix': {'img_path': 'images'}}),
+}
+
+
+@pytest.mark.parametrize('kind', QUESTIONS)
+def test_each_missing_file_of_questions_is_named(tmp_path, kind):
+    source, more = QUESTIONS[kind]
+    dataset = {'ann_file': 'answers.json', 'data_prefix': 'images', **more}
+    cfg = {'train_dataloader': loader(type=kind, data_root=str(tmp_path), **dataset)}
+    names = ['answers.json', *(name for name in more.values() if str(name).endswith('.json'))]
+    message = problems(cfg, 'train')
+    assert source in message and len(message.splitlines()) == 2
+    assert all(f'{tmp_path / name} does not exist' in message for name in [*names, 'images'])
+    for name in names:
+        (tmp_path / name).write_text('[]')
+    assert f'{kind} data: {tmp_path}/images does not exist. ' in problems(cfg, 'train')
+    (tmp_path / 'images').mkdir()
+    assert f'{tmp_path / "images"} is empty' in problems(cfg, 'train')
+    (tmp_path / 'images/a.jpg').touch()
+    assert problems(cfg, 'train') == ''
+
+
+VIDEOS = {
+    'MSRVTT': ('MSRVTT_train.9k.csv', 'MSRVTT_data.json', 'videos', 'msrvtt_data.zip'),
+    'DiDeMo': ('train_list.txt', 'train_data.json', 'videos', 'LocalizingMoments'),
+    'MovingDigits': ('train/captions.jsonl', 'train/videos', 'make_moving_digits.py --out {root}'),
+}
+
+
+@pytest.mark.parametrize('kind', VIDEOS)
+def test_missing_videos_and_captions_come_with_what_to_do(tmp_path, kind):
+    *names, help_text = VIDEOS[kind]
+    cfg = {'train_dataloader': loader(type=kind, data_root=str(tmp_path), split='train')}
+    message = problems(cfg, 'train')
+    assert all(f'{tmp_path / name} does not exist' in message for name in names)
+    assert help_text.format(root=tmp_path) in message
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if name.endswith('videos'):
+            (tmp_path / name / 'video0').mkdir(parents=True)
+        else:
+            (tmp_path / name).write_text('x')
+    assert problems(cfg, 'train') == ''
+
+
+def test_folder_of_videos_that_the_config_names_is_the_one_looked_at(tmp_path):
+    dataset = {'data_root': str(tmp_path), 'data_prefix': {'video_path': 'clips'}}
+    cfg = {'train_dataloader': loader(type='VideoCaptions', **dataset)}
+    message = problems(cfg, 'train')
+    assert f'{tmp_path}/captions.jsonl does not' in message and f'{tmp_path}/clips does' in message
+
+
+def test_default_folder_and_split_that_does_not_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = {'val_dataloader': loader(type='MSRVTT', split='test', partition='full')}
+    message = problems(cfg, 'val')
+    assert 'data/msrvtt/MSRVTT_data.json does not exist' in message
+    assert f'looked in {tmp_path}' in message
+    cfg = {'val_dataloader': loader(type='MSRVTT', split='val')}
+    assert "1k-A has no split 'val'" in problems(cfg, 'val')
+
+
 def test_data_sets_in_memory_need_no_folder():
     assert problems({'train_dataloader': loader(type='Digits', split='train')}, 'train') == ''
 

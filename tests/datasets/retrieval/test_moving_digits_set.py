@@ -1,0 +1,81 @@
+"""MovingDigits: the splits that the tool makes, through the pipelines of their config."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from transmamba_mm.apis.moving_digits import make_moving_digits
+from transmamba_mm.datasets import MovingDigits
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/moving_digits.py'
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp('data') / 'moving_digits'
+    assert sum(1 for _ in make_moving_digits(folder, {'train': 40, 'test': 12})) == 52
+    return str(folder)
+
+
+@pytest.fixture
+def config(root, tmp_path) -> Config:
+    init_default_scope('transmamba_mm')
+    config = Config.fromfile(CONFIG)
+    config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
+    for phase in ('train', 'val'):
+        config[f'{phase}_dataloader'].dataset.data_root = root
+    config.train_dataloader.dataset.pipeline = config.train_pipeline
+    return config
+
+
+def test_splits(root):
+    train, test = MovingDigits('train', data_root=root), MovingDigits('test', data_root=root)
+    assert {train.get_data_info(i)['caption_id'] for i in range(len(train))} >= {
+        'large four slowly right down'
+    }
+    assert len(test) == 12 and test.test_mode
+    assert all(2 <= len(test.get_data_info(i)['text']) <= 3 for i in range(12))
+    thin = MovingDigits('train', data_root=root, fraction=0.25)
+    assert len({thin.get_data_info(i)['video_id'] for i in range(len(thin))}) == 10
+
+
+@pytest.mark.parametrize('phase', ['train', 'val'])
+def test_config_makes_batches_in_workers(config, phase, tmp_path):
+    loader = Runner.build_dataloader({**config[f'{phase}_dataloader'], 'batch_size': 6}, seed=0)
+    batch = next(iter(loader))
+    size = config.test_pipeline[0].size
+    assert batch['inputs'].shape == (6, 3, 8, size, size)
+    sample = batch['data_samples'][0]
+    assert isinstance(sample.text, str if phase == 'train' else list)
+    assert sample.frame_mask.all() and not sample.is_hole
+    assert ('caption_id' in sample) is (phase == 'train')
+    assert any(tmp_path.glob('cache/*/*.safetensors')) is (phase == 'train')
+    data = MODELS.build(config.data_preprocessor)(batch)
+    assert data['inputs'].dtype == torch.float32
+
+
+def test_config_normalizes_with_the_videos_own_statistics(config, root):
+    dataset = MovingDigits('train', data_root=root, pipeline=config.test_pipeline)
+    pixels = np.stack([dataset[i]['inputs'].numpy() for i in range(len(dataset))]).astype(float)
+    assert pixels.mean() == pytest.approx(config.data_preprocessor.mean[0], rel=0.05)
+    assert pixels.std() == pytest.approx(config.data_preprocessor.std[0], rel=0.05)
+
+
+def test_no_step_of_the_config_flips(config):
+    kinds = {step.type for step in [*config.train_pipeline, *config.test_pipeline]}
+    assert kinds == {'DecodeVideo', 'PackClip'}
+
+
+def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path):
+    command = f'python tools/datasets/make_moving_digits.py --out {tmp_path}'
+    with pytest.raises(UserError, match=command):
+        MovingDigits('train', data_root=str(tmp_path))
+    with pytest.raises(UserError, match="'train' or 'test'"):
+        MovingDigits('val', data_root=str(tmp_path))
