@@ -6,9 +6,9 @@ data_preprocessor = dict(
     std=[68.5005327, 66.6321579, 70.32316305],
 )
 
-# CLIP4Clip's: a frame a second and their middle at 224 pixels; of each video it takes up to 64
-# frames (and 64 tokens), for which num_frames is to be raised here, on more memory.
-decode = dict(type='DecodeVideo', num_frames=12, sampling='fps', fps=1, size=224)
+# CLIP4Clip's: a frame a second of what was annotated, and their middle at 224 pixels. It takes all
+# of those frames (and 64 tokens): with more memory, raise num_frames to 32.
+decode = dict(type='DecodeVideo', num_frames=12, sampling='fps', fps=1, max_seconds=32, size=224)
 crop = dict(type='CenterCropClip', size=224)
 train_pipeline = [decode, crop, dict(type='PackClip')]
 test_pipeline = [dict(on_bad='mark', **decode), crop, dict(type='PackClip')]

@@ -51,6 +51,20 @@ def test_candidates_hold_what_is_chosen(total, number, sampling, per_segment):
         assert np.array_equal(kept[places], direct)
 
 
+@given(TOTALS, NUMBERS, SAMPLINGS, st.sampled_from([0.4, 3.0, 100.0]))
+def test_only_the_beginning_is_looked_at_where_it_is_asked_for(total, number, sampling, seconds):
+    sampler = FrameSampler(number, sampling, max_seconds=seconds)
+    shorter = min(total, round(10 * seconds))
+    indices, mask = sampler(total, 10.0)
+    assert indices.max() < shorter
+    assert len(sampler.candidates(total, 10.0, 3)) <= shorter
+    if sampling != 'random':
+        direct, direct_mask = FrameSampler(number, sampling)(shorter, 10.0)
+        assert np.array_equal(indices, direct) and np.array_equal(mask, direct_mask)
+    if sampling == 'random':  # of frames that are kept, none is too late
+        assert sampler.among(500)[0].max() >= 500 - 500 // number - 1
+
+
 def test_uniform_takes_the_middles():
     assert FrameSampler(4)(8, 25.0)[0].tolist() == [1, 3, 5, 7]
     assert FrameSampler(2)(100, 25.0)[0].tolist() == [25, 75]
@@ -78,7 +92,12 @@ def test_random_reaches_every_frame_and_follows_the_seed():
 
 @pytest.mark.parametrize(
     ('options', 'word'),
-    [((0,), 'num_frames=0'), ((4, 'dense'), "'dense'"), ((4, 'fps', 0.0), 'fps=0')],
+    [
+        ((0,), 'num_frames=0'),
+        ((4, 'dense'), "'dense'"),
+        ((4, 'fps', 0.0), 'fps=0'),
+        ((4, 'fps', 1.0, 0.0), 'max_seconds=0'),
+    ],
 )
 def test_mistakes(options, word):
     with pytest.raises(UserError, match=word):

@@ -44,6 +44,8 @@ class DecodeVideo(BaseTransform):
             item keeps its place; its mask is True for the first frame only. ``'raise'``: the error
             itself. Defaults to ``'skip'``.
         fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
+        max_seconds (float, optional): How much of the beginning of a video is looked at. Defaults
+            to None, all of it.
 
     Attributes:
         bad_items (BadItemCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
@@ -62,11 +64,12 @@ class DecodeVideo(BaseTransform):
         cache: dict | None = None,
         on_bad: str = 'skip',
         fps: float = 1.0,
+        max_seconds: float | None = None,
     ) -> None:
         check_backend(backend)
         if on_bad not in ON_BAD:
             raise UserError(f'on_bad={on_bad!r} is unknown: choose one of {ON_BAD}.')
-        self.sampler = FrameSampler(num_frames, sampling, fps)
+        self.sampler = FrameSampler(num_frames, sampling, fps, max_seconds)
         self.size = check_size(size)
         if on_bad == 'mark' and size is None:
             raise UserError("on_bad='mark' makes black clips: set size to tell how large.")

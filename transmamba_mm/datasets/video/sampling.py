@@ -25,14 +25,16 @@ class FrameSampler:
         num_frames (int): T.
         sampling (str): One of the above.
         fps (float): For ``'fps'`` only. Defaults to 1.
+        max_seconds (float, optional): Frames are only chosen from so much of the beginning.
 
     Raises:
-        UserError: If there is no such sampling, or T or fps is not positive.
+        UserError: If there is no such sampling, or T, fps or max_seconds is not positive.
     """
 
     num_frames: int
     sampling: str = 'uniform'
     fps: float = 1.0
+    max_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.sampling not in SAMPLINGS:
@@ -41,6 +43,8 @@ class FrameSampler:
             raise UserError(
                 f'num_frames={self.num_frames} and fps={self.fps:g} have to be positive.'
             )
+        if self.max_seconds is not None and self.max_seconds <= 0:
+            raise UserError(f'max_seconds={self.max_seconds:g} has to be positive, or None.')
 
     def __call__(self, total: int, video_fps: float) -> tuple[np.ndarray, np.ndarray]:
         """Choose among ``total`` frames of a video of ``video_fps`` (0: taken as ``fps``).
@@ -49,14 +53,14 @@ class FrameSampler:
             Indices (T,), ascending, int64, and a mask (T,), bool, True for frames that are no
             repeats.
         """
+        total = self._within(total, video_fps)
         if self.sampling == 'random':
             indices = _random(total, self.num_frames)
         elif self.sampling == 'fps':
             indices = _at_fps(total, self.num_frames, video_fps or self.fps, self.fps)
         else:
             indices = _uniform(total, self.num_frames)
-        missing = self.num_frames - len(indices)
-        return np.pad(indices, (0, missing), 'edge'), np.arange(self.num_frames) < len(indices)
+        return self._filled(indices)
 
     def candidates(self, total: int, video_fps: float, per_segment: int) -> np.ndarray:
         """Return the frames that are worth keeping of a video, ascending and distinct.
@@ -65,15 +69,24 @@ class FrameSampler:
         the middles of T * ``per_segment`` equal segments, or all frames if there are fewer.
         """
         if self.sampling == 'random':
-            return _uniform(total, self.num_frames * per_segment)
+            return _uniform(self._within(total, video_fps), self.num_frames * per_segment)
         return np.unique(self(total, video_fps)[0])
+
+    def _within(self, total: int, video_fps: float) -> int:
+        """How many of ``total`` frames there are to choose from."""
+        if self.max_seconds is None:
+            return total
+        return min(total, max(1, round(self.max_seconds * (video_fps or self.fps))))
 
     def among(self, kept: int) -> tuple[np.ndarray, np.ndarray]:
         """Choose T places among ``kept`` candidates: indices and mask, as :meth:`__call__`."""
         if self.sampling == 'random':
-            return self(kept, 0.0)
-        places = np.minimum(np.arange(self.num_frames), kept - 1)
-        return places, np.arange(self.num_frames) < kept
+            return self._filled(_random(kept, self.num_frames))
+        return self._filled(np.arange(min(kept, self.num_frames)))
+
+    def _filled(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        missing = self.num_frames - len(indices)
+        return np.pad(indices, (0, missing), 'edge'), np.arange(self.num_frames) < len(indices)
 
 
 def _uniform(total: int, number: int) -> np.ndarray:
