@@ -1,7 +1,7 @@
 """Evaluate a checkpoint.
 
 The checkpoint may be a transfer's or an exported student's, whichever config is named: only the
-student is built, its teacher is not needed.
+student is built. Neither its teacher is needed nor the checkpoints it was made from.
 
 Examples:
     python tools/test.py configs/transmamba/vim-nano_deit-nano_digits.py \\
@@ -20,7 +20,7 @@ from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
 from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.student import student_config, student_weights
+from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.transfer.teacher import load_exactly
 
@@ -45,7 +45,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     weights = student_weights(load_state_dict(args.checkpoint))
-    cfg.model = student_config(cfg.model)
+    cfg.model = trained_student_config(cfg.model, args.checkpoint)
     cfg.load_from, cfg.resume = None, False
     # A checkpoint's weights are the averaged ones already; the hook would swap in an empty copy.
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook.type != 'EMAHook']

@@ -1,5 +1,7 @@
 """The recipes with a real LLaVA train, on small checkpoints and data in the real formats."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from transformers import (
 )
 
 from tests.configs.vqa_data import write_all
+from tests.tools.command_line import run_tool
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
 
@@ -161,3 +164,19 @@ def test_training_leaves_unreadable_images_out_and_validation_stops(checkpoints,
     cfg.experiment_name += '_again'
     with pytest.raises(UserError, match=f'{bad.name} cannot be read'):
         train(cfg)
+
+
+def test_what_is_trained_needs_neither_teacher_nor_source_afterwards(checkpoints, data):
+    sources = shutil.copytree(checkpoints, data / 'sources')
+    cfg = load(CONFIGS / 'transmamba/mambavqa-130m_llava-1.5-7b_vqav2.py', sources, data)
+    train(cfg)
+    cfg.dump(str(data / 'recipe.py'))
+    shutil.rmtree(sources)
+    result = run_tool('test.py', 'recipe.py', 'run', '--out', 'scores.json', cwd=data)
+    assert result.returncode == 0, result.stderr
+    (score,) = json.loads((data / 'scores.json').read_text()).values()
+    (log,) = (data / 'run').glob('*/vis_data/scalars.json')
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert score in last.values()
+    with pytest.raises(UserError, match='No language model at'):
+        MODELS.build(cfg.model.student)

@@ -8,7 +8,7 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
 from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.student import student_config, student_weights
+from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.apis.vqa import find_config
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.registry import MODELS
@@ -35,7 +35,7 @@ def load_trained(
     cfg = Config.fromfile(config or find_config(checkpoint))
     prepare_runtime(cfg)
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
-    cfg.model = student_config(cfg.model)
+    cfg.model = trained_student_config(cfg.model, checkpoint)
     if 'data_preprocessor' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     model: Any = MODELS.build(cfg.model)

@@ -12,7 +12,7 @@ from mmpretrain.apis import VisualQuestionAnsweringInferencer
 from mmpretrain.datasets import remove_transform
 
 from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.student import student_config, student_weights
+from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.vqa import VisualAnswerer
@@ -41,7 +41,7 @@ class VisualQuestionAnswerer:
         cfg = Config.fromfile(config or find_config(checkpoint))
         prepare_runtime(cfg)
         init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
-        cfg.model = student_config(cfg.model)
+        cfg.model = trained_student_config(cfg.model, checkpoint)
         if 'data_preprocessor' in cfg:
             cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
         self.model = MODELS.build(cfg.model)

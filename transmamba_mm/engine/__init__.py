@@ -1,8 +1,15 @@
 from transmamba_mm.engine.hooks import (
+    ArchitectureHook,
     BadItemHook,
     LabelRangeHook,
     NonFiniteLossHook,
     TransferReportHook,
 )
 
-__all__ = ['BadItemHook', 'LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']
+__all__ = [
+    'ArchitectureHook',
+    'BadItemHook',
+    'LabelRangeHook',
+    'NonFiniteLossHook',
+    'TransferReportHook',
+]

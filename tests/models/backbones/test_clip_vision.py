@@ -45,6 +45,10 @@ def test_equals_transformers_at_every_layer(tmp_path, layer, whole):
     assert len(ours.layer_paths()) == layer % 3 + 1
     names = dict(ours.named_modules())
     assert all(path in names for path in ours.layer_paths())
+    (tmp_path / 'model.safetensors').unlink()
+    bare = build(checkpoint=str(tmp_path), layer=layer, weights=False).eval()
+    bare.load_state_dict(ours.state_dict())
+    assert torch.equal(bare(images())[0], found)
 
 
 def test_takes_images_of_another_size():

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, MambaForCausalLM, Pre
 from tests.models.language.small_lm import ours_alone, pair, tokens
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.language import MambaLM
+from transmamba_mm.models.language.pretrained import save_architecture
 
 
 @pytest.fixture
@@ -67,6 +68,21 @@ def test_loaded_weights_survive_mmengine_and_train(saved):
 def test_dtype(saved, dtype):
     expected = torch.bfloat16 if dtype == 'bfloat16' else dtype
     assert MambaLM(checkpoint=str(saved[0]), dtype=dtype).dtype == expected
+
+
+def test_the_architecture_alone(saved, tmp_path):
+    folder, theirs = saved
+    ours = MambaLM(checkpoint=folder, dtype='bfloat16')
+    save_architecture(folder, tmp_path / 'kept')
+    assert not list((tmp_path / 'kept').glob('*.safetensors'))
+    bare = MambaLM(checkpoint=tmp_path / 'kept', dtype='bfloat16', weights=False)
+    assert bare.generation_config.max_new_tokens == 3
+    assert not torch.equal(bare(tokens()).logits, ours(tokens()).logits)
+    bare.load_state_dict(theirs.state_dict())
+    assert torch.equal(bare.eval()(tokens()).logits, ours(tokens()).logits)
+    assert bare.lm_head.weight is bare.get_input_embeddings().weight
+    with pytest.raises(UserError, match='no weights that can be read'):
+        MambaLM(checkpoint=tmp_path / 'kept')
 
 
 def test_shards(saved, tmp_path):

@@ -1,6 +1,13 @@
+from transmamba_mm.engine.hooks.architecture_hook import ArchitectureHook
 from transmamba_mm.engine.hooks.bad_item_hook import BadItemHook
 from transmamba_mm.engine.hooks.label_range_hook import LabelRangeHook
 from transmamba_mm.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
 from transmamba_mm.engine.hooks.transfer_report_hook import TransferReportHook
 
-__all__ = ['BadItemHook', 'LabelRangeHook', 'NonFiniteLossHook', 'TransferReportHook']
+__all__ = [
+    'ArchitectureHook',
+    'BadItemHook',
+    'LabelRangeHook',
+    'NonFiniteLossHook',
+    'TransferReportHook',
+]

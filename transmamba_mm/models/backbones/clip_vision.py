@@ -25,6 +25,8 @@ class ClipVision(BaseModule):
             which LLaVA reads. Later layers do not exist.
         frozen (bool): Neither trained nor, in training, different from evaluation.
         dtype (str | torch.dtype, optional): By default float32.
+        weights (bool): False: of ``checkpoint`` only the architecture is read; the weights are
+            about to be loaded from elsewhere.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Raises:
@@ -41,12 +43,16 @@ class ClipVision(BaseModule):
         layer: int = -1,
         frozen: bool = False,
         dtype: str | torch.dtype | None = 'float32',
+        weights: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if (config is None) == (checkpoint is None):
             raise UserError('ClipVision needs config (a new model) or checkpoint, one of them.')
-        self.model: Any = _load(checkpoint, dtype) if config is None else _build(config, dtype)
+        if config is None:
+            self.model: Any = (_load if weights else _load_architecture)(checkpoint, dtype)
+        else:
+            self.model = _build(config, dtype)
         depth = self.model.config.num_hidden_layers
         if not -depth <= layer < depth:
             raise UserError(f'layer={layer} of ClipVision, but it has {depth} layers.')
@@ -113,21 +119,45 @@ def _build(config: dict, dtype: Any) -> Any:
     known = CLIPVisionConfig().to_dict()
     if unknown := sorted(set(config) - set(known)):
         raise UserError(f'ClipVision has no config {", ".join(unknown)}; it has {sorted(known)}.')
-    model = CLIPVisionModel(CLIPVisionConfig(**config))
-    return model if dtype is None else model.to(getattr(torch, dtype, dtype))
+    return _cast(CLIPVisionModel(CLIPVisionConfig(**config)), dtype)
 
 
 def _load(checkpoint: str | Path, dtype: Any) -> Any:
+    from transmamba_mm.models.language.pretrained import load_weights
+
+    model_class, _ = _read_kind(checkpoint)
+    return _eyes(load_weights(model_class, checkpoint, dtype))
+
+
+def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
+    model_class, config = _read_kind(checkpoint)
+    model = _eyes(model_class(model_class.config_class.from_dict(config)))
+    return _cast(model, dtype)
+
+
+def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:
+    if dtype is None:
+        return model
+    return model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+
+
+def _eyes(model: Any) -> Any:
+    """The vision model of a whole CLIP; one that is alone as it is."""
+    return model.vision_model if model.config.model_type == 'clip' else model
+
+
+def _read_kind(checkpoint: str | Path) -> tuple[Any, dict]:
+    """Class of transformers for what is in a checkpoint, and its config.json."""
     from transformers import CLIPModel, CLIPVisionModel
 
-    from transmamba_mm.models.language.pretrained import load_weights, read_config
+    from transmamba_mm.models.language.pretrained import read_config
 
-    kind = read_config(checkpoint).get('model_type')
-    if kind == 'clip':
-        return load_weights(CLIPModel, checkpoint, dtype).vision_model
-    if kind != 'clip_vision_model':
+    config = read_config(checkpoint)
+    kinds = {'clip': CLIPModel, 'clip_vision_model': CLIPVisionModel}
+    kind = config.get('model_type')
+    if kind not in kinds:
         raise UserError(
             f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
             'openai/clip-vit-large-patch14-336.'
         )
-    return load_weights(CLIPVisionModel, checkpoint, dtype)
+    return kinds[kind], config

@@ -12,7 +12,12 @@ from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOutput
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.language.pretrained import check_config, load_pretrained, load_tokenizer
+from transmamba_mm.models.language.pretrained import (
+    check_config,
+    load_architecture,
+    load_pretrained,
+    load_tokenizer,
+)
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
 
 
@@ -76,6 +81,8 @@ class MambaLM(MambaForCausalLM):
             mamba_ssm is read by :func:`transmamba_mm.convert.build_from_official`.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
+        weights (bool): False: of ``checkpoint`` only the architecture and the tokenizer are read;
+            the weights are about to be loaded from elsewhere.
 
     Raises:
         UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
@@ -89,14 +96,24 @@ class MambaLM(MambaForCausalLM):
         config: MambaConfig | dict[str, Any] | None = None,
         checkpoint: str | Path | None = None,
         dtype: str | torch.dtype | None = None,
+        weights: bool = True,
     ) -> None:
         if (config is None) == (checkpoint is None):
             raise UserError('MambaLM needs config (a new model) or checkpoint, one of them.')
+        if checkpoint is not None and weights:
+            self._load(checkpoint, dtype)
+            return
         if checkpoint is None:
             self._build(check_config(config))
-            if dtype is not None:
-                self.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
-            return
+        else:
+            config, generation = load_architecture(checkpoint)
+            self._build(config)
+            self.generation_config = generation
+            dtype = dtype or config.dtype
+        if dtype is not None:
+            self.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+
+    def _load(self, checkpoint: str | Path, dtype: str | torch.dtype | None) -> None:
         loaded = load_pretrained(type(self), checkpoint, dtype)
         with torch.device('meta'):
             self._build(loaded.config)

@@ -1,5 +1,6 @@
 """Reads language models from transformers' folders, and says what is wrong with others."""
 
+import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, MambaConfig, PreTrainedModel
+from transformers import AutoTokenizer, GenerationConfig, MambaConfig, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from transmamba_mm.errors import UserError
@@ -41,6 +42,28 @@ def load_pretrained(
     """
     check_source(checkpoint)
     return load_weights(model_class, checkpoint, dtype)
+
+
+def load_architecture(checkpoint: str | Path) -> tuple[MambaConfig, GenerationConfig]:
+    """Read what a Mamba's checkpoint says besides its weights; raises as load_pretrained."""
+    check_source(checkpoint)
+    config = MambaConfig.from_dict(read_config(checkpoint))
+    config._name_or_path = str(checkpoint)  # where the tokenizer is looked for
+    generation = _generation_config(checkpoint)
+    return config, generation or GenerationConfig.from_model_config(config)
+
+
+def save_architecture(checkpoint: str | Path, folder: str | Path) -> None:
+    """Write all that a checkpoint has besides its weights: config.json, and a tokenizer if any."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').write_text(json.dumps(read_config(checkpoint), indent=2) + '\n')
+    if generation := _generation_config(checkpoint):
+        generation.save_pretrained(folder)
+    try:
+        load_tokenizer(checkpoint).save_pretrained(folder)
+    except UserError:  # the model may be given another one
+        return
 
 
 def load_weights(
@@ -135,6 +158,13 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     if not config:
         raise UserError(f'{checkpoint} has no config.json. Give a folder of save_pretrained.')
     return config
+
+
+def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:
+    try:
+        return GenerationConfig.from_pretrained(checkpoint)
+    except OSError:  # few checkpoints have one
+        return None
 
 
 def _first_line(error: Exception) -> str:

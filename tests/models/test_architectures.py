@@ -1,0 +1,40 @@
+"""Which parts of a config are made from checkpoints, and what is kept of those."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.models.language.small_lm import ours_alone, tokens
+from transmamba_mm.models.architectures import keep_architectures, without_weights
+from transmamba_mm.registry import MODELS
+
+RECIPE = 'configs/scratch/mambavqa-130m_vqav2.py'
+
+
+def test_a_part_is_built_again_without_its_source(tmp_path):
+    source = ours_alone(bc_from='hidden')
+    source.save_pretrained(tmp_path / 'source')
+    model = {'type': 'transmamba_mm.MambaLM', 'checkpoint': str(tmp_path / 'source')}
+    assert keep_architectures({'language': model}, tmp_path / 'run') == ['language']
+    for file in (tmp_path / 'source').iterdir():
+        file.unlink()
+    config = without_weights({'language': model}, tmp_path / 'run')['language']
+    again = MODELS.build(config)
+    again.load_state_dict(source.state_dict())
+    assert torch.equal(again.eval()(tokens()).logits, source(tokens()).logits)
+
+
+def test_without_a_kept_architecture_the_source_is_named_still():
+    model = Config.fromfile(RECIPE).model
+    config = without_weights(model, 'work_dirs/nowhere')
+    for part in (config.vision, config.language):
+        assert part.pop('weights') is False
+    assert config == model
+
+
+@pytest.mark.parametrize('name', ['mambavqa-nano_easyvqa', 'vim-nano_digits'])
+def test_models_of_no_checkpoint_are_left_alone(name, tmp_path):
+    model = Config.fromfile(f'configs/scratch/{name}.py').model
+    assert keep_architectures(model, tmp_path) == []
+    assert without_weights(model, tmp_path) == model
+    assert not list(tmp_path.iterdir())

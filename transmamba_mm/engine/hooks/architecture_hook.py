@@ -1,0 +1,26 @@
+"""Keep what a trained model needs besides its weights."""
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from transmamba_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ArchitectureHook(Hook):
+    """Writes config.json and tokenizer of the checkpoints a model is made from into the work_dir.
+
+    Of a transfer, those of the student. With them ``tools/test.py`` and ``tools/predict_vqa.py``
+    need neither the hub nor the folders that training began with.
+    """
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Write them; a model that is made from no checkpoint is left alone."""
+        from transmamba_mm.models.architectures import keep_architectures
+
+        model = runner.cfg.get('model') or {}
+        kept = keep_architectures(model.get('student', model), runner.work_dir)
+        if kept:
+            runner.logger.info(f'Kept the architectures of {", ".join(kept)} in the work_dir.')
