@@ -26,7 +26,9 @@ class FrozenTeacher:
     It is a plain object and not a module, so the algorithm can hold it without its weights reaching
     a checkpoint, an optimizer, a DDP bucket or ``train()``: the whole teacher stays in eval,
     stochastic depth included. A copy of the algorithm (EMA) shares it. It follows the images it is
-    given to their device, so while a trained student is only tested it is neither loaded nor moved.
+    given to their device, so while a trained student is only tested it is neither loaded nor moved
+    (one whose config has a ``checkpoint`` of its own is loaded when it is built, though: to test,
+    build the student alone, as ``tools/test.py`` does).
 
     Args:
         model (dict | nn.Module): Config of the teacher, built through ``MODELS``, or the model

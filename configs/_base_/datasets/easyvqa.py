@@ -13,13 +13,13 @@ pack = dict(
 )
 # 4,000 images are soon known by heart. No question asks where a shape is or which way it points.
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage', on_bad='skip'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='RandomCrop', crop_size=64, padding=8, padding_mode='edge'),
     pack,
 ]
-test_pipeline = [dict(type='LoadImageFromFile'), pack]
+test_pipeline = [dict(type='LoadImage', on_bad='raise'), pack]
 
 train_dataloader = dict(
     batch_size=64,
