@@ -1,5 +1,6 @@
 """Moving digits: split by image, the same for a seed, and showing what their captions say."""
 
+import sys
 from collections import Counter
 
 import numpy as np
@@ -129,6 +130,12 @@ def test_frames_hold_the_whole_digit_before_a_dark_background(watched):
         assert ink.min() > 0.85 * ink.max()  # nothing of it leaves the frame
         assert abs(clip[..., 0].astype(int) - frames).mean() < 4  # of 255, after H.264
         assert np.ptp(clip.astype(int), axis=-1).max() <= 2  # gray
+
+
+def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'av', None)
+    with pytest.raises(UserError, match='pip install av'):
+        write_video(tmp_path / 'clip.mp4', np.zeros((2, 64, 64), np.uint8), fps=8)
 
 
 @pytest.mark.parametrize(
