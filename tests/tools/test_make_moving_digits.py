@@ -61,7 +61,7 @@ def test_overwrite_replaces_moving_digits_and_nothing_else(tmp_path):
     out = tmp_path / 'digits'
     make(out)
     made = content(out)
-    with pytest.raises(UserError, match='other settings .*--overwrite'):
+    with pytest.raises(UserError, match=r'other settings .*--overwrite'):
         make(out, seed=1)
     assert content(out) == made
     assert make(out, train=4, overwrite=True) == 7
