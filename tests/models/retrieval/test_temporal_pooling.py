@@ -9,9 +9,13 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 
 MAMBA = {'type': 'mamba', 'num_layers': 2, 'state_dims': 4}
+TRANSFORMER = {'type': 'transformer', 'num_layers': 2, 'num_heads': 2, 'max_frames': 5}
+every_pooling = pytest.mark.parametrize(
+    'temporal', ['mean', MAMBA, TRANSFORMER], ids=['mean', 'mamba', 'transformer']
+)
 
 
-@pytest.mark.parametrize('temporal', ['mean', MAMBA], ids=['mean', 'mamba'])
+@every_pooling
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4))
 def test_a_clip_is_its_real_frames_in_their_order(temporal, mask):
@@ -26,17 +30,24 @@ def test_a_clip_is_its_real_frames_in_their_order(temporal, mask):
         torch.testing.assert_close(pooled[row], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_mamba_hears_the_order_and_the_mean_does_not():
+@every_pooling
+def test_only_the_mean_does_not_know_the_order(temporal):
     torch.manual_seed(0)
-    frames = torch.randn(2, 5, 8)
-    mean, mamba = build_pooling('mean', 8), build_pooling('mamba', 8)
-    torch.testing.assert_close(mean(frames), mean(frames.flip(1)))
-    swapped = frames[:, [1, 0, 2, 3, 4]]
-    assert (mamba(frames) - mamba(swapped)).abs().max() > 1e-4
+    frames, pooling = torch.randn(2, 5, 8), build_pooling(temporal, 8)
+    moved = (pooling(frames) - pooling(frames[:, [1, 0, 2, 3, 4]])).abs().max()
+    assert (moved > 1e-4) is not (temporal == 'mean')
 
 
-def test_gradients_reach_real_frames_alone():
-    pooling, mask = build_pooling(MAMBA, 8), torch.ones(2, 5, dtype=torch.bool)
+def test_transformer_says_what_does_not_fit():
+    with pytest.raises(UserError, match='max_frames'):
+        build_pooling(TRANSFORMER, 8)(torch.zeros(1, 6, 8))
+    with pytest.raises(UserError, match='num_heads=3'):
+        build_pooling({**TRANSFORMER, 'num_heads': 3}, 8)
+
+
+@pytest.mark.parametrize('temporal', [MAMBA, TRANSFORMER], ids=['mamba', 'transformer'])
+def test_gradients_reach_real_frames_alone(temporal):
+    pooling, mask = build_pooling(temporal, 8), torch.ones(2, 5, dtype=torch.bool)
     mask[1, 3:] = False
     frames = torch.randn(2, 5, 8, requires_grad=True)
     pooling(frames, mask).square().sum().backward()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
-from transmamba_mm.models.retrieval.temporal_pooling import MeanOverFrames
+from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS
@@ -20,7 +20,8 @@ class Clip4ClipTeacher(DualEncoder):
     """Transformers' ``CLIPModel`` (arXiv 2103.00020) with the face of ``VideoTextRetriever``.
 
     CLIP embeds each frame; the unit vectors of the real ones are averaged (meanP of CLIP4Clip,
-    arXiv 2104.08860).
+    arXiv 2104.08860). A mean does not know which frame came first: where captions speak of that,
+    train a teacher with ``temporal='transformer'`` (seqTransf).
 
     Args:
         config (dict, optional): Of a new model: the keys of ``CLIPConfig``, with ``vision_config``
@@ -30,6 +31,8 @@ class Clip4ClipTeacher(DualEncoder):
         tokenizer: See :class:`DualEncoder`; by default the checkpoint's.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
+        temporal (str | dict): See :func:`~.temporal_pooling.build_pooling`; whatever it learns is
+            not part of ``checkpoint``, so it has to be trained.
         **kwargs: See :class:`DualEncoder`.
 
     Raises:
@@ -43,6 +46,7 @@ class Clip4ClipTeacher(DualEncoder):
         checkpoint: str | Path | None = None,
         tokenizer: Any = None,
         dtype: str | torch.dtype | None = None,
+        temporal: str | dict = 'mean',
         **kwargs,
     ) -> None:
         from transformers import CLIPConfig, CLIPModel
@@ -64,7 +68,7 @@ class Clip4ClipTeacher(DualEncoder):
             self.model = load_weights(CLIPModel, checkpoint, dtype)
             self._is_init = True  # or init_weights would start anew
         self.check_words()
-        self.temporal = MeanOverFrames()
+        self.temporal = build_pooling(temporal, self.model.config.projection_dim)
 
     @property
     def reader(self) -> Any:
@@ -87,8 +91,8 @@ class Clip4ClipTeacher(DualEncoder):
         """Weights of a tower in transformers' names."""
         return self.towers()[name].backbone.state_dict()
 
-    def see(self, clips: Tensor, frame_mask: Tensor | None) -> Tensor:
-        """Embeddings (B, D) of clips (B, C, T, H, W): the mean of their frames' unit vectors."""
+    def see(self, clips: Tensor) -> Tensor:
+        """Unit vectors (B, T, D) of the frames of clips (B, C, T, H, W)."""
         vision, size = self.model.vision_model, clips.shape[-2:]
         token_layout(vision).layer_grids(size)  # or transformers cuts off what patches do not cover
         frames = clips.transpose(1, 2).to(self.model.dtype)  # (B, T, C, H, W)
@@ -96,8 +100,11 @@ class Clip4ClipTeacher(DualEncoder):
             pixel_values=frames.flatten(0, 1),
             interpolate_pos_encoding=any(side != vision.config.image_size for side in size),
         ).pooler_output
-        features = normalized(self.model.visual_projection(seen))
-        return self.temporal(features.unflatten(0, frames.shape[:2]), frame_mask)
+        return normalized(self.model.visual_projection(seen)).unflatten(0, frames.shape[:2])
+
+    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Embeddings (B, D): the mean of the frames' unit vectors (B, T, D)."""
+        return self.temporal(seen, frame_mask)
 
     def summarize(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""

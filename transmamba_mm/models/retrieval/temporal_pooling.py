@@ -1,16 +1,19 @@
 """Features of frames to the feature of a clip."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers import BidirectionalMamba
 
-KINDS = ('mean', 'mamba')
-
 
 class MeanOverFrames(nn.Module):
-    """The mean over real frames (meanP of CLIP4Clip, arXiv 2104.08860)."""
+    """The mean over real frames (meanP of CLIP4Clip, arXiv 2104.08860); of any width D."""
+
+    def __init__(self, embed_dims: int | None = None) -> None:
+        super().__init__()
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pool (B, T, D) to (B, D); ``mask`` (B, T) is False at frames that do not count."""
@@ -60,18 +63,74 @@ class MambaOverFrames(nn.Module):
         return x.mean(1)
 
 
-def build_pooling(temporal: str | dict, embed_dims: int) -> nn.Module:
-    """Make 'mean' or 'mamba', or ``dict(type='mamba', num_layers=.., state_dims=..)``."""
-    options = {'type': temporal} if isinstance(temporal, str) else dict(temporal)
-    kind = options.pop('type', None)
-    if kind not in KINDS:
-        raise UserError(f'temporal={temporal!r} is unknown; choose one of {", ".join(KINDS)}.')
-    try:
-        return (
-            MambaOverFrames(embed_dims, **options) if kind == 'mamba' else MeanOverFrames(**options)
+class TransformerOverFrames(nn.Module):
+    """A Transformer over the frames in their order, then their mean (seqTransf of CLIP4Clip).
+
+    Its output is added to the frames themselves, so that it starts from the plain mean's picture
+    (arXiv 2104.08860). Layers are pre-norm.
+
+    Args:
+        embed_dims (int): Width D.
+        num_layers (int): Layers.
+        num_heads (int): Heads of the attention.
+        max_frames (int): How many frames have a position.
+    """
+
+    def __init__(
+        self, embed_dims: int, num_layers: int = 4, num_heads: int = 8, max_frames: int = 77
+    ) -> None:
+        super().__init__()
+        if embed_dims % num_heads:
+            raise UserError(
+                f'num_heads={num_heads} of the temporal Transformer do not divide its width '
+                f'{embed_dims}: choose a divisor.'
+            )
+        self.positions = nn.Embedding(max_frames, embed_dims)
+        nn.init.normal_(self.positions.weight, std=0.02)
+        layer = nn.TransformerEncoderLayer(
+            embed_dims,
+            num_heads,
+            dim_feedforward=4 * embed_dims,
+            dropout=0.0,
+            activation='gelu',
+            batch_first=True,
+            norm_first=True,
         )
-    except TypeError as error:
+        self.layers = nn.TransformerEncoder(layer, num_layers, enable_nested_tensor=False)
+        self.mean = MeanOverFrames()
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Pool (B, T, D) to (B, D); ``mask`` (B, T) is False at frames that do not count.
+
+        Raises:
+            UserError: More frames than there are positions.
+        """
+        if frames.shape[1] > len(self.positions.weight):
+            raise UserError(
+                f'{frames.shape[1]} frames are more than the {len(self.positions.weight)} that the '
+                'temporal Transformer has positions for: set max_frames, or num_frames of the data.'
+            )
+        real = frames.new_ones(frames.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+        places = (real.cumsum(1) - 1).clamp(min=0)
+        # A row without any real frame attends to all of them; its mean is 0 all the same.
+        left_out = ~real & real.any(1, keepdim=True)
+        seen = self.layers(frames + self.positions(places), src_key_padding_mask=left_out)
+        return self.mean(frames + seen, real)
+
+
+KINDS = {'mean': MeanOverFrames, 'mamba': MambaOverFrames, 'transformer': TransformerOverFrames}
+
+
+def build_pooling(temporal: str | dict, embed_dims: int) -> nn.Module:
+    """Make one of ``KINDS`` by its name, or by a dict with its ``type`` and other arguments."""
+    options = {'type': temporal} if isinstance(temporal, str) else dict(temporal)
+    kind = KINDS.get(options.pop('type', None))
+    if kind is None:
+        raise UserError(f'temporal={temporal!r} is unknown; choose one of {", ".join(KINDS)}.')
+    known = [name for name in inspect.signature(kind).parameters if name != 'embed_dims']
+    if unknown := sorted(set(options) - set(known)):
         raise UserError(
-            f'temporal={temporal!r} has an option that {kind!r} does not know: {error}. '
-            "'mamba' has num_layers and state_dims, 'mean' has none."
-        ) from error
+            f'temporal={temporal!r} has {", ".join(unknown)}, but this pooling takes '
+            f'{", ".join(known) or "no options"}.'
+        )
+    return kind(embed_dims, **options)
