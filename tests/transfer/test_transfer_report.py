@@ -55,6 +55,17 @@ def test_layers_of_stages_share_a_row_and_other_numbers_do_not():
     assert 'backbone.layers.0,1,3.ffn.layers.0.0.weight' in row
 
 
+def test_layers_of_a_tower_share_a_row_and_its_rows_of_query_and_key_are_kept():
+    lines = [
+        TransferLine(f'backbone.backbone.layers.{i}.norm.weight', 'cloned', 'norm', (8,), 8, 8)
+        for i in range(3)
+    ]
+    tower = TransferReport(lines, state_rows={'backbone.layers.0': [1, 4]})
+    both = report().joined(tower.renamed('language', 'student.language'))
+    assert 'student.language.backbone.layers.0..2.norm.weight' in both.table()
+    assert both.state_rows == {'language.layers.0': [1, 4]}
+
+
 def test_long_keys_are_not_cut():
     key = 'backbone.' + 'x' * 150
     line = TransferLine(key, 'cloned', 'r' * 150, (1,), 1, 1, key, 's' * 150)

@@ -13,7 +13,7 @@ from transmamba_mm.registry import TRANSFORMS
 
 ON_BAD = ('skip', 'raise')
 BLANK = (32, 32)  # height and width of a blank image; it is resized like any other
-#: What mmcv raises: no file or no permission, an empty file, something that is no image.
+#: What mmcv raises: no file or no permission, an empty file, half an image or something else.
 UNREADABLE = (OSError, cv2.error, AssertionError)
 
 
@@ -61,7 +61,7 @@ class LoadImage(LoadImageFromFile):
                 raise FileNotFoundError(errno.ENOENT, 'the item has none')
             return super().transform(results)
         except UNREADABLE as error:
-            reason = getattr(error, 'strerror', None) or 'it is empty or no image'
+            reason = getattr(error, 'strerror', None) or 'it is empty, damaged or no image'
             message = f'The image {path} cannot be read ({reason}).'
             if self.on_bad == 'raise':
                 raise UserError(

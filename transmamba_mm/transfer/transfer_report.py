@@ -11,8 +11,8 @@ from rich.table import Table
 
 #: A table is as wide as its content; this only has to be wide enough that nothing is cut.
 MAX_WIDTH = 1000
-#: The path of a layer in a key: 'blocks.3.' or 'stages.1.blocks.0.' behind 'backbone.'.
-LAYER = re.compile(r'^(\w+\.)??((?:[a-z_]+\.\d+\.)+)')
+#: The path of a layer in a key: 'blocks.3.' or 'stages.1.blocks.0.' behind 'backbone.' or others.
+LAYER = re.compile(r'^((?:\w+\.)*?)((?:[a-z_]+\.\d+\.)+)')
 
 
 @dataclass(frozen=True)
