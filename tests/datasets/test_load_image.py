@@ -14,7 +14,15 @@ from transmamba_mm.apis.cli import explain
 from transmamba_mm.datasets import LoadImage
 from transmamba_mm.errors import UserError
 
-BAD = ['absent.png', 'empty.png', 'text.png', 'half.png', 'folder.png', None]
+NO_IMAGE = 'empty, damaged or no image'
+BAD = {
+    'absent.png': 'No such file',
+    'empty.png': NO_IMAGE,
+    'text.png': NO_IMAGE,
+    'half.png': NO_IMAGE,
+    'folder.png': 'Is a directory',
+    None: 'has none',
+}
 
 
 class Images(BaseDataset):
@@ -80,15 +88,11 @@ def test_bad_images_are_replaced_and_counted_in_training(good, bad, workers, war
         assert 'absent.png cannot be read (No such file or directory)' in first[0]
 
 
-@pytest.mark.parametrize('index', range(len(BAD)), ids=map(str, BAD))
-def test_an_evaluation_stops_and_names_the_file(bad, index):
-    cause = ['No such file', *['empty, damaged or no image'] * 3, 'Is a directory', 'has none'][
-        index
-    ]
-    with pytest.raises(
-        UserError, match=f'{BAD[index]} cannot be read .*{cause}.*leaves nothing out'
-    ):
-        Images(bad, on_bad='raise')[index]
+@pytest.mark.parametrize('name', BAD)
+def test_an_evaluation_stops_and_names_the_file_and_the_cause(bad, name):
+    message = f'{name} cannot be read .*{BAD[name]}.*leaves nothing out'
+    with pytest.raises(UserError, match=message):
+        Images(bad, on_bad='raise')[list(BAD).index(name)]
 
 
 def test_the_message_of_a_worker_is_the_message(bad):
