@@ -1,12 +1,13 @@
 """Recall of text-video retrieval over a whole test set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation.reranking import rerank
 from transmamba_mm.evaluation.retrieval import ROWS, ranks, summarize
 from transmamba_mm.registry import METRICS
 
@@ -26,13 +27,21 @@ class RetrievalRecall(BaseMetric):
     metric refuses to score it unless ``allow_holes``, and then leaves the video and its texts out
     and reports the number of ``holes``.
 
-    Reports ``retrieval/t2v_R1`` ... ``retrieval/v2t_MnR``, as ``rank_metrics`` names them.
+    Reports ``retrieval/t2v_R1`` ... ``retrieval/v2t_MnR``, as ``rank_metrics`` names them. With a
+    ``matcher`` also ``retrieval/reranked_t2v_R1`` ..., after the ``top_k`` videos of each text, and
+    the ``top_k`` texts of each video, were put into its order. For that it keeps ``patches`` and
+    ``text`` of each sample, and compares all with all at once.
 
     Args:
         allow_holes (bool): Whether to score a set without its holes. Defaults to False.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``.
         prefix (str, optional): What the names of the values begin with. Defaults to
             ``'retrieval'``.
+
+    Attributes:
+        matcher (Callable, optional): Scores of pairs, of lists of patches and of texts: a model's
+            ``match``. ``RerankHook`` sets it.
+        top_k (int): How many the matcher is asked about.
 
     Raises:
         UserError: If a sample lacks an embedding, if a video comes twice, on holes that are not
@@ -44,6 +53,8 @@ class RetrievalRecall(BaseMetric):
     def __init__(self, allow_holes: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.allow_holes = allow_holes
+        self.matcher: Callable[[list[Tensor], list[str]], Tensor] | None = None
+        self.top_k = 10
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep what each sample holds, on the CPU; None for the embeddings of a hole."""
@@ -54,7 +65,7 @@ class RetrievalRecall(BaseMetric):
                     'videos with texts, in test mode.'
                 )
             if sample.get('is_hole', False):
-                self.results.append((sample['video_id'], None, None))
+                self.results.append((sample['video_id'], None, None, None))
                 continue
             video, texts = sample.get('video_embedding'), sample.get('text_embeddings')
             if video is None or texts is None:
@@ -67,10 +78,16 @@ class RetrievalRecall(BaseMetric):
                     f'Video {sample["video_id"]} has embeddings of shapes {tuple(video.shape)} and '
                     f'{tuple(texts.shape)}: (D,) and (n_texts, D) can be compared.'
                 )
-            self.results.append((sample['video_id'], video.detach().cpu(), texts.detach().cpu()))
+            pair = None
+            if self.matcher is not None:
+                words = sample['text']
+                pair = sample['patches'], [words] if isinstance(words, str) else list(words)
+            self.results.append(
+                (sample['video_id'], video.detach().cpu(), texts.detach().cpu(), pair)
+            )
 
     def compute_metrics(
-        self, results: list[tuple[int | str, Tensor | None, Tensor | None]]
+        self, results: list[tuple[int | str, Tensor | None, Tensor | None, tuple | None]]
     ) -> dict[str, float]:
         """Compare all texts with all videos, some rows at a time."""
         names = [name for name, *_ in results]
@@ -80,8 +97,8 @@ class RetrievalRecall(BaseMetric):
                 f'Video {twice} was evaluated more than once: a test set holds each video once, '
                 'with all its texts.'
             )
-        kept = [(video, texts) for _, video, texts in results if video is not None]
-        holes = [name for name, video, _ in results if video is None]
+        kept = [result[1:] for result in results if result[1] is not None]
+        holes = [name for name, video, *_ in results if video is None]
         if holes and not self.allow_holes:
             raise UserError(
                 f'{len(holes)} of {len(results)} videos are holes (the first: {holes[0]}): they '
@@ -91,12 +108,29 @@ class RetrievalRecall(BaseMetric):
             )
         if not kept:
             raise UserError('Every video is a hole: nothing is left to score.')
-        videos = torch.stack([video for video, _ in kept]).double()  # (n_video, D)
-        texts = torch.cat([text for _, text in kept]).double()  # (n_text, D)
-        counts = torch.tensor([len(text) for _, text in kept])
+        videos = torch.stack([video for video, *_ in kept]).double()  # (n_video, D)
+        texts = torch.cat([text for _, text, _ in kept]).double()  # (n_text, D)
+        counts = torch.tensor([len(text) for _, text, _ in kept])
         owner = torch.arange(len(kept)).repeat_interleave(counts)  # (n_text,)
         values = summarize(*ranks(_similarities(texts, videos), owner, len(kept)))
+        if self.matcher is not None:
+            similarity = torch.cat(list(_similarities(texts, videos)))
+            again = self._reranked(similarity, owner, [pair for *_, pair in kept])
+            values |= {f'reranked_{name}': value for name, value in again.items()}
         return {**values, 'holes': len(holes)} if self.allow_holes else values
+
+    def _reranked(self, similarity: Tensor, owner: Tensor, pairs: list[tuple]) -> dict[str, float]:
+        """The numbers after a second look, of (n_text, n_video) similarities."""
+        patches = [own for own, _ in pairs]
+        words = [word for _, own in pairs for word in own]
+
+        def match(texts: Tensor, videos: Tensor) -> Tensor:
+            return self.matcher([patches[i] for i in videos], [words[i] for i in texts])
+
+        t2v = rerank(similarity, self.top_k, match)
+        v2t = rerank(similarity.T, self.top_k, lambda videos, texts: match(texts, videos)).T
+        columns = owner, similarity.shape[1]
+        return summarize(ranks([t2v], *columns)[0], ranks([v2t], *columns)[1])
 
 
 def _similarities(texts: Tensor, videos: Tensor) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@ from transmamba_mm.engine.hooks.architecture_hook import ArchitectureHook
 from transmamba_mm.engine.hooks.bad_item_hook import BadItemHook
 from transmamba_mm.engine.hooks.label_range_hook import LabelRangeHook
 from transmamba_mm.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
+from transmamba_mm.engine.hooks.rerank_hook import RerankHook
 from transmamba_mm.engine.hooks.transfer_report_hook import TransferReportHook
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     'BadItemHook',
     'LabelRangeHook',
     'NonFiniteLossHook',
+    'RerankHook',
     'TransferReportHook',
 ]

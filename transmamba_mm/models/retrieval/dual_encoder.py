@@ -20,13 +20,17 @@ from transmamba_mm.models.retrieval.contrastive import (
     normalized,
     same,
 )
+from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.registry import MODELS, TOKENIZERS
+
+PAIRS = 64  # that a re-ranker scores at a time
 
 
 class DualEncoder(BaseModel):
     """Texts and videos as unit vectors of one space, in which those that belong together are near.
 
-    Subclasses bring a text tower (:attr:`reader`), projections, and how to see a clip.
+    Subclasses bring a text tower (:attr:`reader`), projections, how to see a clip, and perhaps a
+    :attr:`reranker`.
 
     Args:
         tokenizer: A fast one of transformers, or a config of ``TOKENIZERS``
@@ -58,6 +62,7 @@ class DualEncoder(BaseModel):
             tokenizer = TOKENIZERS.build(tokenizer)
         self.captioner = Captioner(tokenizer, max_tokens)
         self.similarity = Similarity()
+        self.reranker: CrossReranker | None = None
 
     @property
     @abstractmethod
@@ -70,8 +75,16 @@ class DualEncoder(BaseModel):
         """Logarithm of what cosines are multiplied with."""
 
     @abstractmethod
-    def see(self, clips: Tensor, frame_mask: Tensor | None) -> Tensor:
-        """Embeddings (B, D) of clips (B, C, T, H, W), of any length."""
+    def see(self, clips: Tensor) -> Tensor:
+        """What the vision tower makes of clips (B, C, T, H, W)."""
+
+    @abstractmethod
+    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Embeddings (B, D), of any length, of what was seen."""
+
+    def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
+        """Tokens (L, E) of each clip for the :attr:`reranker`, of what was seen."""
+        raise NotImplementedError
 
     @abstractmethod
     def summarize(self, tokens: Tensor) -> Tensor:
@@ -97,9 +110,11 @@ class DualEncoder(BaseModel):
             data_samples (list[DataSample]): With ``text``, a caption (or, but for 'loss', a list of
                 them), perhaps ``frame_mask`` (T,), False for frames that only fill up. For 'loss'
                 those with equal words, ``caption_id`` or ``video_id`` belong together.
-            mode (str): 'loss': a dict with the contrastive loss, over the batches of all processes.
-                'predict': the samples, with ``video_embedding`` (D,) and ``text_embeddings``
-                (n_texts, D), normalized. 'tensor': scaled similarities (n_texts, B) of all texts.
+            mode (str): 'loss': a dict with the contrastive loss, over the batches of all processes,
+                and a re-ranker's. 'predict': the samples, with ``video_embedding`` (D,) and
+                ``text_embeddings`` (n_texts, D), normalized, and for a re-ranker ``patches``
+                (L, E), in half precision on the CPU. 'tensor': scaled similarities (n_texts, B) of
+                all texts.
 
         Raises:
             UserError: An unknown mode; in 'loss' a sample without a caption or with several.
@@ -110,7 +125,9 @@ class DualEncoder(BaseModel):
         captions = [_captions(sample) for sample in samples]
         if mode == 'loss':
             return self.loss(inputs, samples, captions)
-        videos = self.encode_video(inputs, _frame_mask(samples))
+        frame_mask = _frame_mask(samples)
+        seen = self.see(_as_clips(inputs))
+        videos = normalized(self.pool(seen, frame_mask))
         texts = self.encode_text([text for some in captions for text in some])
         if mode == 'tensor':
             return self.similarity(texts, videos, self.log_scale)
@@ -118,10 +135,13 @@ class DualEncoder(BaseModel):
         for sample, video, own in zip(samples, videos, texts.split(counts), strict=True):
             sample.video_embedding = video
             sample.text_embeddings = own
+        if self.reranker is not None:
+            for sample, patches in zip(samples, self.patches(seen, frame_mask), strict=True):
+                sample.patches = patches.half().cpu()
         return samples
 
     def loss(self, inputs: Tensor, samples: list, captions: Sequence[list[str]]) -> dict:
-        """Contrastive loss of B clips and their captions, one each."""
+        """Contrastive and matching loss of B clips and their captions, one each."""
         if wrong := [some for some in captions if len(some) != 1]:
             raise UserError(
                 f'Training takes one caption with each clip; a sample has {len(wrong[0])}. Set '
@@ -131,15 +151,19 @@ class DualEncoder(BaseModel):
             with torch.no_grad():
                 self.log_scale.clamp_(max=MAX_LOG_SCALE)
         texts = [some[0] for some in captions]
-        ours = (
-            self.encode_text(texts),
-            self.encode_video(inputs, _frame_mask(samples)),
-        )
-        similarity = self.similarity(*ours, self.log_scale)
+        frame_mask = _frame_mask(samples)
+        tokens, words = self.read(texts)
+        seen = self.see(_as_clips(inputs))
+        ours = normalized(self.summarize(words)), normalized(self.pool(seen, frame_mask))
+        own = similarity = self.similarity(*ours, self.log_scale)
         if dist.get_world_size() > 1:  # not as a call: that is what a transfer looks at
             similarity = self.similarity.forward(*map(gathered, ours), self.log_scale)
-        together = same(gathered(identities(samples, texts, inputs.device)))
-        return {'loss': contrastive_loss(similarity, together)}
+        ids = identities(samples, texts, inputs.device)
+        losses = {'loss': contrastive_loss(similarity, same(gathered(ids)))}
+        if self.reranker is not None:
+            patches = self.patches(seen, frame_mask)
+            losses['loss_match'] = self.reranker.loss(patches, words, tokens.mask, own, same(ids))
+        return losses
 
     def encode_video(self, clips: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """Unit vectors (B, D) of clips (B, C, T, H, W) or images (B, C, H, W).
@@ -148,23 +172,45 @@ class DualEncoder(BaseModel):
             clips (Tensor): Normalized as :attr:`data_preprocessor` does.
             frame_mask (Tensor, optional): (B, T), False for frames that only fill up.
         """
-        clips = clips.unsqueeze(2) if clips.dim() == 4 else clips
-        if clips.dim() != 5:
-            raise UserError(
-                'Retrieval takes clips (B, C, T, H, W) or images (B, C, H, W), not inputs of shape '
-                f'{tuple(clips.shape)}.'
-            )
-        return normalized(self.see(clips, frame_mask))
+        return normalized(self.pool(self.see(_as_clips(clips)), frame_mask))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors (n, D) of texts; an empty one is the tokenizer's special tokens alone."""
         _, tokens = self.read(texts or [''])
         return normalized(self.summarize(tokens))[: len(texts)]
 
+    @torch.no_grad()
+    def match(self, patches: Sequence[Tensor], texts: Sequence[str]) -> Tensor:
+        """Scores (n,) of n pairs by the :attr:`reranker`, on the CPU.
+
+        Args:
+            patches (Sequence[Tensor]): Of each video, as 'predict' hands them out.
+            texts (Sequence[str]): One for each.
+        """
+        scores = [torch.empty(0)]
+        for start in range(0, len(texts), PAIRS):
+            pairs = slice(start, start + PAIRS)
+            own = list(dict.fromkeys(texts[pairs]))
+            tokens, words = self.read(own)
+            rows = torch.tensor([own.index(text) for text in texts[pairs]], device=words.device)
+            videos = [video.to(words) for video in patches[pairs]]
+            scores.append(self.reranker(videos, words[rows], tokens.mask[rows]).cpu())
+        return torch.cat(scores)
+
     def read(self, texts: Sequence[str]) -> tuple[Captions, Tensor]:
         """Tokens of texts, and what the text tower makes of them (n, T, E)."""
         captions = self.captioner(texts, self.reader.get_input_embeddings())
         return captions, read(self.reader, captions)
+
+
+def _as_clips(inputs: Tensor) -> Tensor:
+    clips = inputs.unsqueeze(2) if inputs.dim() == 4 else inputs
+    if clips.dim() != 5:
+        raise UserError(
+            'Retrieval takes clips (B, C, T, H, W) or images (B, C, H, W), not inputs of shape '
+            f'{tuple(inputs.shape)}.'
+        )
+    return clips
 
 
 def _captions(sample: Any) -> list[str]:

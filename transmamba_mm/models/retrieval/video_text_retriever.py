@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.retrieval.contrastive import FIRST_LOG_SCALE
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
+from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import TEXT, Tower
@@ -30,13 +31,17 @@ class VideoTextRetriever(DualEncoder):
             another causal model of transformers.
         tokenizer: See :class:`DualEncoder`; by default the one beside the text tower's checkpoint.
         embed_dims (int): Width D of the common space.
-        temporal (str | dict): 'mean' or 'mamba', or
+        temporal (str | dict): 'mean', 'mamba' or 'transformer', or such as
             ``dict(type='mamba', num_layers=1, state_dims=16)``; for backbones of images.
+        rerank (dict, optional): Arguments of :class:`CrossReranker`, but for the widths
+            (``dict(top_k=10)``); the backbone has to hand out feature maps. None: there is no
+            re-ranker, and not a parameter of it.
         **kwargs: See :class:`DualEncoder`.
 
     Raises:
-        UserError: A backbone that hands out raw tokens; a ``temporal`` that is unknown; a tokenizer
-            that knows more words than the text tower, or that cannot be used.
+        UserError: A backbone that hands out raw tokens, or no feature map for a re-ranker; a
+            ``temporal`` that is unknown; a tokenizer that knows more words than the text tower, or
+            that cannot be used.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class VideoTextRetriever(DualEncoder):
         tokenizer: Any = None,
         embed_dims: int = 512,
         temporal: str | dict = 'mean',
+        rerank: dict | None = None,
         **kwargs,
     ) -> None:
         text_tower: Any = MODELS.build(text) if isinstance(text, dict) else text
@@ -64,6 +70,14 @@ class VideoTextRetriever(DualEncoder):
         self.visual_projection = nn.Linear(width, embed_dims, bias=False)
         self.text_projection = nn.Linear(text_tower.config.hidden_size, embed_dims, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(FIRST_LOG_SCALE))
+        if rerank is not None:
+            out_type = getattr(self.vision, 'out_type', 'featmap')
+            if out_type != 'featmap':
+                raise UserError(
+                    f'The vision backbone gives out_type={out_type!r}, but rerank looks at its '
+                    "patches: set out_type='featmap', or rerank=None."
+                )
+            self.reranker = CrossReranker(width, text_tower.config.hidden_size, **rerank)
 
     @property
     def sees_clips(self) -> bool:
@@ -84,15 +98,29 @@ class VideoTextRetriever(DualEncoder):
         """What a teacher can teach: seeing and reading."""
         return {'vision': Tower('vision', self.vision), 'text': Tower('text', self.text, TEXT)}
 
-    def see(self, clips: Tensor, frame_mask: Tensor | None) -> Tensor:
-        """Embeddings (B, D) of clips (B, C, T, H, W), of any length."""
+    def see(self, clips: Tensor) -> Tensor:
+        """Features of clips (B, C, T, H, W).
+
+        (B, D) or a map (B, D, T, H, W) of a backbone of clips, (B, T, D) or (B, T, D, H, W) of one
+        of images.
+        """
         if self.sees_clips:
-            return self.visual_projection(_pooled(self.vision(clips)[-1]))
+            return self.vision(clips)[-1]
         frames = clips.transpose(1, 2)  # (B, T, C, H, W)
-        features = _pooled(self.vision(frames.flatten(0, 1))[-1])
-        return self.visual_projection(
-            self.temporal(features.unflatten(0, frames.shape[:2]), frame_mask)
-        )
+        return self.vision(frames.flatten(0, 1))[-1].unflatten(0, frames.shape[:2])
+
+    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Embeddings (B, D), of any length, of features."""
+        if self.sees_clips:
+            return self.visual_projection(_pooled(seen))
+        frames = _pooled(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        return self.visual_projection(self.temporal(frames, frame_mask))
+
+    def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
+        """Tokens (L, D) of each clip for the re-ranker, of feature maps."""
+        if self.sees_clips:  # what fills up is part of what it has seen
+            return self.reranker.patches(seen.transpose(1, 2))
+        return self.reranker.patches(seen, frame_mask)
 
     def summarize(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""
