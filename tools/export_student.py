@@ -4,8 +4,8 @@ Examples:
     python tools/export_student.py work_dirs/vim-nano_deit-nano_digits student.pth
     python tools/export_student.py work_dirs/vim-s_deit-b_in1k/epoch_300.pth student.safetensors
 
-A student that was made from checkpoints of transformers (MambaVQA) is built again without them where
-the folder 'architectures' of its run lies beside the file: copy that, too.
+A student that was made from checkpoints of transformers (MambaVQA) is built again without them
+where the folder 'architectures' of its run lies beside the file: copy that, too.
 """
 
 import argparse
