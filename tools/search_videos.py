@@ -8,7 +8,7 @@ Examples:
 
 The first search embeds all videos and keeps that in a file; later ones embed what is new or has
 changed. An interrupted one goes on where it stopped. The videos found are printed with their
-cosines and drawn.
+cosines and drawn. A model with a re-ranker puts the nearest into its order, by "match".
 """
 
 import argparse
@@ -82,7 +82,8 @@ def main() -> None:
     for text, hits in found.items():
         console.out(f'\n{text}')
         for rank, hit in enumerate(hits, 1):
-            console.out(f'{rank:5}  {hit.score:6.3f}  {hit.path}', highlight=False)
+            match = '' if hit.match is None else f'  match {hit.match:6.2f}'
+            console.out(f'{rank:5}  {hit.score:6.3f}{match}  {hit.path}', highlight=False)
     out = args.out or str(search.work_dir / 'search.png')
     draw_hits(found, args.videos, out)
     console.out(f'\nSaved {out}')

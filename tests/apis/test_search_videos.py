@@ -11,7 +11,9 @@ from mmengine.config import Config
 
 from tests.apis.search_run import PIPELINE, write_run
 from tests.datasets.video.clips import bad_videos, write_clip, write_frames
+from tests.models.retrieval.small_retrieval import VIM
 from transmamba_mm.apis.search_videos import VideoSearch
+from transmamba_mm.apis.video_clips import VideoClips
 from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
@@ -221,6 +223,32 @@ def test_a_model_that_retrieves_nothing(tmp_path):
     torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='retrieves no videos'):
         VideoSearch(str(tmp_path / 'a.pth'))
+
+
+@torch.no_grad()
+def test_a_re_ranker_puts_the_nearest_into_its_order(videos, tmp_path):
+    vision = {**VIM, 'out_type': 'featmap'}
+    run = write_run(tmp_path / 'run', vision=vision, rerank={'top_k': 9, 'grid': None})
+    search = VideoSearch(str(run), device='cpu')
+    search.index(videos)
+    towers = VideoSearch(str(run), device='cpu')
+    towers.index(videos)
+    patches = {}
+    for paths in (search._index.paths[:8], search._index.paths[8:]):
+        clips = VideoClips(str(videos), paths, search._steps)
+        found = search._run([clips.read(i) for i in range(len(paths))])
+        patches |= {path: [sample.patches] for path, sample in zip(paths, found, strict=True)}
+    search.model.reranker.head.weight.mul_(50)
+    towers.model.reranker = None
+    for text, near, hits in zip(TEXTS, towers(TEXTS, 12), search(TEXTS, 12), strict=True):
+        first, rest = hits[:9], hits[9:]
+        assert {hit.path for hit in first} == {hit.path for hit in near[:9]}
+        assert [(hit.path, hit.match) for hit in rest] == [(hit.path, None) for hit in near[9:]]
+        scores = [float(search.model.match(patches[hit.path], [text])) for hit in first]
+        assert [hit.match for hit in first] == pytest.approx(scores, abs=1e-3)
+        assert scores == sorted(scores, reverse=True)
+        assert [hit.path for hit in first] != [hit.path for hit in near[:9]]
+    assert flat(search(TEXTS, 2)) == flat([hits[:2] for hits in search(TEXTS, 12)])
 
 
 def test_a_pipeline_that_does_not_fit_the_videos_is_told(tmp_path, videos):

@@ -1,37 +1,41 @@
 """Find videos by what is said about them: a trained model, a folder, a text."""
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmcv.transforms import Compose
-from mmengine.config import Config
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from mmpretrain.structures import DataSample
+from torch import LongTensor, Tensor
+from torch.utils.data import DataLoader
 
 from transmamba_mm.apis.check_videos import VideoCheck, find_videos
 from transmamba_mm.apis.trained_model import load_trained
-from transmamba_mm.apis.video_index import VideoIndex, nearest, stamp
+from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
+from transmamba_mm.apis.video_index import VideoIndex, fingerprint, nearest, stamp
 from transmamba_mm.checkpoint import locate
-from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation.reranking import rerank
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
-from transmamba_mm.registry import TRANSFORMS
 
 BATCH = 8  # videos that are embedded at a time
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A video that was found: its path below the folder, and its cosine with the text."""
+    """A video that was found.
+
+    Attributes:
+        path (str): Below the folder.
+        score (float): Cosine with the text.
+        match (float, optional): What the model's re-ranker says of the two, if it was asked.
+    """
 
     path: str
     score: float
+    match: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,8 @@ class VideoSearch:
                 'videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.'
             )
         self.work_dir = locate(checkpoint).parent
-        steps = video_pipeline(cfg)
-        self._pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-        self._maker = fingerprint(self.model, [steps, cfg.model.get('data_preprocessor')])
+        self._steps = video_pipeline(cfg)
+        self._maker = fingerprint(self.model, [self._steps, cfg.model.get('data_preprocessor')])
         self._index: VideoIndex | None = None
         self.folder = Path()
 
@@ -147,8 +150,12 @@ class VideoSearch:
     def __call__(self, texts: Sequence[str], top: int = 5) -> list[list[Hit]]:
         """Find the ``top`` videos of the index for each text, the best first.
 
+        If the model has a re-ranker, it looks at the nearest videos once more, so they are decoded
+        again, and puts them into its order.
+
         Raises:
             UserError: A text is empty, ``top`` is not positive, or nothing was indexed before.
+            BadVideo: A video that is to be looked at once more can no longer be read.
         """
         if self._index is None:
             raise UserError('There is nothing to search: call index(folder) first.')
@@ -156,87 +163,65 @@ class VideoSearch:
             raise UserError(f'top={top}: at least one video has to be found.')
         if any(not text.strip() for text in texts):
             raise UserError('A text is empty: say what the video shows.')
-        queries = self.model.encode_text([text.strip() for text in texts]).float().cpu()
-        scores, places = nearest(queries, self._index.vectors, top)
+        texts = [text.strip() for text in texts]
+        queries = self.model.encode_text(texts).float().cpu()
+        reranker = self.model.reranker
+        wanted = top if reranker is None else max(top, reranker.top_k + 1)
+        scores, places = nearest(queries, self._index.vectors, wanted)
         paths = self._index.paths
-        return [
+        found = [
             [Hit(paths[place], score) for place, score in zip(*row, strict=True)]
             for row in zip(places.tolist(), scores.tolist(), strict=True)
         ]
+        if reranker is not None:
+            pairs = zip(texts, found, strict=True)
+            found = [self._look_again(text, hits, reranker.top_k) for text, hits in pairs]
+        return [hits[:top] for hits in found]
 
-    def _embed(self, root: str, paths: Sequence[str], jobs: int):
+    def _look_again(self, text: str, hits: list[Hit], top_k: int) -> list[Hit]:
+        """Hits, the nearest first, in the order of the re-ranker."""
+        matches: dict[int, float] = {}
+
+        def match(_: LongTensor, places: LongTensor) -> Tensor:
+            clips = VideoClips(str(self.folder), [hits[i].path for i in places], self._steps)
+            patches = [
+                sample.patches
+                for start in range(0, len(clips), BATCH)
+                for sample in self._run([clips.read(i) for i in range(len(clips))[start:][:BATCH]])
+            ]
+            scores = self.model.match(patches, [text] * len(patches))
+            matches.update(zip(places.tolist(), scores.tolist(), strict=True))
+            return scores
+
+        ordered = rerank(torch.tensor([[hit.score for hit in hits]]), top_k, match)[0]
+        return [
+            replace(hits[i], match=matches.get(i))
+            for i in ordered.argsort(descending=True, stable=True).tolist()
+        ]
+
+    def _embed(
+        self, root: str, paths: Sequence[str], jobs: int
+    ) -> Iterator[tuple[list[VideoCheck], list[Tensor | None]]]:
         """Yield batches of checks and of vectors (D,), None for videos that cannot be read."""
-        loader = DataLoader(
-            _Videos(root, paths, self._pipeline), BATCH, num_workers=jobs, collate_fn=list
-        )
-        for batch in loader:
+        clips = VideoClips(root, paths, self._steps)
+        for batch in DataLoader(clips, BATCH, num_workers=jobs, collate_fn=list):
             for found in batch:
                 if isinstance(found, UserError):
                     raise found
-            vectors = iter(self._see([clip for _, clip in batch if clip is not None]))
+            samples = self._run([clip for _, clip in batch if clip is not None])
+            vectors = (sample.video_embedding.float().cpu() for sample in samples)
             yield (
                 [check for check, _ in batch],
                 [None if clip is None else next(vectors) for _, clip in batch],
             )
 
     @torch.no_grad()
-    def _see(self, clips: list[dict]) -> list[Tensor]:
+    def _run(self, clips: list[dict]) -> list[DataSample]:
         """What the test loop makes of clips."""
         if not clips:
             return []
         batch = {key: [clip[key] for clip in clips] for key in ('inputs', 'data_samples')}
-        vectors = [sample.video_embedding.float().cpu() for sample in self.model.test_step(batch)]
-        if not all(vector.isfinite().all() for vector in vectors):
+        samples = self.model.test_step(batch)
+        if not all(sample.video_embedding.isfinite().all() for sample in samples):
             raise UserError('Embeddings are not finite: the model has diverged.')
-        return vectors
-
-
-class _Videos(Dataset):
-    """Clips by number; a video that cannot be read is its check alone."""
-
-    def __init__(self, root: str, paths: Sequence[str], pipeline: Compose) -> None:
-        self.root, self.paths, self.pipeline = root, paths, pipeline
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, number: int) -> tuple[VideoCheck, dict | None] | UserError:
-        path = self.paths[number]
-        try:
-            clip = self.pipeline({'video_path': os.path.join(self.root, path)})
-        except BadVideo as error:
-            return VideoCheck(path, error.cause, str(error)), None
-        except UserError as error:  # as a result: a DataLoader would wrap it into its traceback
-            return error
-        return VideoCheck(path), clip
-
-
-def video_pipeline(cfg: Config) -> list[dict]:
-    """The steps of a config's test pipeline that turn a video file into a clip.
-
-    Raises:
-        UserError: It decodes no videos.
-    """
-    dataset: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
-    steps = [dict(step) for step in dataset.get('pipeline') or ()]
-    names = [str(step['type']).rpartition('.')[2] for step in steps]
-    if 'DecodeVideo' not in names:
-        raise UserError(
-            f'The test pipeline of {cfg.filename} decodes no videos (it has {", ".join(names)}): '
-            'name a config whose test data are video files, with --config.'
-        )
-    decode, *others = steps[names.index('DecodeVideo') :]
-    decode.pop('cache', None)
-    return [{**decode, 'on_bad': 'raise'}, *others]
-
-
-def fingerprint(model: nn.Module, settings: object) -> str:
-    """Tell whether two embeddings can be compared: a hash of the weights and of ``settings``."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
+        return samples

@@ -1,5 +1,6 @@
 """Embeddings of a folder of videos, kept in one file."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import LongTensor, Tensor
+from torch import LongTensor, Tensor, nn
 
 from transmamba_mm.errors import UserError
 
@@ -48,6 +49,16 @@ def nearest(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, LongTen
         scores, order = scores.topk(min(top, scores.shape[1]))
         places = places.gather(1, order)
     return scores, places
+
+
+def fingerprint(model: nn.Module, settings: object) -> str:
+    """Tell whether two embeddings can be compared: a hash of the weights and of ``settings``."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
 
 
 class VideoIndex:

@@ -66,4 +66,5 @@ def film_strip(video: str, frames: int) -> np.ndarray:
 
 
 def _label(rank: int, hit: Hit) -> str:
-    return f'{rank}    {hit.score:.3f}    {hit.path}'
+    match = '' if hit.match is None else f'    match {hit.match:.2f}'
+    return f'{rank}    {hit.score:.3f}{match}    {hit.path}'

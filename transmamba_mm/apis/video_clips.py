@@ -1,0 +1,65 @@
+"""Video files as clips, the way a config's test sees them."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from torch.utils.data import Dataset
+
+from transmamba_mm.apis.check_videos import VideoCheck
+from transmamba_mm.datasets.video.bad_video import BadVideo
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import TRANSFORMS
+
+
+def video_pipeline(cfg: Config) -> list[dict]:
+    """The steps of a config's test pipeline that turn a video file into a clip.
+
+    Raises:
+        UserError: It decodes no videos.
+    """
+    dataset: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset['dataset']
+    steps = [dict(step) for step in dataset.get('pipeline') or ()]
+    names = [str(step['type']).rpartition('.')[2] for step in steps]
+    if 'DecodeVideo' not in names:
+        raise UserError(
+            f'The test pipeline of {cfg.filename} decodes no videos (it has {", ".join(names)}): '
+            'name a config whose test data are video files, with --config.'
+        )
+    decode, *others = steps[names.index('DecodeVideo') :]
+    decode.pop('cache', None)
+    return [{**decode, 'on_bad': 'raise'}, *others]
+
+
+class VideoClips(Dataset):
+    """Clips by number; a video that cannot be read is its check alone.
+
+    Args:
+        root (str): Folder of the videos.
+        paths (Sequence[str]): Of the videos, below it.
+        steps (Sequence[dict]): Of :func:`video_pipeline`.
+    """
+
+    def __init__(self, root: str, paths: Sequence[str], steps: Sequence[dict]) -> None:
+        self.root, self.paths = root, paths
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, number: int) -> dict:
+        """The clip of a video; UserError, of which BadVideo is one, if there is none."""
+        return self.pipeline({'video_path': os.path.join(self.root, self.paths[number])})
+
+    def __getitem__(self, number: int) -> tuple[VideoCheck, dict | None] | UserError:
+        path = self.paths[number]
+        try:
+            return VideoCheck(path), self.read(number)
+        except BadVideo as error:
+            return VideoCheck(path, error.cause, str(error)), None
+        except UserError as error:  # as a result: a DataLoader would wrap it into its traceback
+            return error
