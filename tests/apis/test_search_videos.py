@@ -251,6 +251,21 @@ def test_a_re_ranker_puts_the_nearest_into_its_order(videos, tmp_path):
     assert flat(search(TEXTS, 2)) == flat([hits[:2] for hits in search(TEXTS, 12)])
 
 
+def test_videos_of_several_shapes_without_a_crop(videos, tmp_path):
+    steps = [step for step in PIPELINE if step['type'] != 'CenterCropClip']
+    write_clip(videos / 'wide.mp4', 6, width=96)  # 8 x 24 pixels among 8 x 16
+    search = VideoSearch(str(write_run(tmp_path / 'run', pipeline=steps)), device='cpu')
+    assert len(search.index(videos).checks) == 13
+    alone = VideoSearch(str(tmp_path / 'run'), device='cpu')
+    (tmp_path / 'alone').mkdir()
+    shutil.copy(videos / 'wide.mp4', tmp_path / 'alone')
+    alone.index(tmp_path / 'alone')
+    (expected,) = alone(['two'])[0]
+    assert flat([[hit for hit in search(['two'], 13)[0] if hit.path == 'wide.mp4']]) == flat(
+        [[expected]]
+    )
+
+
 def test_a_pipeline_that_does_not_fit_the_videos_is_told(tmp_path, videos):
     steps = [
         {**step, 'size': 16} if step['type'] == 'CenterCropClip' else step for step in PIPELINE

@@ -116,7 +116,9 @@ class VideoSearch:
         index = VideoIndex(file or self.index_file(root), self._maker, rebuild)
         wanted, gone = index.update(there)
         report = IndexReport([], len(index), gone)
-        unsaved = gone
+        if wanted or gone:
+            index.save()  # whether it can be is better known before the work
+        unsaved = 0
         try:
             for checks, vectors in self._embed(root, wanted, jobs):
                 for check, vector in zip(checks, vectors, strict=True):
@@ -184,11 +186,10 @@ class VideoSearch:
 
         def match(_: LongTensor, places: LongTensor) -> Tensor:
             clips = VideoClips(str(self.folder), [hits[i].path for i in places], self._steps)
-            patches = [
-                sample.patches
-                for start in range(0, len(clips), BATCH)
-                for sample in self._run([clips.read(i) for i in range(len(clips))[start:][:BATCH]])
-            ]
+            patches = []
+            for start in range(0, len(clips), BATCH):
+                some = range(start, min(start + BATCH, len(clips)))
+                patches += [sample.patches for sample in self._run([clips.read(i) for i in some])]
             scores = self.model.match(patches, [text] * len(patches))
             matches.update(zip(places.tolist(), scores.tolist(), strict=True))
             return scores
@@ -220,6 +221,8 @@ class VideoSearch:
         """What the test loop makes of clips."""
         if not clips:
             return []
+        if len({clip['inputs'].shape for clip in clips}) > 1:  # a pipeline without a crop
+            return [sample for clip in clips for sample in self._run([clip])]
         batch = {key: [clip[key] for clip in clips] for key in ('inputs', 'data_samples')}
         samples = self.model.test_step(batch)
         if not all(sample.video_embedding.isfinite().all() for sample in samples):

@@ -1,5 +1,6 @@
 """Embeddings of a folder of videos, kept in one file."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -145,7 +146,8 @@ class VideoIndex:
             save_file(tensors, unfinished, {'format': FORMAT, 'maker': self.maker})
             os.replace(unfinished, self.file)
         except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
             raise UserError(
                 f'The index {self.file} cannot be written ({error}): free some space, or name '
                 'another file with --index.'
