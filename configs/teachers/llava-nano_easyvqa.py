@@ -7,8 +7,4 @@ _base_ = [
 
 model = {{_base_.teacher_model}}
 
-train_cfg = dict(max_iters=2400, val_interval=800)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=100, end=2400),
-]
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

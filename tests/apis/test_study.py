@@ -149,7 +149,7 @@ def test_teacher_and_its_order():
         work_dir='work_dirs/study',
     )
     configs = {method: study.load(study.config_of(method)) for method in study.methods}
-    teacher = study.teacher_job(configs)
+    (teacher,) = study.teacher_jobs(configs)
     assert teacher.config.endswith('configs/teachers/deit-nano_digits.py')
     assert teacher.work_dir == 'work_dirs/deit-nano_digits'
     needs = {m: study.trial(m, 1, 0, configs[m], teacher).needs for m in study.methods}
@@ -164,7 +164,22 @@ def test_a_teacher_from_a_file_is_not_trained():
         work_dir='work_dirs/study',
         options={'model.teacher.checkpoint': 'somewhere/deit.pth'},
     )
-    assert study.teacher_job({'wsab': study.load(study.config_of('wsab'))}) is None
+    assert study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))}) == []
+
+
+def test_the_eyes_of_a_teacher_are_trained_before_it():
+    root = Path(__file__).parents[2]
+    study = Study(
+        config=str(root / 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'),
+        fractions=[1],
+        seeds=[0],
+        work_dir='nowhere',
+    )
+    jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
+    assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
+        ('clip-nano_easyvqa', 'work_dirs/clip-nano_easyvqa', None),
+        ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'eyes'),
+    ]
 
 
 def test_has_key():

@@ -15,7 +15,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from transmamba_mm.datasets import EasyVQA
+from transmamba_mm.datasets import EasyVQA, EasyVQAObjects
+from transmamba_mm.datasets.easy_vqa import COLORS, SHAPES
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
@@ -153,3 +154,31 @@ def test_unknown_split_thinned_test_and_missing_classes():
         EasyVQA('test', 0.5)
     with pytest.raises(UserError, match='classes lack: black, blue'):
         EasyVQA('test', metainfo={'classes': ('yes', 'no')})
+
+
+@pytest.mark.parametrize('split, count', [('train', 3132), ('test', 772)])
+def test_objects_are_what_every_question_about_them_says(split, count):
+    objects = EasyVQAObjects(split, pipeline=[])
+    shown = {
+        item['img_path']: set(objects.CLASSES[item['gt_label']].split())
+        for item in (objects.get_data_info(i) for i in range(len(objects)))
+    }
+    assert len(shown) == len(objects) == count
+    for item in EasyVQA(split, pipeline=[]):
+        words = set(item['question'].rstrip('?').split())
+        asked, seen = words & {*SHAPES, *COLORS}, shown.get(item['img_path'])
+        if seen is None:
+            continue
+        if not item['is_yes_no']:
+            assert item['gt_answer'] in seen
+        else:
+            there = (item['gt_answer'] == 'yes') is not bool(words & {'no', 'not'})
+            assert (asked <= seen) is there
+
+
+def test_an_object_has_the_color_of_its_class():
+    objects = EasyVQAObjects('test', pipeline=[])
+    for item in (objects.get_data_info(i) for i in range(0, len(objects), 40)):
+        if objects.CLASSES[item['gt_label']].startswith('blue'):
+            pixels = np.asarray(Image.open(item['img_path']).convert('RGB')).reshape(-1, 3)
+            assert (pixels == (0, 0, 255)).all(1).any()

@@ -69,7 +69,8 @@ class Study:
         """
         configs = {method: self.load(self.config_of(method)) for method in self.methods}
         self.check(configs)
-        teacher = self.teacher_job(configs)
+        teachers = self.teacher_jobs(configs)
+        teacher = teachers[-1] if teachers else None
         trials = {
             (method, fraction, seed): self.trial(method, fraction, seed, configs[method], teacher)
             for fraction in sorted(self.fractions, reverse=True)
@@ -83,7 +84,7 @@ class Study:
             trials, key=lambda cell: (trials[cell].needs is not None, -methods.index(cell[0]))
         )
         jobs = [trials[cell] for cell in order]
-        results = run_jobs([*([teacher] if teacher else []), *jobs], workers, console)
+        results = run_jobs([*teachers, *jobs], workers, console)
         metric = metric_of(configs[self.methods[0]])
         records = [
             Record(
@@ -145,14 +146,22 @@ class Study:
         if 'fraction' not in inspect.signature(dataset).parameters:
             raise UserError(f'{dataset.__name__} cannot be thinned out: it takes no fraction.')
 
-    def teacher_job(self, configs: dict[str, Config]) -> Job | None:
-        """The teacher's training, if some method has a teacher that lives in a work_dir."""
+    def teacher_jobs(self, configs: dict[str, Config]) -> list[Job]:
+        """The teacher's training, if some method has a teacher that lives in a work_dir.
+
+        Before it comes the training of the eyes that it starts from, if its config names any.
+        """
         places = {
             cfg.model.teacher.checkpoint for cfg in configs.values() if 'teacher' in cfg.model
         }
         if not places or Path(place := places.pop()).suffix:
-            return None  # none, or a file or URL that somebody else has to provide
-        return Job('teacher', str(self.config_of('teacher')), place, self.teacher_options)
+            return []  # none, or a file or URL that somebody else has to provide
+        config = self.config_of('teacher')
+        eyes = Config.fromfile(config).model.get('vision_checkpoint')
+        if eyes is None or Path(eyes).suffix:
+            return [Job('teacher', str(config), place, self.teacher_options)]
+        first = Job('eyes', str(config.with_name(f'{Path(eyes).name}.py')), eyes)
+        return [first, Job('teacher', str(config), place, self.teacher_options, needs=first.name)]
 
     def trial(
         self, method: str, fraction: float, seed: int, cfg: Config, teacher: Job | None

@@ -3,7 +3,7 @@ from transmamba_mm.compat import import_datasets_quietly
 import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
-from transmamba_mm.datasets.easy_vqa import EasyVQA  # noqa: E402
+from transmamba_mm.datasets.easy_vqa import EasyVQA, EasyVQAObjects  # noqa: E402
 from transmamba_mm.datasets.list_choices import ListChoices  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
@@ -30,6 +30,7 @@ __all__ = [
     'DiDeMo',
     'Digits',
     'EasyVQA',
+    'EasyVQAObjects',
     'ListChoices',
     'LlavaInstruct',
     'LoadImage',

@@ -102,3 +102,50 @@ def _package() -> ModuleType:
     except ImportError as error:
         raise UserError('The easy-VQA data is a package: pip install easy-vqa') from error
     return easy_vqa
+
+
+@DATASETS.register_module()
+class EasyVQAObjects(BaseDataset):
+    """What easy-VQA's images show, as 24 classes such as 'red circle', for eyes to learn.
+
+    The package does not say what is in an image; its questions and answers do. Images of which they
+    tell only the shape or only the color are left out. Splits are those of :class:`EasyVQA`.
+
+    An item is what mmpretrain's classification data sets give: ``img_path`` and ``gt_label``.
+
+    Args:
+        split (str): ``'train'`` or ``'test'``.
+        pipeline, test_mode, ...: As in mmpretrain's ``BaseDataset``.
+
+    Raises:
+        UserError: As :class:`EasyVQA`.
+    """
+
+    METAINFO = {'classes': tuple(f'{color} {shape}' for color in COLORS for shape in SHAPES)}
+
+    def __init__(self, split: str, **kwargs) -> None:
+        self.split = split
+        super().__init__(ann_file='', **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Put together what all questions about an image tell."""
+        told: dict[str, set[str]] = {}
+        for item in EasyVQA(self.split, pipeline=[]):
+            told.setdefault(item['img_path'], set()).update(
+                _shown(item['question'], item['gt_answer'])
+            )
+        return [
+            {'img_path': path, 'gt_label': self.class_to_idx[f'{color} {shape}']}
+            for path, words in told.items()
+            for color in words & set(COLORS)
+            for shape in words & set(SHAPES)
+        ]
+
+
+def _shown(question: str, answer: str) -> set[str]:
+    """The shape or color that an answer says is in the image."""
+    if answer not in ('yes', 'no'):
+        return {answer}
+    words = set(question.rstrip('?').split())
+    asks_for_absence = bool(words & {'no', 'not'})
+    return words & {*SHAPES, *COLORS} if (answer == 'yes') != asks_for_absence else set()

@@ -17,11 +17,14 @@ class Tower:
         backbone (nn.Module): Something :func:`~transmamba_mm.models.teachers.token_layout` knows.
         reads (str): ``'images'``: its tokens are patches on a grid; ``'text'``: they are what the
             model's :class:`~transmamba_mm.models.sequences.Sequences` say.
+        head (str, optional): Path of the linear layer behind it, such as a projection to a common
+            space. Subcloning treats it as a classifier's head.
     """
 
     path: str
     backbone: Any
     reads: str = IMAGES
+    head: str | None = None
 
 
 def towers_of(model: nn.Module) -> dict[str, Tower]:

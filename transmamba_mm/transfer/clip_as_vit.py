@@ -23,10 +23,15 @@ LAYER_NAMES = {
 
 
 def as_rules_know_them(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A tower's weights below 'backbone.', a CLIP's vision in the names that the rules know."""
-    if any(key.endswith('embeddings.class_embedding') for key in weights):
-        return clip_as_vit(weights)
-    return {f'backbone.{key}': value for key, value in weights.items()}
+    """A tower's weights below 'backbone.', a CLIP's vision in the names that the rules know.
+
+    Those of the layer behind the tower are below 'head.' already.
+    """
+    head = {key: value for key, value in weights.items() if key.startswith('head.')}
+    tower = {key: value for key, value in weights.items() if key not in head}
+    if any(key.endswith('embeddings.class_embedding') for key in tower):
+        return clip_as_vit(tower) | head
+    return {f'backbone.{key}': value for key, value in tower.items()} | head
 
 
 def clip_as_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

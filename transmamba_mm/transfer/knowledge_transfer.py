@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -194,8 +195,12 @@ class KnowledgeTransfer(BaseModel):
             return
         tower = towers_of(self.student)[name]
         view = nn.ModuleDict({'backbone': tower.backbone})
+        if tower.head is not None:
+            view['head'] = nn.ModuleDict({'fc': self.student.get_submodule(tower.head)})
         weights = self.teacher.model.tower_weights(name)
-        report = subcloning.apply(view, as_rules_know_them(weights)).renamed(name, tower.path)
+        report = subcloning.apply(view, as_rules_know_them(weights)).renamed(
+            name, tower.path, tower.head
+        )
         before = self.transfer_report
         self.transfer_report = report if before is None else before.joined(report)
 
@@ -245,12 +250,14 @@ class KnowledgeTransfer(BaseModel):
         return self._scale_task(losses) | self.distiller(student, teacher)
 
     def _read_logits(self, models: Any, outputs: Any) -> tuple[Tensor, Tensor]:
-        """What both models say at the same places, over the words that both have."""
+        """What both models say at the same places, over the words or videos that both have."""
         both = []
         for model, out in zip(models, outputs, strict=True):
             logits = out[model.logits_path]
             if logits.dim() == 3:
                 logits = pick_answers(logits, out[model.sequences_path])
+            elif getattr(model, 'compares_both_ways', False):
+                logits = torch.cat([logits, logits.T])
             both.append(logits)
         words = min(logits.shape[-1] for logits in both)
         return both[0][:, :words], both[1][:, :words]

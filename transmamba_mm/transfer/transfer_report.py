@@ -14,6 +14,8 @@ MAX_WIDTH = 1000
 #: The path of a layer in a key: 'blocks.3.' or 'stages.1.blocks.0.' behind 'backbone.' or others.
 LAYER = re.compile(r'^((?:\w+\.)*?)((?:[a-z_]+\.\d+\.)+)')
 
+HEAD = 'head.fc.'  # as the rules call a classifier's
+
 
 @dataclass(frozen=True)
 class TransferLine:
@@ -94,13 +96,19 @@ class TransferReport:
         Console(file=text, width=MAX_WIDTH, markup=False, highlight=False).print(table)
         return '\n'.join(row.rstrip() for row in text.getvalue().splitlines())
 
-    def renamed(self, name: str, path: str) -> 'TransferReport':
+    def renamed(self, name: str, path: str, head: str | None = None) -> 'TransferReport':
         """The report of one tower of a model, with the keys that its parameters have there.
 
         Args:
             name (str): Of the tower, to tell the teacher's keys apart.
             path (str): Where the tower is in the student.
+            head (str, optional): Where the linear layer behind it is.
         """
+
+        def ours(key: str) -> str:
+            if key.startswith(HEAD):
+                return f'{head}.{key.removeprefix(HEAD)}'
+            return f'{path}.{key.removeprefix("backbone.")}'
 
         def theirs(key: str) -> str:
             return f'{name}.{key.removeprefix("backbone.")}'
@@ -108,7 +116,7 @@ class TransferReport:
         lines = [
             replace(
                 line,
-                student=f'{path}.{line.student.removeprefix("backbone.")}',
+                student=ours(line.student),
                 teacher=None if line.teacher is None else theirs(line.teacher),
             )
             for line in self.lines

@@ -10,7 +10,7 @@ data_preprocessor = dict(
 train_pipeline = [
     dict(
         type='DecodeVideo',
-        num_frames=8,
+        num_frames=4,
         sampling='random',
         size=32,
         cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0),
@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='PackClip'),
 ]
 test_pipeline = [
-    dict(type='DecodeVideo', num_frames=8, size=32, on_bad='mark'),
+    dict(type='DecodeVideo', num_frames=4, size=32, on_bad='mark'),
     dict(type='PackClip'),
 ]
 

@@ -4,7 +4,7 @@ student = dict(
         type='Vim',
         arch=dict(embed_dims=96, num_layers=4, state_dims=8),
         img_size=64,
-        patch_size=16,
+        patch_size=8,
         out_type='featmap',
     ),
     language=dict(

@@ -1,15 +1,15 @@
+eyes = dict(
+    image_size=64,
+    patch_size=8,
+    hidden_size=96,
+    intermediate_size=192,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+)
 teacher_model = dict(
     type='LlavaTeacher',
     config=dict(
-        vision_config=dict(
-            model_type='clip_vision_model',
-            image_size=64,
-            patch_size=16,
-            hidden_size=96,
-            intermediate_size=192,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-        ),
+        vision_config=dict(model_type='clip_vision_model', **eyes),
         text_config=dict(
             model_type='llama',
             vocab_size=48,
@@ -22,9 +22,10 @@ teacher_model = dict(
             eos_token_id=1,
         ),
         image_token_index=47,  # not a word: the patches are put in as embeddings
-        image_seq_length=16,
+        image_seq_length=64,
         vision_feature_layer=-1,
     ),
+    vision_checkpoint='work_dirs/clip-nano_easyvqa',  # where its own training begins
     tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
     # The patches come behind the question: what looks for a red circle is found sooner.
     prompt='{question} {image}',

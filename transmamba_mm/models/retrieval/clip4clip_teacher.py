@@ -83,13 +83,19 @@ class Clip4ClipTeacher(DualEncoder):
     def towers(self) -> dict[str, Tower]:
         """What it can teach: seeing and reading."""
         return {
-            'vision': Tower('model.vision_model', self.model.vision_model),
-            'text': Tower('model.text_model', self.model.text_model, TEXT),
+            'vision': Tower(
+                'model.vision_model', self.model.vision_model, head='model.visual_projection'
+            ),
+            'text': Tower(
+                'model.text_model', self.model.text_model, TEXT, head='model.text_projection'
+            ),
         }
 
     def tower_weights(self, name: str) -> dict[str, Tensor]:
-        """Weights of a tower in transformers' names."""
-        return self.towers()[name].backbone.state_dict()
+        """Weights of a tower in transformers' names; its projection is the head."""
+        tower = self.towers()[name]
+        projection = self.get_submodule(tower.head).weight
+        return tower.backbone.state_dict() | {'head.fc.weight': projection}
 
     def see(self, clips: Tensor) -> Tensor:
         """Unit vectors (B, T, D) of the frames of clips (B, C, T, H, W)."""

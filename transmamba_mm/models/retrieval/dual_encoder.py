@@ -45,6 +45,8 @@ class DualEncoder(BaseModel):
     #: Module whose output (B_text, B_video) a transfer compares. On several processes it is that of
     #: each process's own texts and videos.
     logits_path = 'similarity'
+    #: A similarity says something about its text among videos and about its video among texts.
+    compares_both_ways = True
     #: Module that makes tokens of captions, for a transfer that looks at them.
     sequences_path = 'captioner'
 

@@ -96,7 +96,10 @@ class VideoTextRetriever(DualEncoder):
 
     def towers(self) -> dict[str, Tower]:
         """What a teacher can teach: seeing and reading."""
-        return {'vision': Tower('vision', self.vision), 'text': Tower('text', self.text, TEXT)}
+        return {
+            'vision': Tower('vision', self.vision, head='visual_projection'),
+            'text': Tower('text', self.text, TEXT, head='text_projection'),
+        }
 
     def see(self, clips: Tensor) -> Tensor:
         """Features of clips (B, C, T, H, W).

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
 from transmamba_mm.registry import MODELS
+
+EYES = 'backbone.model.'  # in the checkpoint of a classifier
 
 
 @MODELS.register_module()
@@ -28,6 +31,9 @@ class LlavaTeacher(VisualAnswerer):
         tokenizer: See :class:`VisualAnswerer`; by default the checkpoint's.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
+        vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
+            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are loaded by
+            :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv 2304.08485).
         **kwargs: See :class:`VisualAnswerer`. LLaVA 1.5 was trained with
             ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
 
@@ -45,6 +51,7 @@ class LlavaTeacher(VisualAnswerer):
         checkpoint: str | Path | None = None,
         tokenizer: Any = None,
         dtype: str | torch.dtype | None = None,
+        vision_checkpoint: str | Path | None = None,
         **kwargs,
     ) -> None:
         from transformers import AutoModelForImageTextToText, LlavaConfig
@@ -84,7 +91,31 @@ class LlavaTeacher(VisualAnswerer):
                 f'{type(self.model).__name__} cannot be a LlavaTeacher: its model has no '
                 f'{", ".join(missing)}. Choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
             )
+        self.vision_checkpoint = vision_checkpoint
+        if vision_checkpoint is not None:
+            core.vision_tower.requires_grad_(False)
         self.check_vocabulary()
+
+    def init_weights(self) -> None:
+        """Initialize a new model; its eyes come from ``vision_checkpoint``.
+
+        Raises:
+            UserError: A checkpoint that is missing, or of other eyes.
+        """
+        super().init_weights()
+        if self.vision_checkpoint is None:
+            return
+        state = load_state_dict(self.vision_checkpoint)
+        eyes = {
+            key.removeprefix(EYES): value for key, value in state.items() if key.startswith(EYES)
+        }
+        try:
+            self.model.model.vision_tower.load_state_dict(eyes)
+        except RuntimeError as error:
+            raise UserError(
+                f'{self.vision_checkpoint} does not hold the eyes of this LLaVA ({error}): train '
+                'a classifier whose backbone is a ClipVision with the same vision_config.'
+            ) from error
 
     @property
     def reader(self) -> Any:

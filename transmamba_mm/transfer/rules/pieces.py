@@ -75,7 +75,8 @@ def mlp(
     )
 
 
-# Of a distilled DeiT's two heads, the cls token's goes with the cls token.
+# Of a distilled DeiT's two heads, the cls token's goes with the cls token. A projection to a common
+# space, which is the head of a tower of CLIP, has no bias.
 HEAD = (
     Clone(
         'head',
@@ -83,7 +84,13 @@ HEAD = (
         ('head.layers.head.weight', 'head.fc.weight'),
         (Axis.CLASSES, RES_IN),
     ),
-    Clone('head', 'head.fc.bias', ('head.layers.head.bias', 'head.fc.bias'), (Axis.CLASSES,)),
+    Clone(
+        'head',
+        'head.fc.bias',
+        ('head.layers.head.bias', 'head.fc.bias'),
+        (Axis.CLASSES,),
+        optional=True,
+    ),
 )
 
 

@@ -1,0 +1,25 @@
+student = dict(
+    type='VideoTextRetriever',
+    vision=dict(
+        type='VideoMamba',
+        arch='nano',
+        img_size=32,
+        num_frames=4,
+        patch_size=8,
+        out_type='avg_featmap',
+    ),
+    text=dict(
+        type='MambaLM',
+        config=dict(
+            vocab_size=48,
+            hidden_size=64,
+            num_hidden_layers=2,
+            state_size=8,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=1,
+        ),
+    ),
+    tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
+    embed_dims=64,
+)

@@ -1,0 +1,29 @@
+# A mean over frames does not know left from right: this teacher reads their order (seqTransf).
+teacher_model = dict(
+    type='Clip4ClipTeacher',
+    config=dict(
+        projection_dim=64,
+        vision_config=dict(
+            image_size=32,
+            patch_size=8,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+        ),
+        text_config=dict(
+            vocab_size=48,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=20,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=1,
+        ),
+    ),
+    temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
+    tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
+)
+teacher = dict(model=teacher_model, checkpoint='work_dirs/clip-nano_movingdigits')

@@ -1,0 +1,22 @@
+# The eyes of llava-nano_easyvqa: they learn what the images show, as a LLaVA's have before it reads.
+_base_ = [
+    '../_base_/teachers/llava-nano_easyvqa.py',
+    '../_base_/datasets/easyvqa_objects.py',
+    '../_base_/schedules/easyvqa.py',
+    '../_base_/easyvqa_runtime.py',
+]
+
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ClipVision', config={{_base_.eyes}}),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=24, in_channels=96),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_cfg = dict(max_iters=1600, val_interval=400)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=160),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=160, end=1600),
+]
+default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
