@@ -79,7 +79,11 @@ class PyAVReader(VideoReader):
         try:
             for place, frame in enumerate(self._decode(indices)):
                 image = frame.reformat(
-                    width=width, height=height, format='rgb24', interpolation=Interpolation.BICUBIC
+                    width=width,
+                    height=height,
+                    format='rgb24',
+                    interpolation=Interpolation.BICUBIC,
+                    threads=1,  # by default it waits for one per core, for each small frame
                 )
                 out[place] = np.rot90(image.to_ndarray(), self._turns)
         except av.FFmpegError as error:
