@@ -198,9 +198,11 @@ class KnowledgeTransfer(BaseModel):
         if tower.head is not None:
             view['head'] = nn.ModuleDict({'fc': self.student.get_submodule(tower.head)})
         weights = self.teacher.model.tower_weights(name)
-        report = subcloning.apply(view, as_rules_know_them(weights)).renamed(
-            name, tower.path, tower.head
-        )
+        try:
+            report = subcloning.apply(view, as_rules_know_them(weights))
+        except UserError as error:
+            raise UserError(f'subcloning.{name}: {error}') from error
+        report = report.renamed(name, tower.path, tower.head)
         before = self.transfer_report
         self.transfer_report = report if before is None else before.joined(report)
 

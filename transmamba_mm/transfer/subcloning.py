@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.teachers.transformers_layout import transformers_layout
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.channels import ChannelPlan
 from transmamba_mm.transfer.layer_map import LayerMap
@@ -80,7 +81,7 @@ class WeightSubcloning:
 
         Args:
             student (nn.Module): Has a ``backbone`` that is a ``TokenBackbone`` or, as ``MambaLM``,
-                tells its ``layer_paths`` like one.
+                tells its ``layer_paths`` like one, or a text Transformer of transformers.
             teacher (nn.Module | Mapping): The teacher or its state dict.
 
         Returns:
@@ -91,7 +92,8 @@ class WeightSubcloning:
                 fits nothing; the message names both keys.
         """
         backbone: Any = getattr(student, 'backbone', None)
-        if not hasattr(backbone, 'layer_paths'):
+        layout = transformers_layout(backbone) or backbone
+        if not hasattr(layout, 'layer_paths'):
             raise UserError(
                 f'Subcloning needs a student with one of our backbones; {type(student).__name__} '
                 f'has {type(backbone).__name__} for a backbone.'
@@ -101,8 +103,8 @@ class WeightSubcloning:
         pretrained = self.pretrained
         if isinstance(pretrained, str | Path):
             pretrained = load_state_dict(pretrained)
-        student_layers = backbone.layer_paths()
-        self._check_family(backbone)
+        student_layers = layout.layer_paths()
+        self._check_family(backbone, student_layers)
         self._check_patterns(list(parameters))
         plan = ChannelPlan(self.table, state, pretrained)
         grid = getattr(getattr(teacher, 'backbone', None), 'patch_resolution', None)
@@ -165,9 +167,8 @@ class WeightSubcloning:
     def _skips(self, key: str) -> bool:
         return any(fnmatchcase(key, pattern) for pattern in self.skip)
 
-    def _check_family(self, backbone: Any) -> None:
+    def _check_family(self, backbone: nn.Module, layers: Sequence[str]) -> None:
         """The layers must be called as the rules say; the rest shows in :meth:`_check_patterns`."""
-        layers = backbone.layer_paths()
         if any(match('{layer}', layer, self.table.student_layer) is None for layer in layers):
             raise UserError(
                 f'The rules are about students whose layers are called {self.table.student_layer}, '

@@ -12,6 +12,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones import TokenBackbone
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
 from transmamba_mm.models.backbones.videomamba_parts import inflate_kernel
+from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.transfer.alignment import resize_kernel, split_positions
 from transmamba_mm.transfer.channels import HIDDEN, INNER, RESIDUAL, STATE, ChannelPlan
 from transmamba_mm.transfer.layer_names import match
@@ -20,7 +21,7 @@ from transmamba_mm.transfer.rules import WHOLE, Axis, Clone, part_of
 FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN)
 #: What to do, by the meaning of the axis that differs.
 FIXES: dict[Axis | None, str] = {
-    Axis.CLASSES: 'Use a teacher of the same classes',
+    Axis.CLASSES: 'Use a teacher of the same classes (a projection: of the same embed_dims)',
     Axis.IMAGE: 'Use the same in_channels in both',
 }
 EQUAL = (Axis.CLASSES, Axis.IMAGE, Axis.OTHER)
@@ -91,7 +92,7 @@ class TensorFitting:
     ) -> None:
         self.teacher = teacher
         self.plan = plan
-        self.backbone: TokenBackbone = student.backbone
+        self.backbone: TokenBackbone = token_layout(student.backbone)
         self.parameters = dict(student.named_parameters())
         self.widths = set(self.backbone.layer_dims())
         self.grid = grid

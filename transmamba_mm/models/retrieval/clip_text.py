@@ -14,6 +14,7 @@ def build_clip_text(
     config: dict | None = None,
     checkpoint: str | Path | None = None,
     dtype: str | torch.dtype | None = 'float32',
+    weights: bool = True,
 ) -> Any:
     """Build transformers' ``CLIPTextModel`` (arXiv 2103.00020).
 
@@ -22,40 +23,70 @@ def build_clip_text(
         checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
             hub (``openai/clip-vit-base-patch32``), of a whole CLIP too; read without running code.
         dtype (str | torch.dtype, optional): By default float32; None is the checkpoint's own.
+        weights (bool): False: of ``checkpoint`` only the architecture and the tokenizer are read;
+            the weights are about to be loaded from elsewhere.
 
     Raises:
         UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
             checkpoint that is missing or of another architecture.
     """
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig
 
     if (config is None) == (checkpoint is None):
         raise UserError('ClipText needs config (a new model) or checkpoint, one of them.')
     if checkpoint is not None:
-        return _load(checkpoint, dtype)
+        return (_load if weights else _load_architecture)(checkpoint, dtype)
     known = CLIPTextConfig().to_dict()
     if unknown := sorted(set(config) - set(known)):
         raise UserError(f'ClipText has no config {", ".join(unknown)}; it has {sorted(known)}.')
-    model = CLIPTextModel(CLIPTextConfig(**config))
-    return model if dtype is None else model.to(getattr(torch, dtype, dtype))
+    return _build(CLIPTextConfig(**config), dtype)
+
+
+def _build(config: Any, dtype: Any) -> Any:
+    from transformers import CLIPTextModel
+
+    model = CLIPTextModel(config)
+    if dtype is None:
+        return model
+    return model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
 
 
 def _load(checkpoint: str | Path, dtype: Any) -> Any:
     from transformers import CLIPModel, CLIPTextModel
 
-    from transmamba_mm.models.language.pretrained import load_weights, read_config
+    from transmamba_mm.models.language.pretrained import load_weights
 
-    kind = read_config(checkpoint).get('model_type')
-    if kind == 'clip':
+    if _read(checkpoint)['model_type'] == 'clip':
         model = load_weights(CLIPModel, checkpoint, dtype).text_model
-    elif kind == 'clip_text_model':
-        model = load_weights(CLIPTextModel, checkpoint, dtype)
     else:
-        raise UserError(
-            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
-            'openai/clip-vit-base-patch32.'
-        )
+        model = load_weights(CLIPTextModel, checkpoint, dtype)
     model.config._name_or_path = str(checkpoint)  # where its tokenizer is
     for module in model.modules():  # or the init_weights of a model around this one starts anew
         module._is_hf_initialized = True
     return model
+
+
+def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
+    from transformers import CLIPConfig, CLIPTextConfig
+
+    config = _read(checkpoint)
+    if config['model_type'] == 'clip':
+        model = _build(CLIPConfig.from_dict(config).text_config, dtype)
+    else:
+        model = _build(CLIPTextConfig.from_dict(config), dtype)
+    model.config._name_or_path = str(checkpoint)
+    return model
+
+
+def _read(checkpoint: str | Path) -> dict[str, Any]:
+    """config.json of a CLIP or of its text model; UserError of any other."""
+    from transmamba_mm.models.language.pretrained import read_config
+
+    config = read_config(checkpoint)
+    kind = config.get('model_type')
+    if kind not in ('clip', 'clip_text_model'):
+        raise UserError(
+            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
+            'openai/clip-vit-base-patch32.'
+        )
+    return config

@@ -111,7 +111,8 @@ class RuleTable:
         rules (tuple[Clone | Keep | Refuse, ...]): The first whose pattern fits a parameter counts.
         stream (dict[str, tuple[Axis, ...]]): Axes of every teacher tensor that reads or writes a
             residual stream; together they say which of its channels matter. The first pattern is
-            about a tensor of every layer, and gives the widths that the teacher's streams have.
+            about a tensor of every layer, and gives the widths that the teacher's streams have. A
+            table of equal widths needs none.
         signature (tuple[str, ...]): Tensors by which a teacher of the family is known.
         cls_tokens (tuple[str, ...]): Teacher keys of the tokens that stand before the patches.
     """

@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/students/vim-small_retrieval.py',
+    '../_base_/teachers/clip-b32.py',
+    '../_base_/distillers/logits.py',
+    '../_base_/datasets/msrvtt.py',
+    '../_base_/schedules/retrieval_bs128_adamw.py',
+    '../_base_/retrieval_runtime.py',
+]
+
+model = dict(
+    type='KnowledgeTransfer',
+    student={{_base_.student}},
+    teacher={{_base_.teacher}},
+    distiller={{_base_.distiller}},
+    subcloning={{_base_.subcloning}},
+    layer_map={{_base_.layer_map}},
+)
