@@ -39,8 +39,8 @@ def mean_over_frames(outputs: Tensor, num_frames: int) -> Tensor:
 def join_frames(record: TransferRecord, num_frames: int) -> TransferRecord:
     """The record of B clips, from the record of their B * T frames as images.
 
-    The patches of all frames stand one after another, (B, T * L, D) on a grid (T, H, W); cls tokens
-    and logits are averaged.
+    The patches of all frames stand one after another, (B, T * L, D) on a grid (T, H, W), in each
+    direction too; cls tokens and logits are averaged.
     """
     logits = record.logits
     return replace(
@@ -48,5 +48,9 @@ def join_frames(record: TransferRecord, num_frames: int) -> TransferRecord:
         patches=[p.unflatten(0, (-1, num_frames)).flatten(1, 2) for p in record.patches],
         cls=[None if cls is None else mean_over_frames(cls, num_frames) for cls in record.cls],
         grids=[(num_frames, *grid) for grid in record.grids],
+        directions=[  # of (B * T, K, L, D)
+            d.unflatten(0, (-1, num_frames)).transpose(1, 2).flatten(2, 3)
+            for d in record.directions
+        ],
         logits=None if logits is None else mean_over_frames(logits, num_frames),
     )
