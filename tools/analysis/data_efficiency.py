@@ -14,7 +14,7 @@ from mmengine.config import DictAction
 from rich.console import Console
 
 from transmamba_mm.apis.cli import run
-from transmamba_mm.apis.study import Study
+from transmamba_mm.apis.study import Record, Study, metric_of, scored
 from transmamba_mm.apis.study_table import conclusion, markdown_table
 from transmamba_mm.visualization.figures import plot_accuracy
 
@@ -33,6 +33,13 @@ def parse_args() -> argparse.Namespace:
         default=['scratch', 'logits', 'wsab'],
         help='scratch, wsab (the config itself), or M for configs/baselines/<config>-M.py',
     )
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        default=[],
+        help='compare these, such as vqa/accuracy_not_yes_no; the first is drawn. Default: the one '
+        "that chooses the config's best checkpoint",
+    )
     parser.add_argument('--work-dir', help='default: work_dirs/<config>_study')
     parser.add_argument('--jobs', type=int, help='trainings at once; default: one per core')
     parser.add_argument(
@@ -43,6 +50,17 @@ def parse_args() -> argparse.Namespace:
         help='change an entry in every config of the student that has it',
     )
     return parser.parse_args()
+
+
+def _report(study: Study, records: list[Record], metric: str) -> str:
+    """The table of one metric and what it says."""
+    parts = [f'### {metric}', markdown_table(records)]
+    if {'wsab', 'scratch'} <= set(study.methods):
+        parts.append(conclusion(records))
+    teacher = study.teacher_metrics().get(metric)
+    if teacher is not None:
+        parts.append(f'The teacher reaches {teacher:.2f}.')
+    return '\n\n'.join(parts)
 
 
 def main() -> None:
@@ -59,14 +77,13 @@ def main() -> None:
         options=args.cfg_options,
     )
     records = study.run(args.jobs, console)
-    report = markdown_table(records)
-    if {'wsab', 'scratch'} <= set(args.methods):
-        report += f'\n\n{conclusion(records)}'
-    (work_dir / 'table.md').write_text(f'{report}\n')
-    plot_accuracy(records, work_dir / 'accuracy.png')
-    steps = records[0].steps
-    print(f'\nTest accuracy, %, after {steps} steps, mean ± std of {len(args.seeds)} seed(s)\n')
-    print(report)
+    default = metric_of(study.load(study.config_of(args.methods[0])))
+    metrics = args.metrics or [default]
+    reports = [_report(study, scored(records, metric), metric) for metric in metrics]
+    (work_dir / 'table.md').write_text('\n\n'.join(reports) + '\n')
+    plot_accuracy(scored(records, metrics[0]), work_dir / 'accuracy.png', metrics[0])
+    print(f'\nAfter {records[0].steps} steps, %, mean ± std of {len(args.seeds)} seed(s)\n')
+    print('\n\n'.join(reports))
     print(f'\nTable, records and figure are in {work_dir}')
 
 

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -19,7 +19,10 @@ METRIC = 'accuracy/top1'
 
 @dataclass(frozen=True)
 class Record:
-    """One finished training of the student; ``accuracy`` in percent."""
+    """One finished training of the student.
+
+    ``accuracy`` is what the study compares, in percent; ``metrics`` is all that was measured.
+    """
 
     method: str
     fraction: float
@@ -28,6 +31,7 @@ class Record:
     steps: int
     seconds: float
     work_dir: str
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,20 @@ class Study:
                 steps=results[job.name]['steps'],
                 seconds=results[job.name]['seconds'],
                 work_dir=job.work_dir,
+                metrics=results[job.name]['metrics'],
             )
             for key, job in trials.items()
         ]
         text = json.dumps([asdict(record) for record in records], indent=2)
         Path(self.work_dir, 'study.json').write_text(text)
         return records
+
+    def teacher_metrics(self) -> dict[str, float]:
+        """What the teacher reached; empty if it was not trained here."""
+        configs = {method: self.load(self.config_of(method)) for method in self.methods}
+        jobs = self.teacher_jobs(configs)
+        result = jobs[-1].result() if jobs else None
+        return {} if result is None else result['metrics']
 
     def config_of(self, method: str) -> Path:
         """Path of the config of ``method``, or of the ``'teacher'``."""
@@ -186,6 +198,18 @@ def metric_of(cfg: Config) -> str:
     """What a study compares: the metric that chooses the config's best checkpoint, if it does."""
     best = cfg.default_hooks.checkpoint.get('save_best')
     return METRIC if best in (None, 'auto') else best
+
+
+def scored(records: Sequence[Record], metric: str) -> list[Record]:
+    """The records with another of their metrics for accuracy.
+
+    Raises:
+        UserError: A metric that was not measured.
+    """
+    known = sorted(set.intersection(*(set(record.metrics) for record in records)))
+    if metric not in known:
+        raise UserError(f'{metric!r} was not measured; choose from {", ".join(known)}.')
+    return [replace(record, accuracy=record.metrics[metric]) for record in records]
 
 
 def has_key(cfg: Config, dotted: str) -> bool:

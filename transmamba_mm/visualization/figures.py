@@ -35,8 +35,10 @@ STYLE = {
 COLORS = ['#999999', '#E69F00', '#0072B2', '#009E73', '#CC79A7', '#D55E00']
 
 
-def plot_accuracy(records: Sequence[Record], path: str | Path) -> None:
-    """Test accuracy against the share of training data; error bars are the spread over seeds."""
+def plot_accuracy(
+    records: Sequence[Record], path: str | Path, metric: str = 'test accuracy'
+) -> None:
+    """A metric against the share of training data; error bars are the spread over seeds."""
     fractions = fractions_of(records)
     percent = [100 * fraction for fraction in fractions]
     with plt.rc_context(STYLE):
@@ -57,7 +59,7 @@ def plot_accuracy(records: Sequence[Record], path: str | Path) -> None:
         axes.minorticks_off()
         seeds = len({record.seed for record in records})
         axes.set_xlabel('training data used, equal number of steps')
-        axes.set_ylabel('test accuracy, %')
+        axes.set_ylabel(f'{metric}, %')
         axes.set_title(f'mean of {seeds} seeds ± std' if seeds > 1 else 'one seed')
         axes.legend()
         save_figure(figure, path)
