@@ -12,6 +12,7 @@ from transmamba_mm.datasets.retrieval import (  # noqa: E402
     MSRVTT,
     DiDeMo,
     MovingDigits,
+    MovingDigitsKinds,
     VideoCaptions,
 )
 from transmamba_mm.datasets.video import (  # noqa: E402
@@ -35,6 +36,7 @@ __all__ = [
     'LlavaInstruct',
     'LoadImage',
     'MovingDigits',
+    'MovingDigitsKinds',
     'PackClip',
     'RandomAffine',
     'RandomFlipClip',

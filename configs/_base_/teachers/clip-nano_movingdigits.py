@@ -1,16 +1,17 @@
 # A mean over frames does not know left from right: this teacher reads their order (seqTransf).
+eyes = dict(
+    image_size=32,
+    patch_size=8,
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+)
 teacher_model = dict(
     type='Clip4ClipTeacher',
     config=dict(
         projection_dim=64,
-        vision_config=dict(
-            image_size=32,
-            patch_size=8,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-        ),
+        vision_config=eyes,
         text_config=dict(
             vocab_size=48,
             hidden_size=64,
@@ -23,6 +24,7 @@ teacher_model = dict(
             eos_token_id=1,
         ),
     ),
+    vision_checkpoint='work_dirs/eyes-nano_movingdigits',  # where its own training begins
     temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
     tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
 )

@@ -25,7 +25,7 @@ teacher_model = dict(
         image_seq_length=64,
         vision_feature_layer=-1,
     ),
-    vision_checkpoint='work_dirs/clip-nano_easyvqa',  # where its own training begins
+    vision_checkpoint='work_dirs/eyes-nano_easyvqa',  # where its own training begins
     tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
     # The patches come behind the question: what looks for a red circle is found sooner.
     prompt='{question} {image}',

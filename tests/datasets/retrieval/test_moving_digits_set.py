@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.moving_digits import make_moving_digits
-from transmamba_mm.datasets import MovingDigits
+from transmamba_mm.datasets import MovingDigits, MovingDigitsKinds
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
@@ -51,7 +51,8 @@ def test_config_makes_batches_in_workers(config, phase, tmp_path):
     loader = Runner.build_dataloader({**config[f'{phase}_dataloader'], 'batch_size': 6}, seed=0)
     batch = next(iter(loader))
     size = config.test_pipeline[0].size
-    assert batch['inputs'].shape == (6, 3, 8, size, size)
+    frames = config.test_pipeline[0].num_frames
+    assert batch['inputs'].shape == (6, 3, frames, size, size)
     sample = batch['data_samples'][0]
     assert isinstance(sample.text, str if phase == 'train' else list)
     assert sample.frame_mask.all() and not sample.is_hole
@@ -79,3 +80,22 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
         MovingDigits('train', data_root=str(tmp_path))
     with pytest.raises(UserError, match="'train' or 'test'"):
         MovingDigits('val', data_root=str(tmp_path))
+
+
+def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
+    init_default_scope('transmamba_mm')
+    config = Config.fromfile(CONFIG.with_name('moving_digits_kinds.py'))
+    config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
+    kinds = MovingDigitsKinds('train', data_root=root, pipeline=config.train_pipeline)
+    captions = MovingDigits('train', data_root=root)
+    said = {}
+    for item in (captions.get_data_info(i) for i in range(len(captions))):
+        said[item['video_id']] = ' '.join(item['caption_id'].split()[:2])
+    assert len(kinds) == len(said) == 40 and len(kinds.metainfo['classes']) == 20
+    for i in range(len(kinds)):
+        item = kinds.get_data_info(i)
+        assert kinds.metainfo['classes'][item['gt_label']] == said[item['video_id']]
+    packed = kinds[3]
+    assert packed['inputs'].shape == (3, 32, 32)
+    assert packed['data_samples'].gt_label.item() == kinds.get_data_info(3)['gt_label']
+    assert len(MovingDigitsKinds('test', data_root=root)) == 12

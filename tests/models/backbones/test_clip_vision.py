@@ -51,6 +51,14 @@ def test_equals_transformers_at_every_layer(tmp_path, layer, whole):
     assert torch.equal(bare(images())[0], found)
 
 
+def test_cls_token_is_what_clip_pools():
+    model = build(config=CONFIG, out_type='cls_token').eval()
+    (found,) = model(images())
+    torch.testing.assert_close(found, model.model(images()).pooler_output)
+    with pytest.raises(UserError, match='out_type'):
+        build(config=CONFIG, out_type='raw')
+
+
 def test_takes_images_of_another_size():
     (found,) = build(config=CONFIG)(images(24))
     assert found.shape == (2, 24, 6, 6)

@@ -57,7 +57,7 @@ def test_eyes_are_loaded_and_never_trained(classifier):
 def test_other_eyes_are_refused(classifier):
     path, _ = classifier
     model = llava(patch_size=8, vision_checkpoint=str(path))
-    with pytest.raises(UserError, match='does not hold the eyes of this LLaVA'):
+    with pytest.raises(UserError, match='does not hold eyes of this teacher'):
         model.init_weights()
     with pytest.raises(UserError, match='No checkpoint at nowhere'):
         llava(vision_checkpoint='nowhere.pth', tokenizer=TOKENIZER).init_weights()

@@ -36,3 +36,37 @@ class MovingDigits(VideoCaptions):
         if split not in moving_digits.SPLITS:
             raise UserError(f"MovingDigits has no split {split!r}: choose 'train' or 'test'.")
         return (f'{split}/captions.jsonl',)
+
+
+@DATASETS.register_module()
+class MovingDigitsKinds(MovingDigits):
+    """What moves in the videos, as 20 classes such as 'small seven', for eyes to learn.
+
+    An item is a video: ``video_path``, ``video_id`` and ``gt_label``. No caption is read.
+
+    Args:
+        split (str): ``'train'`` or ``'test'``.
+        **kwargs: See :class:`MovingDigits`.
+    """
+
+    METAINFO = {
+        'classes': tuple(
+            f'{size} {digit}' for digit in moving_digits.DIGITS for size in moving_digits.SIZES
+        )
+    }
+
+    def __init__(self, split: str, **kwargs) -> None:
+        super().__init__(split, test_mode=False, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Tell the kind from the meaning of a video's captions."""
+        number = {name: i for i, name in enumerate(self.metainfo['classes'])}
+        videos = {item['video_id']: item for item in super().load_data_list()}
+        return [
+            {
+                'video_path': item['video_path'],
+                'video_id': name,
+                'gt_label': number[' '.join(item['caption_id'].split()[:2])],
+            }
+            for name, item in videos.items()
+        ]

@@ -8,13 +8,14 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.token_backbone import check_choice
 from transmamba_mm.models.teachers.transformers_layout import ClipVisionLayout
 from transmamba_mm.registry import MODELS
 
 
 @MODELS.register_module()
 class ClipVision(BaseModule):
-    """Transformers' ``CLIPVisionModel`` (arXiv 2103.00020), handing out a map of its patches.
+    """Transformers' ``CLIPVisionModel`` (arXiv 2103.00020), handing out its patches or its cls.
 
     Args:
         config (dict, optional): Of a new model: the keys of ``CLIPVisionConfig``.
@@ -23,6 +24,8 @@ class ClipVision(BaseModule):
             code.
         layer (int): Whose output is handed out, as in a list: -1 is the last, -2 the one before it,
             which LLaVA reads. Later layers do not exist.
+        out_type (str): 'featmap' (B, D, H, W), or 'cls_token' (B, D), normalized as CLIP does
+            before its projection.
         frozen (bool): Neither trained nor, in training, different from evaluation.
         dtype (str | torch.dtype, optional): By default float32.
         weights (bool): False: of ``checkpoint`` only the architecture is read; the weights are
@@ -34,13 +37,12 @@ class ClipVision(BaseModule):
             checkpoint that is missing or of another architecture.
     """
 
-    out_type = 'featmap'
-
     def __init__(
         self,
         config: dict | None = None,
         checkpoint: str | Path | None = None,
         layer: int = -1,
+        out_type: str = 'featmap',
         frozen: bool = False,
         dtype: str | torch.dtype | None = 'float32',
         weights: bool = True,
@@ -53,6 +55,8 @@ class ClipVision(BaseModule):
             self.model: Any = (_load if weights else _load_architecture)(checkpoint, dtype)
         else:
             self.model = _build(config, dtype)
+        check_choice('out_type', out_type, ('featmap', 'cls_token'))
+        self.out_type = out_type
         depth = self.model.config.num_hidden_layers
         if not -depth <= layer < depth:
             raise UserError(f'layer={layer} of ClipVision, but it has {depth} layers.')
@@ -80,7 +84,7 @@ class ClipVision(BaseModule):
         return super().train(mode and not self.frozen)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        """Feature map (B, D, H / patch, W / patch) of images (B, C, H, W), in their dtype."""
+        """Feature map (B, D, H / patch, W / patch), or (B, D), of images (B, C, H, W)."""
         height, width = self.layout.layer_grids(images.shape[-2:])[-1]
         hidden = self.core.embeddings(
             images.to(self.model.dtype), interpolate_pos_encoding=images.shape[-2:] != self.img_size
@@ -89,6 +93,8 @@ class ClipVision(BaseModule):
         for block in self.core.encoder.layers:
             hidden = block(hidden, attention_mask=None)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        if self.out_type == 'cls_token':
+            return (self.core.post_layernorm(hidden[:, 0]).to(images.dtype),)
         patches = hidden[:, 1:].transpose(1, 2).unflatten(2, (height, width))
         return (patches.to(images.dtype),)
 

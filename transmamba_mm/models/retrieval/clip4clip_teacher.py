@@ -11,6 +11,7 @@ from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.teachers.eyes import load_eyes
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS
 
@@ -33,6 +34,9 @@ class Clip4ClipTeacher(DualEncoder):
             own otherwise.
         temporal (str | dict): See :func:`~.temporal_pooling.build_pooling`; whatever it learns is
             not part of ``checkpoint``, so it has to be trained.
+        vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
+            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are what
+            :meth:`init_weights` begins with; they are trained on, as CLIP4Clip trains CLIP's.
         **kwargs: See :class:`DualEncoder`.
 
     Raises:
@@ -47,6 +51,7 @@ class Clip4ClipTeacher(DualEncoder):
         tokenizer: Any = None,
         dtype: str | torch.dtype | None = None,
         temporal: str | dict = 'mean',
+        vision_checkpoint: str | Path | None = None,
         **kwargs,
     ) -> None:
         from transformers import CLIPConfig, CLIPModel
@@ -69,6 +74,13 @@ class Clip4ClipTeacher(DualEncoder):
             self._is_init = True  # or init_weights would start anew
         self.check_words()
         self.temporal = build_pooling(temporal, self.model.config.projection_dim)
+        self.vision_checkpoint = vision_checkpoint
+
+    def init_weights(self) -> None:
+        """Initialize a new model; its eyes come from ``vision_checkpoint``."""
+        super().init_weights()
+        if self.vision_checkpoint is not None:
+            load_eyes(self.model.vision_model, self.vision_checkpoint)
 
     @property
     def reader(self) -> Any:

@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.teachers.eyes import load_eyes
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
 from transmamba_mm.registry import MODELS
-
-EYES = 'backbone.model.'  # in the checkpoint of a classifier
 
 
 @MODELS.register_module()
@@ -103,19 +101,8 @@ class LlavaTeacher(VisualAnswerer):
             UserError: A checkpoint that is missing, or of other eyes.
         """
         super().init_weights()
-        if self.vision_checkpoint is None:
-            return
-        state = load_state_dict(self.vision_checkpoint)
-        eyes = {
-            key.removeprefix(EYES): value for key, value in state.items() if key.startswith(EYES)
-        }
-        try:
-            self.model.model.vision_tower.load_state_dict(eyes)
-        except RuntimeError as error:
-            raise UserError(
-                f'{self.vision_checkpoint} does not hold the eyes of this LLaVA ({error}): train '
-                'a classifier whose backbone is a ClipVision with the same vision_config.'
-            ) from error
+        if self.vision_checkpoint is not None:
+            load_eyes(self.model.model.vision_tower, self.vision_checkpoint)
 
     @property
     def reader(self) -> Any:

@@ -1,0 +1,41 @@
+# Single frames of the moving digits: 20 classes such as 'small seven'.
+data_preprocessor = dict(
+    type='ClsDataPreprocessor',
+    num_classes=20,
+    mean=[36.6, 36.6, 36.6],  # as in moving_digits.py
+    std=[37.5, 37.5, 37.5],
+)
+
+train_pipeline = [
+    dict(
+        type='DecodeVideo',
+        num_frames=1,
+        sampling='random',
+        size=32,
+        cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0, frames_per_segment=16),
+    ),
+    dict(type='PackClip', still=True),
+]
+test_pipeline = [
+    dict(type='DecodeVideo', num_frames=1, size=32, on_bad='raise'),
+    dict(type='PackClip', still=True),
+]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=1,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(type='MovingDigitsKinds', split='train', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=200,
+    num_workers=1,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='MovingDigitsKinds', split='test', pipeline=test_pipeline),
+)
+val_evaluator = dict(type='Accuracy', topk=(1,))
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

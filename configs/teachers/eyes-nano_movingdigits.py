@@ -1,0 +1,20 @@
+# The eyes of clip-nano_movingdigits: they learn what is in a frame, as CLIP has before it sees videos.
+_base_ = [
+    '../_base_/teachers/clip-nano_movingdigits.py',
+    '../_base_/datasets/moving_digits_kinds.py',
+    '../_base_/schedules/movingdigits.py',
+    '../_base_/movingdigits_runtime.py',
+]
+
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ClipVision', config={{_base_.eyes}}, out_type='cls_token'),
+    head=dict(type='LinearClsHead', num_classes=20, in_channels=64),
+)
+
+train_cfg = dict(max_iters=2500, val_interval=500)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=250),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=250, end=2500, eta_min=2e-5),
+]
+default_hooks = dict(checkpoint=dict(interval=500, save_best='accuracy/top1'))

@@ -1,0 +1,34 @@
+"""Trained eyes for a new teacher."""
+
+from pathlib import Path
+from typing import Any
+
+from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.errors import UserError
+
+EYES = 'backbone.model.'  # in the checkpoint of a classifier
+WRAPPER = 'vision_model.'  # around the Transformer, in some versions of transformers
+
+
+def load_eyes(tower: Any, checkpoint: str | Path) -> None:
+    """Load the backbone of a classifier, a ``ClipVision``, into a ``CLIPVisionModel``.
+
+    Args:
+        tower: Of transformers, alone or inside a CLIP or a LLaVA.
+        checkpoint (str | Path): A work_dir or file; read without running code.
+
+    Raises:
+        UserError: A checkpoint that is missing, or of other eyes.
+    """
+    eyes = {
+        key.removeprefix(EYES).removeprefix(WRAPPER): value
+        for key, value in load_state_dict(checkpoint).items()
+        if key.startswith(EYES)
+    }
+    try:
+        getattr(tower, 'vision_model', tower).load_state_dict(eyes)
+    except RuntimeError as error:
+        raise UserError(
+            f'{checkpoint} does not hold eyes of this teacher ({error}): train a classifier whose '
+            'backbone is a ClipVision with the same vision_config.'
+        ) from error
