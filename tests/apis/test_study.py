@@ -177,7 +177,7 @@ def test_the_eyes_of_a_teacher_are_trained_before_it():
     )
     jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
     assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
-        ('eyes-nano_easyvqa', 'work_dirs/clip-nano_easyvqa', None),
+        ('eyes-nano_easyvqa', 'work_dirs/eyes-nano_easyvqa', None),
         ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'eyes'),
     ]
 
