@@ -19,14 +19,19 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 CONFIGS = Path('configs')
+FOLDERS = ('transmamba', 'scratch', 'baselines')
 WRITE = {'msrvtt': write_msrvtt, 'didemo': write_didemo}
+#: All that need a checkpoint from a hub.
 LEAVES = sorted(
     leaf
-    for folder in ('transmamba', 'scratch', 'baselines')
+    for folder in FOLDERS
     for data in WRITE
     for leaf in (CONFIGS / folder).glob(f'*_{data}*.py')
 )
+NANO = sorted(leaf for folder in FOLDERS for leaf in (CONFIGS / folder).glob('*_movingdigits*.py'))
 STUDENTS = {'videomamba-t': 'VideoMamba', 'vim-s': 'Vim'}
+CLIP = 'openai/clip-vit-base-patch32'
+SPARED = ('A_log', '.D', 'bias', 'norm.weight', 'cls_token', 'pos_embed', 'logit_scale')
 SIDE, FRAMES = 64, 2
 ARCH = {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4}
 TRANSFORMER = {
@@ -102,20 +107,28 @@ def train(cfg):
     return runner
 
 
-@pytest.mark.parametrize('leaf', LEAVES, ids=ids)
+@pytest.mark.parametrize('leaf', LEAVES + NANO, ids=ids)
 def test_name_says_student_teacher_and_data(leaf):
     cfg = Config.fromfile(leaf)
-    student, _, rest = leaf.stem.partition('_')
-    model = cfg.model.get('student', cfg.model)
-    assert (model.type, model.vision.type) == ('VideoTextRetriever', STUDENTS[student])
+    name, _, rest = leaf.stem.partition('_')
+    student = cfg.model.get('student', cfg.model)
+    kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
+    assert (student.type, student.vision.type) == ('VideoTextRetriever', kinds[name])
     assert data_of(leaf) == cfg.train_dataloader.dataset.type.lower()
-    assert ('clip-b32_' in rest) is (cfg.model.type == 'KnowledgeTransfer')
-    assert model.text.checkpoint == 'openai/clip-vit-base-patch32'
-    if 'teacher' in cfg.model:
-        assert cfg.model.teacher.model.checkpoint == model.text.checkpoint
-        logits = leaf.stem.endswith('-logits')
-        assert cfg.model.distiller.type == ('LogitsDistiller' if logits else 'WSAB')
-        assert (cfg.model.subcloning is None) is logits is (leaf.parent.name == 'baselines')
+    assert leaf in NANO or student.text.checkpoint == CLIP
+    logits = leaf.stem.endswith('-logits')
+    assert logits is (leaf.parent.name == 'baselines')
+    if leaf.parent.name == 'scratch':
+        assert rest == data_of(leaf) and 'teacher' not in cfg.model
+        return
+    teacher = cfg.model.teacher
+    assert teacher.model.type == 'Clip4ClipTeacher'
+    if rest.startswith('clip-nano_'):
+        assert teacher.checkpoint == f'work_dirs/clip-nano_{data_of(leaf)}'
+    else:
+        assert rest.startswith('clip-b32_') and teacher.model.checkpoint == CLIP
+    assert cfg.model.distiller.type == ('LogitsDistiller' if logits else 'WSAB')
+    assert (cfg.model.subcloning is None) is logits
 
 
 @pytest.mark.parametrize('leaf', LEAVES, ids=ids)
@@ -133,7 +146,9 @@ def test_trains_two_steps_and_validates(leaf, clip, videos, tmp_path):
     for name, group in rates.items():
         slow = '.text.' in f'.{name}'
         assert group['lr'] == pytest.approx(fastest * (1e-3 if slow else 1)), name
-        assert not (slow or name.endswith('logit_scale')) or group['weight_decay'] == 0
+        assert not (slow and group['weight_decay'])
+    decayed = [name for name, group in rates.items() if group['weight_decay']]
+    assert decayed and not [name for name in decayed if name.endswith(SPARED)]
     assert 'val/retrieval/t2v_R1' in runner.message_hub.log_scalars
     assert list((tmp_path / 'run').glob('best_retrieval_t2v_R1_epoch_*.pth'))
 
