@@ -1,10 +1,14 @@
 """Which parts of a config are made from checkpoints, and what is kept of those."""
 
+import shutil
+
 import pytest
 import torch
 from mmengine.config import Config
+from transformers import CLIPConfig, CLIPModel
 
 from tests.models.language.small_lm import ours_alone, tokens
+from tests.models.retrieval.small_retrieval import CAPTIONS, CLIP, VIM, word_tokenizer
 from transmamba_mm.models.architectures import keep_architectures, without_weights
 from transmamba_mm.registry import MODELS
 
@@ -30,6 +34,21 @@ def test_without_a_kept_architecture_the_source_is_named_still():
     for part in (config.vision, config.language):
         assert part.pop('weights') is False
     assert config == model
+
+
+@pytest.mark.parametrize('whole', [True, False], ids=['of a CLIP', 'alone'])
+def test_clips_text_tower_is_built_again_with_its_words(whole, tmp_path):
+    clip = CLIPModel(CLIPConfig(**CLIP))
+    (clip if whole else clip.text_model).save_pretrained(tmp_path / 'clip')
+    word_tokenizer().save_pretrained(tmp_path / 'clip')
+    model = {'vision': VIM, 'type': 'VideoTextRetriever', 'embed_dims': 10}
+    model['text'] = {'type': 'ClipText', 'checkpoint': str(tmp_path / 'clip')}
+    trained = MODELS.build(model).eval()
+    assert keep_architectures(model, tmp_path / 'run') == ['text']
+    shutil.rmtree(tmp_path / 'clip')
+    again = MODELS.build(without_weights(model, tmp_path / 'run')).eval()
+    again.load_state_dict(trained.state_dict())
+    assert torch.equal(again.encode_text(CAPTIONS), trained.encode_text(CAPTIONS))
 
 
 @pytest.mark.parametrize('name', ['mambavqa-nano_easyvqa', 'vim-nano_digits'])
