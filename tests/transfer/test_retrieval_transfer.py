@@ -1,0 +1,278 @@
+"""A CLIP over frames teaches a retriever: frames beside clips, words beside words, both ways."""
+
+import copy
+import os
+import socket
+import time
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+
+from tests.models.retrieval.small_retrieval import (
+    CLIP,
+    CLIP_TEXT,
+    CLIP_TEXT_TOWER,
+    MAMBA_LM,
+    VIDEO_MAMBA,
+    VIM,
+    clip_tokenizer,
+    clips,
+    samples,
+    start_and_end_tokenizer,
+    teacher,
+    word_tokenizer,
+)
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import MODELS
+
+TEXTS = ['a seven moves left', 'the digit one moves', 'a two', 'seven']
+STUDENTS = {'vit_to_videomamba': VIDEO_MAMBA, 'vit_to_vim': VIM}
+WSAB, LOGITS = {'type': 'WSAB'}, {'type': 'LogitsDistiller'}
+every_student = pytest.mark.parametrize('rules', STUDENTS)
+
+
+def student(rules, **arguments):
+    default = {'text': MAMBA_LM, 'embed_dims': 10, 'tokenizer': word_tokenizer()}
+    return {'type': 'VideoTextRetriever', 'vision': STUDENTS[rules], **default, **arguments}
+
+
+def subcloning(rules, text='clip_text_to_mamba', **arguments):
+    names = {'vision': rules, 'text': text}
+    return {
+        tower: {'type': 'WeightSubcloning', 'rules': name, **arguments}
+        for tower, name in names.items()
+    }
+
+
+def build(rules='vit_to_videomamba', model=None, theirs=None, distiller=WSAB, **arguments):
+    theirs = theirs or teacher()
+    torch.manual_seed(1)
+    built = MODELS.build(
+        {
+            'type': 'KnowledgeTransfer',
+            'student': model or student(rules),
+            'teacher': {'model': theirs},
+            'distiller': distiller,
+            **arguments,
+        }
+    )
+    built.init_weights()
+    return built
+
+
+def batch(rows=slice(None)):
+    return {'inputs': list(clips()[rows]), 'data_samples': samples(TEXTS[rows])}
+
+
+def train(model, steps=8, rows=slice(None), lr=3e-3):
+    optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=lr))
+    return [model.train_step(batch(rows), optimizer) for _ in range(steps)]
+
+
+@torch.no_grad()
+def records_of(model):
+    """What the distiller is shown, and the losses."""
+    seen = []
+    hook = model.distiller.register_forward_pre_hook(lambda _, records: seen.append(records))
+    data = model.data_preprocessor(batch(), training=True)
+    losses = model(**data, mode='loss')
+    hook.remove()
+    return *seen[0], losses
+
+
+@pytest.mark.parametrize('distiller', [WSAB, LOGITS], ids=lambda d: d['type'])
+@every_student
+def test_every_loss_falls_and_the_teacher_stays(rules, distiller):
+    theirs = teacher()
+    train(theirs.train(), steps=20)
+    model = build(rules, None, theirs, distiller, subcloning=subcloning(rules))
+    before = copy.deepcopy(model.teacher.model.state_dict())
+    adapters = copy.deepcopy(model.distiller.state_dict())
+    logs = train(model.train())
+    losses = {key for key in logs[0] if 'loss' in key}
+    terms = {'layer_loss', 'direction0_loss', 'direction1_loss'} if distiller is WSAB else set()
+    assert losses == {'loss', 'task_loss', 'logits_loss'} | terms
+    for key in losses:
+        assert logs[-1][key] < logs[0][key], key
+    after = model.teacher.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert bool(adapters) is (distiller is WSAB)
+    changed = model.distiller.state_dict()
+    assert not [key for key in adapters if torch.equal(adapters[key], changed[key])]
+    assert not any('teacher' in key for key in model.state_dict())
+
+
+@every_student
+def test_frames_stand_beside_the_frames_of_the_clip(rules):
+    model = build(rules).eval()
+    ours, theirs, _ = records_of(model)
+    assert ours.grids[:2] == theirs.grids[:2] == [(4, 2, 2)] * 2
+    assert [p.shape for p in ours.patches[:2]] == [(4, 16, 16)] * 2
+    assert [d.shape for d in ours.directions[:2]] == [(4, 2, 16, 16)] * 2
+    vision = model.teacher.model.model.vision_model
+    with torch.no_grad():
+        for t in range(4):
+            hidden = vision(clips()[:, :, t], output_hidden_states=True).hidden_states
+            for layer in range(2):
+                patches = theirs.patches[layer].unflatten(1, (4, 4))[:, t]
+                torch.testing.assert_close(patches, hidden[layer + 1][:, 1:])
+
+
+def test_each_direction_of_a_frame_is_what_it_is_alone():
+    model = build('vit_to_vim').eval()
+    vision, (ours, _, _) = model.student.vision, records_of(model)
+    taps = []
+    hook = vision.get_submodule(vision.direction_paths()[1]).register_forward_hook(
+        lambda *called: taps.append(called[2])
+    )
+    with torch.no_grad():
+        vision(clips()[2:3, :, 3])  # the last frame of the third clip
+    hook.remove()
+    alone, _ = vision.to_canonical(taps[0].flatten(0, 1), (2, 2))  # (K, L, D)
+    torch.testing.assert_close(ours.directions[1][2][:, 12:], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('cuts', ['the same words', 'a start and an end', 'bytes'])
+def test_words_meet_where_both_have_read_the_same(cuts, tmp_path):
+    tokenizers = {
+        'the same words': word_tokenizer,
+        'a start and an end': start_and_end_tokenizer,
+        'bytes': lambda: clip_tokenizer(tmp_path),
+    }
+    text = {**CLIP_TEXT, 'vocab_size': 600, 'max_position_embeddings': 40}
+    theirs = teacher(config={**CLIP, 'text_config': text}, tokenizer=tokenizers[cuts]())
+    model = build(theirs=theirs).eval()
+    ours, seen, losses = records_of(model)
+    counts = torch.tensor([len(caption.split()) + 1 for caption in TEXTS])  # words and the end
+    count = int(counts.sum())
+    assert [p.shape for p in ours.patches[2:]] == [(1, count, 12)] * 2
+    assert [p.shape for p in seen.patches[2:]] == [(1, count, 12)] * 2
+    assert [d.shape for d in ours.directions[2:]] == [(1, 1, count, 12)] * 2
+    with torch.no_grad():
+        _, words = theirs.read(TEXTS)
+        _, mine = model.student.read(TEXTS)
+    norms = theirs.model.text_model.final_layer_norm, model.student.text.backbone.norm_f
+    ends = counts.cumsum(0) - 1
+    for record, norm, expected in zip((seen, ours), norms, (words, mine), strict=True):
+        torch.testing.assert_close(norm(record.patches[3][0, ends]), expected[:, -1])
+    assert losses['logits_loss'].isfinite()
+
+
+def test_similarities_are_compared_both_ways():
+    model = build(distiller={'type': 'LogitsDistiller', 'weight': 1.0, 'temperature': 3.0}).eval()
+    _, _, losses = records_of(model)
+    with torch.no_grad():
+        ours = model.student(clips(), samples(TEXTS)).double() / 3
+        theirs = model.teacher.model(clips(), samples(TEXTS)).double() / 3
+    divergences = []
+    for axis in (1, 0):  # of each text over the videos, of each video over the texts
+        p, q = theirs.softmax(axis), ours.softmax(axis)
+        divergences.append((p * (p.log() - q.log())).sum(axis))
+    expected = 9 * torch.cat(divergences).mean()
+    assert expected > 1e-4
+    torch.testing.assert_close(losses['logits_loss'].double(), expected, atol=1e-6, rtol=1e-4)
+
+
+@every_student
+def test_the_report_says_where_patches_positions_and_projections_come_from(rules):
+    vision = {**STUDENTS[rules], 'patch_size': 2}
+    model = build(rules, student(rules, vision=vision), subcloning=subcloning(rules))
+    lines = {line.student: line for line in model.transfer_report.lines}
+    assert set(lines) <= set(dict(model.student.named_parameters()))
+    expected = {
+        'visual_projection.weight': ('vision.head.fc.weight', 'cloned'),
+        'text_projection.weight': ('text.head.fc.weight', 'cloned'),
+        'vision.patch_embed.proj.weight': ('vision.patch_embed.projection.weight', 'resized'),
+        'vision.pos_embed': ('vision.pos_embed', 'resized'),
+        'vision.cls_token': ('vision.cls_token', 'cloned'),
+        'text.backbone.embeddings.weight': ('text.embeddings.token_embedding.weight', 'cloned'),
+    }
+    found = {key: (lines[key].teacher, lines[key].status) for key in expected}
+    assert found == expected
+    assert 'patch 4x4 to 2x2' in lines['vision.patch_embed.proj.weight'].slice
+    assert 'grid 2x2 to 4x4' in lines['vision.pos_embed'].slice
+    clip = model.teacher.model.model
+    assert torch.equal(model.student.visual_projection.weight, clip.visual_projection.weight)
+    assert torch.equal(model.student.text_projection.weight, clip.text_projection.weight)
+    assert torch.equal(
+        model.student.vision.cls_token.flatten(), clip.vision_model.embeddings.class_embedding
+    )
+
+
+def test_a_clip_that_is_built_anew_is_the_same_reader():
+    model = student('vit_to_videomamba', text=CLIP_TEXT_TOWER)
+    cloned = subcloning('vit_to_videomamba', 'clip_text_to_clip_text')
+    model = build(model=model, layer_map={'vision': 'uniform'}, subcloning=cloned).eval()
+    with torch.no_grad():
+        ours = model.student.encode_text(TEXTS)
+        torch.testing.assert_close(ours, model.teacher.model.encode_text(TEXTS))
+    lines = [line for line in model.transfer_report.lines if line.student.startswith('text')]
+    assert {line.status for line in lines} == {'cloned'} and len(lines) > 30
+    assert not [key for key in model.transfer_report.unused if key.startswith('text.')]
+
+
+@pytest.mark.parametrize('tower', ['vision', 'text'])
+def test_another_common_space_is_an_error_that_names_both_keys_unless_skipped(tower):
+    theirs = teacher(config={**CLIP, 'projection_dim': 12})
+    rules = subcloning('vit_to_videomamba')
+    width = {'vision': 16, 'text': 12}[tower]
+    message = (
+        rf'subcloning\.{tower}: .*cannot take head.fc.weight \(12, {width}\) of the teacher to '
+        rf'head.fc.weight \(10, {width}\) of the student: 12 classes against 10.*embed_dims'
+    )
+    with pytest.raises(UserError, match=message):
+        build(theirs=theirs, subcloning={tower: rules[tower]})
+    skipped = subcloning('vit_to_videomamba', skip=['head.*'])
+    model = build(theirs=theirs, subcloning=skipped)
+    lines = {line.student: line for line in model.transfer_report.lines}
+    assert lines['visual_projection.weight'].status == 'skipped'
+    assert lines['text_projection.weight'].status == 'skipped'
+    assert train(model, steps=1)[0]['logits_loss'].isfinite()  # similarities have no width
+
+
+def recipe():
+    """As in configs/_base_/distillers/wsab_clip.py: CLIP's words, only seeing is compared."""
+    return build(
+        model=student('vit_to_videomamba', text=CLIP_TEXT_TOWER),
+        layer_map={'vision': 'uniform'},
+        subcloning=subcloning('vit_to_videomamba', 'clip_text_to_clip_text'),
+    )
+
+
+def step(rank, port, folder):
+    """One of two processes: half of the batch, twice, without a search for unused parameters."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
+    )
+    model = MMDistributedDataParallel(recipe().train(), device_ids=None)
+    logs = train(model, 2, slice(2 * rank, 2 * rank + 2))
+    torch.save((logs, model.module.student.state_dict()), folder / f'{rank}.pth')
+    torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads may keep an interpreter from its end
+
+
+def test_two_processes_train_as_one(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    context = mp.spawn(step, (port, tmp_path), nprocs=2, join=False)
+    try:
+        deadline = time.monotonic() + 120
+        while not context.join(timeout=1):  # False, too, when only one of them has finished
+            assert time.monotonic() < deadline, 'the two processes have not finished'
+    finally:
+        for process in context.processes:
+            process.kill()
+    first, second = (torch.load(tmp_path / f'{i}.pth', weights_only=True) for i in range(2))
+    assert all(torch.equal(first[1][key], second[1][key]) for key in first[1])
+    alone = train(recipe().train(), 1)[0]
+    # The videos of both are compared with the texts of both; features are an average of averages.
+    for log in (first[0][0], second[0][0]):
+        torch.testing.assert_close(log['task_loss'], alone['task_loss'])
+    for key in ('layer00_cos', 'layer01_cos', 'direction0_cos', 'direction1_cos'):
+        torch.testing.assert_close((first[0][0][key] + second[0][0][key]) / 2, alone[key])
+    assert first[0][1]['task_loss'] == second[0][1]['task_loss'] != first[0][0]['task_loss']
