@@ -1,5 +1,6 @@
 """The recipes with a real CLIP train, on a small checkpoint and videos in the published layouts."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 CONFIGS = Path('configs')
-FOLDERS = ('transmamba', 'scratch', 'baselines')
+FOLDERS = ('transmamba', 'scratch', 'baselines', 'teachers')
 WRITE = {'msrvtt': write_msrvtt, 'didemo': write_didemo}
 #: All that need a checkpoint from a hub.
 LEAVES = sorted(
@@ -28,7 +29,13 @@ LEAVES = sorted(
     for data in WRITE
     for leaf in (CONFIGS / folder).glob(f'*_{data}*.py')
 )
-NANO = sorted(leaf for folder in FOLDERS for leaf in (CONFIGS / folder).glob('*_movingdigits*.py'))
+#: But for the eyes alone, which only look at frames.
+NANO = sorted(
+    leaf
+    for folder in FOLDERS
+    for leaf in (CONFIGS / folder).glob('*_movingdigits*.py')
+    if not leaf.stem.startswith('eyes')
+)
 STUDENTS = {'videomamba-t': 'VideoMamba', 'vim-s': 'Vim'}
 CLIP = 'openai/clip-vit-base-patch32'
 SPARED = ('A_log', '.D', 'bias', 'norm.weight', 'cls_token', 'pos_embed', 'logit_scale')
@@ -77,10 +84,13 @@ def load(leaf, clip, videos, folder):
     """The recipe, but for where files are, the sizes, and two steps of training."""
     cfg = Config.fromfile(leaf)
     student = cfg.model.get('student', cfg.model)
-    student.text.checkpoint = str(clip)
-    student.vision.update(arch=ARCH, img_size=SIDE)
-    if 'num_frames' in student.vision:
-        student.vision.num_frames = FRAMES
+    if student.type == 'Clip4ClipTeacher':
+        student.checkpoint = str(clip)
+    else:
+        student.text.checkpoint = str(clip)
+        student.vision.update(arch=ARCH, img_size=SIDE)
+        if 'num_frames' in student.vision:
+            student.vision.num_frames = FRAMES
     if 'teacher' in cfg.model:
         cfg.model.teacher.model.checkpoint = str(clip)
     name = data_of(leaf)
@@ -111,10 +121,14 @@ def train(cfg):
 def test_name_says_student_teacher_and_data(leaf):
     cfg = Config.fromfile(leaf)
     name, _, rest = leaf.stem.partition('_')
+    assert data_of(leaf) == cfg.train_dataloader.dataset.type.lower()
+    if leaf.parent.name == 'teachers':
+        assert rest == data_of(leaf) and cfg.model.type == 'Clip4ClipTeacher'
+        assert cfg.model.get('checkpoint') == {'clip-b32': CLIP, 'clip-nano': None}[name]
+        return
     student = cfg.model.get('student', cfg.model)
     kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
     assert (student.type, student.vision.type) == ('VideoTextRetriever', kinds[name])
-    assert data_of(leaf) == cfg.train_dataloader.dataset.type.lower()
     assert leaf in NANO or student.text.checkpoint == CLIP
     logits = leaf.stem.endswith('-logits')
     assert logits is (leaf.parent.name == 'baselines')
@@ -172,6 +186,20 @@ def test_the_student_begins_with_what_clip_has(student, clip, videos, tmp_path):
     assert 'grid 2x2 to 4x4' in lines['vision.pos_embed'].slice
     assert lines['visual_projection.weight'].teacher == 'vision.head.fc.weight'
     assert [pair.name for pair in model.tower_pairs] == ['vision']
+
+
+def test_a_teacher_that_was_trained_on_the_videos_teaches(clip, videos, tmp_path):
+    train(load(CONFIGS / 'teachers/clip-b32_msrvtt.py', clip, videos, tmp_path))
+    cfg = load(CONFIGS / 'transmamba/vim-s_clip-b32_msrvtt.py', clip, videos, tmp_path)
+    cfg.model.teacher.checkpoint = str(tmp_path / 'run')
+    with DefaultScope.overwrite_default_scope('transmamba_mm'):
+        model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
+    downloaded = copy.deepcopy(model.teacher.model.state_dict())
+    model.init_weights()
+    trained, ours = model.teacher.model.state_dict(), model.student.state_dict()
+    moved = [key for key in trained if not torch.equal(trained[key], downloaded[key])]
+    assert 'model.text_projection.weight' in moved
+    assert torch.equal(ours['text_projection.weight'], trained['model.text_projection.weight'])
 
 
 def test_what_is_trained_needs_neither_teacher_nor_clip_afterwards(clip, videos, tmp_path):

@@ -36,16 +36,19 @@ def test_without_a_kept_architecture_the_source_is_named_still():
     assert config == model
 
 
-@pytest.mark.parametrize('whole', [True, False], ids=['of a CLIP', 'alone'])
-def test_clips_text_tower_is_built_again_with_its_words(whole, tmp_path):
-    clip = CLIPModel(CLIPConfig(**CLIP))
-    (clip if whole else clip.text_model).save_pretrained(tmp_path / 'clip')
-    word_tokenizer().save_pretrained(tmp_path / 'clip')
-    model = {'vision': VIM, 'type': 'VideoTextRetriever', 'embed_dims': 10}
-    model['text'] = {'type': 'ClipText', 'checkpoint': str(tmp_path / 'clip')}
+@pytest.mark.parametrize('source', ['a whole CLIP', 'its text model', 'teacher'])
+def test_a_clip_is_built_again_with_its_words(source, tmp_path):
+    clip, folder = CLIPModel(CLIPConfig(**CLIP)), tmp_path / 'clip'
+    (clip.text_model if source == 'its text model' else clip).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    text = {'type': 'ClipText', 'checkpoint': str(folder)}
+    model = {'type': 'VideoTextRetriever', 'vision': VIM, 'text': text, 'embed_dims': 10}
+    if source == 'teacher':
+        model = {'type': 'Clip4ClipTeacher', 'checkpoint': str(folder)}
     trained = MODELS.build(model).eval()
-    assert keep_architectures(model, tmp_path / 'run') == ['text']
-    shutil.rmtree(tmp_path / 'clip')
+    kept = keep_architectures(model, tmp_path / 'run')
+    assert kept == ['model' if source == 'teacher' else 'text']
+    shutil.rmtree(folder)
     again = MODELS.build(without_weights(model, tmp_path / 'run')).eval()
     again.load_state_dict(trained.state_dict())
     assert torch.equal(again.encode_text(CAPTIONS), trained.encode_text(CAPTIONS))

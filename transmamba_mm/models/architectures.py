@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 #: Models that are made from a checkpoint, or from its architecture with ``weights=False``.
-FROM_CHECKPOINT = ('ClipText', 'ClipVision', 'MambaLM')
+FROM_CHECKPOINT = ('Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
 #: Name of the folder, beside the checkpoints of a run.
 FOLDER = 'architectures'
 

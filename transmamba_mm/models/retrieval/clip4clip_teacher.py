@@ -37,6 +37,8 @@ class Clip4ClipTeacher(DualEncoder):
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
             backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are what
             :meth:`init_weights` begins with; they are trained on, as CLIP4Clip trains CLIP's.
+        weights (bool): False: of ``checkpoint`` only the architecture and the tokenizer are read;
+            the weights are about to be loaded from elsewhere.
         **kwargs: See :class:`DualEncoder`.
 
     Raises:
@@ -52,6 +54,7 @@ class Clip4ClipTeacher(DualEncoder):
         dtype: str | torch.dtype | None = None,
         temporal: str | dict = 'mean',
         vision_checkpoint: str | Path | None = None,
+        weights: bool = True,
         **kwargs,
     ) -> None:
         from transformers import CLIPConfig, CLIPModel
@@ -62,16 +65,16 @@ class Clip4ClipTeacher(DualEncoder):
             raise UserError(
                 'Clip4ClipTeacher needs config (a new model) or checkpoint, one of them.'
             )
-        if checkpoint is not None:
-            _check_source(checkpoint)
+        source = None if checkpoint is None else _read_config(checkpoint)
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
-        if checkpoint is None:
-            self.model: Any = CLIPModel(CLIPConfig(**config))
+        if checkpoint is not None and weights:
+            self.model: Any = load_weights(CLIPModel, checkpoint, dtype)
+            self._is_init = True  # or init_weights would start anew
+        else:
+            sizes = CLIPConfig.from_dict(source) if config is None else CLIPConfig(**config)
+            self.model = CLIPModel(sizes)
             if dtype is not None:
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
-        else:
-            self.model = load_weights(CLIPModel, checkpoint, dtype)
-            self._is_init = True  # or init_weights would start anew
         self.check_words()
         self.temporal = build_pooling(temporal, self.model.config.projection_dim)
         self.vision_checkpoint = vision_checkpoint
@@ -129,12 +132,15 @@ class Clip4ClipTeacher(DualEncoder):
         return self.model.text_projection(tokens[:, -1])
 
 
-def _check_source(checkpoint: str | Path) -> None:
+def _read_config(checkpoint: str | Path) -> dict[str, Any]:
+    """config.json of a CLIP; UserError of another model."""
     from transmamba_mm.models.language.pretrained import read_config
 
-    kind = read_config(checkpoint).get('model_type')
+    config = read_config(checkpoint)
+    kind = config.get('model_type')
     if kind != 'clip':
         raise UserError(
             f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
             'openai/clip-vit-base-patch32.'
         )
+    return config
