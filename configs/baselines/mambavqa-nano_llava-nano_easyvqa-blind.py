@@ -1,4 +1,9 @@
 # No fusion: the language model reads the question and nothing of the image.
-_base_ = '../scratch/mambavqa-nano_easyvqa.py'
+_base_ = '../transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 
-model = dict(vision=None, cross_mamba=None)
+model = dict(
+    student=dict(vision=None, cross_mamba=None),
+    subcloning=dict(
+        _delete_=True, language=dict(type='WeightSubcloning', rules='llama_to_mamba')
+    ),
+)

@@ -1,4 +1,4 @@
-# No cross-Mamba: question and image meet in the language model alone.
-_base_ = '../scratch/mambavqa-nano_easyvqa.py'
+# The same transfer without cross-Mamba: question and image meet in the language model alone.
+_base_ = '../transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 
-model = dict(cross_mamba=None)
+model = dict(student=dict(cross_mamba=None))

@@ -6,3 +6,9 @@ _base_ = [
 ]
 
 model = {{_base_.teacher_model}}
+
+train_cfg = dict(max_iters=4000, val_interval=500)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=4000, eta_min=2e-5),
+]

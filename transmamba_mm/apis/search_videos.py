@@ -52,7 +52,7 @@ class VideoSearch:
 
     ::
 
-        search = VideoSearch('work_dirs/videomamba-nano_clip-nano_moving-digits')
+        search = VideoSearch('work_dirs/videomamba-nano_clip-nano_movingdigits')
         search.index('videos')  # embeds what is new, and remembers it
         search(['a large seven moves left'])[0][0].path
 
@@ -71,12 +71,13 @@ class VideoSearch:
     def __init__(
         self, checkpoint: str, config: str | None = None, device: str | None = None
     ) -> None:
-        self.model, cfg = load_trained(checkpoint, config, device)
-        if not isinstance(self.model, DualEncoder):
-            raise UserError(
-                f'{cfg.filename} describes a {type(self.model).__name__}, which retrieves no '
-                'videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.'
-            )
+        self.model, cfg = load_trained(
+            checkpoint,
+            config,
+            device,
+            DualEncoder,
+            'retrieves no videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.',
+        )
         self.work_dir = locate(checkpoint).parent
         self._steps = video_pipeline(cfg)
         self._maker = fingerprint(self.model, [self._steps, cfg.model.get('data_preprocessor')])

@@ -1,5 +1,6 @@
 """A trained model, ready to be used, out of what a training left."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,14 +10,14 @@ from mmengine.registry import init_default_scope
 
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.apis.student import student_weights, trained_student_config
-from transmamba_mm.apis.vqa import find_config
-from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.checkpoint import load_state_dict, locate
+from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.teacher import load_exactly
 
 
 def load_trained(
-    checkpoint: str, config: str | None = None, device: str | None = None
+    checkpoint: str, config: str | None, device: str | None, kind: type, otherwise: str
 ) -> tuple[Any, Config]:
     """Build the model of a config and load its weights; of a transfer, the student's.
 
@@ -24,13 +25,15 @@ def load_trained(
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.
         config (str, optional): By default the one that training left beside the checkpoint.
         device (str, optional): By default the fastest there is.
+        kind (type): What the model has to be.
+        otherwise (str): What another model does or does not, and what to name instead.
 
     Returns:
         tuple[nn.Module, Config]: The model in eval, and the config, whose ``model`` is the
         student's.
 
     Raises:
-        UserError: No config, no checkpoint, or one that does not fit it.
+        UserError: No config, one of another kind of model, no checkpoint, or one that does not fit.
     """
     cfg = Config.fromfile(config or find_config(checkpoint))
     prepare_runtime(cfg)
@@ -39,5 +42,19 @@ def load_trained(
     if 'data_preprocessor' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     model: Any = MODELS.build(cfg.model)
+    if not isinstance(model, kind):
+        raise UserError(f'{cfg.filename} describes a {type(model).__name__}, which {otherwise}')
     load_exactly(model, student_weights(load_state_dict(checkpoint)), str(checkpoint))
     return model.eval().to(torch.device(device or get_device())), cfg
+
+
+def find_config(checkpoint: str) -> Path:
+    """The config that training left in the folder of a checkpoint; UserError without one."""
+    folder = Path(locate(checkpoint)).parent
+    found = sorted(folder.glob('*.py'))
+    if len(found) != 1:
+        raise UserError(
+            f'{folder} holds {len(found)} configs, so it is not clear which model {checkpoint} is '
+            'of: name one with --config.'
+        )
+    return found[0]
