@@ -7,8 +7,8 @@ _base_ = [
 
 model = {{_base_.teacher_model}}
 
-train_cfg = dict(max_iters=4000, val_interval=500)
+train_cfg = dict(max_iters=3000, val_interval=1000)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=4000, eta_min=2e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=3000, eta_min=2e-5),
 ]

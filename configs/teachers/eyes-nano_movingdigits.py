@@ -1,4 +1,4 @@
-# The eyes of clip-nano_movingdigits: they learn what is in a frame, as CLIP has before it sees videos.
+# The eyes of clip-nano_movingdigits: they learn what is in a frame and where, before they see videos.
 _base_ = [
     '../_base_/teachers/clip-nano_movingdigits.py',
     '../_base_/datasets/moving_digits_kinds.py',
@@ -9,7 +9,7 @@ _base_ = [
 model = dict(
     type='ImageClassifier',
     backbone=dict(type='ClipVision', config={{_base_.eyes}}, out_type='cls_token'),
-    head=dict(type='LinearClsHead', num_classes=20, in_channels=64),
+    head=dict(type='LinearClsHead', num_classes=180, in_channels=64),
 )
 
 train_cfg = dict(max_iters=2500, val_interval=500)

@@ -11,6 +11,7 @@ from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
 from transmamba_mm.datasets.retrieval import (  # noqa: E402
     MSRVTT,
     DiDeMo,
+    LabelPlace,
     MovingDigits,
     MovingDigitsKinds,
     VideoCaptions,
@@ -32,6 +33,7 @@ __all__ = [
     'Digits',
     'EasyVQA',
     'EasyVQAObjects',
+    'LabelPlace',
     'ListChoices',
     'LlavaInstruct',
     'LoadImage',

@@ -1,7 +1,7 @@
-# Single frames of the moving digits: 20 classes such as 'small seven'.
+# Single frames of the moving digits: 20 kinds such as 'small seven' at 9 places.
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
-    num_classes=20,
+    num_classes=180,
     mean=[36.6, 36.6, 36.6],  # as in moving_digits.py
     std=[37.5, 37.5, 37.5],
 )
@@ -14,10 +14,12 @@ train_pipeline = [
         size=32,
         cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0, frames_per_segment=16),
     ),
+    dict(type='LabelPlace', grid=3),
     dict(type='PackClip', still=True),
 ]
 test_pipeline = [
     dict(type='DecodeVideo', num_frames=1, size=32, on_bad='raise'),
+    dict(type='LabelPlace', grid=3),
     dict(type='PackClip', still=True),
 ]
 

@@ -10,6 +10,7 @@ optim_wrapper = dict(
             'conv_bias': dict(decay_mult=0.0),
             'dt_bias': dict(decay_mult=0.0),
             'cls_token': dict(decay_mult=0.0),
+            'logit_scale': dict(decay_mult=0.0),
             # Everything here is about where something is, and positions start near zero.
             'pos_embed': dict(lr_mult=10.0, decay_mult=0.0),
             'position_embedding': dict(lr_mult=10.0, decay_mult=0.0),

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.moving_digits import make_moving_digits
-from transmamba_mm.datasets import MovingDigits, MovingDigitsKinds
+from transmamba_mm.datasets import LabelPlace, MovingDigits, MovingDigitsKinds
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
@@ -97,5 +97,24 @@ def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
         assert kinds.metainfo['classes'][item['gt_label']] == said[item['video_id']]
     packed = kinds[3]
     assert packed['inputs'].shape == (3, 32, 32)
-    assert packed['data_samples'].gt_label.item() == kinds.get_data_info(3)['gt_label']
+    assert packed['data_samples'].gt_label.item() // 9 == kinds.get_data_info(3)['gt_label']
     assert len(MovingDigitsKinds('test', data_root=root)) == 12
+
+
+@pytest.mark.parametrize(
+    'rows, columns, place',
+    [((0, 6), (0, 6), 0), ((1, 5), (24, 30), 2), ((13, 19), (13, 19), 4), ((26, 32), (2, 8), 6)],
+)
+def test_a_label_says_where(rows, columns, place):
+    frame = np.full((32, 32, 3), 60, np.uint8)  # as bright as the background may be
+    frame[slice(*rows), slice(*columns)] = 200
+    clip = np.stack([frame, np.zeros_like(frame)])
+    found = LabelPlace(grid=3).transform({'clip': clip, 'gt_label': 5})
+    assert found['gt_label'] == 5 * 9 + place
+
+
+def test_nothing_bright_is_in_the_middle():
+    dark = {'clip': np.zeros((1, 32, 32, 3), np.uint8), 'gt_label': 1}
+    assert LabelPlace(grid=3).transform(dark)['gt_label'] == 9 + 4
+    with pytest.raises(UserError, match='grid=0'):
+        LabelPlace(grid=0)

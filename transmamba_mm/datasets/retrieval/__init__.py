@@ -1,4 +1,5 @@
 from transmamba_mm.datasets.retrieval.didemo import DiDeMo
+from transmamba_mm.datasets.retrieval.label_place import LabelPlace
 from transmamba_mm.datasets.retrieval.moving_digits import MovingDigits, MovingDigitsKinds
 from transmamba_mm.datasets.retrieval.msrvtt import MSRVTT
 from transmamba_mm.datasets.retrieval.video_captions import VideoCaptions
@@ -7,6 +8,7 @@ from transmamba_mm.datasets.retrieval.video_texts import VideoTextDataset
 __all__ = [
     'MSRVTT',
     'DiDeMo',
+    'LabelPlace',
     'MovingDigits',
     'MovingDigitsKinds',
     'VideoCaptions',
