@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from transmamba_mm.errors import UserError
 
 #: Those of ``datasets.retrieval``, which say themselves what they need.
-RETRIEVAL = ('DiDeMo', 'MSRVTT', 'MovingDigits', 'VideoCaptions')
+RETRIEVAL = ('DiDeMo', 'MSRVTT', 'MovingDigits', 'MovingDigitsKinds', 'VideoCaptions')
 COCO = 'https://cocodataset.org/#download'
 CIFAR = 'mkdir -p {root} && curl -L https://www.cs.toronto.edu/~kriz/{archive} | tar -xz -C {root}'
 IMAGENET = (
