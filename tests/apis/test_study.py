@@ -188,3 +188,14 @@ def test_has_key():
     assert not has_key(config, 'a.b.1.c')
     assert not has_key(config, 'a.b.c')
     assert not has_key(config, 'a.b.0.c.d')
+
+
+def test_moving_digits_can_be_thinned_out():
+    root = Path(__file__).parents[2]
+    study = Study(
+        config=str(root / 'configs/transmamba/videomamba-nano_clip-nano_movingdigits.py'),
+        fractions=[0.75],
+        seeds=[0],
+        work_dir='nowhere',
+    )
+    study.check({method: study.load(study.config_of(method)) for method in study.methods})

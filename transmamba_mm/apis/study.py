@@ -155,7 +155,8 @@ class Study:
             if not 0 < fraction <= 1:
                 raise UserError(f'A fraction of the data is in (0, 1], not {fraction}.')
         dataset = DATASETS.get(configs[self.methods[0]].train_dataloader.dataset.type)
-        if 'fraction' not in inspect.signature(dataset).parameters:
+        makers = [kind.__init__ for kind in dataset.__mro__]  # some hand arguments on as **kwargs
+        if not any('fraction' in inspect.signature(maker).parameters for maker in makers):
             raise UserError(f'{dataset.__name__} cannot be thinned out: it takes no fraction.')
 
     def teacher_jobs(self, configs: dict[str, Config]) -> list[Job]:

@@ -144,7 +144,7 @@ class WeightSubcloning:
         if self._skips(key):
             return line('skipped', 'listed in skip')
         rule, layer = self._find_rule(key)
-        if rule is None:
+        if rule is None or isinstance(rule, Refuse):  # what is refused has to be skipped above
             return line('initialized', 'no rule is about it')
         if isinstance(rule, Keep):
             if rule.mimic is None or not self.mimic_scan:
