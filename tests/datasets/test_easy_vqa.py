@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_published_split(test_split):
     assert sum(not item['is_yes_no'] for item in items) == 2537
     assert len({item['img_path'] for item in items}) == 1000
     assert all(Path(item['img_path']).name == f'{item["image_id"]}.png' for item in items)
+
+
+def test_what_the_question_alone_tells(test_split):
+    """README's baseline: the most frequent training answer of each question."""
+    answers: dict[str, Counter] = {}
+    for item in EasyVQA('train'):
+        answers.setdefault(item['question'], Counter())[item['gt_answer']] += 1
+    right = {True: [], False: []}
+    for item in test_split:
+        guess = answers[item['question']].most_common(1)[0][0]
+        right[item['is_yes_no']].append(guess == item['gt_answer'])
+    assert np.mean(right[True] + right[False]) == pytest.approx(0.670, abs=5e-4)
+    assert np.mean(right[False]) == pytest.approx(0.233, abs=5e-4)
+    assert np.mean(right[True]) == pytest.approx(0.8254, abs=5e-5)
 
 
 def test_classes_are_the_published_answers(test_split):
