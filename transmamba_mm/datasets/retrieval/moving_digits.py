@@ -46,6 +46,7 @@ class MovingDigitsKinds(MovingDigits):
 
     Args:
         split (str): ``'train'`` or ``'test'``.
+        data_root (str): Folder of both. Defaults to ``'data/moving_digits'``.
         **kwargs: See :class:`MovingDigits`.
     """
 
@@ -55,8 +56,8 @@ class MovingDigitsKinds(MovingDigits):
         )
     }
 
-    def __init__(self, split: str, **kwargs) -> None:
-        super().__init__(split, test_mode=False, **kwargs)
+    def __init__(self, split: str, data_root: str = 'data/moving_digits', **kwargs) -> None:
+        super().__init__(split, data_root, test_mode=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Tell the kind from the meaning of a video's captions."""
