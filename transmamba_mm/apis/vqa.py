@@ -1,6 +1,8 @@
 """Answers for a person: a trained model, an image, a question."""
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import mmcv
@@ -10,6 +12,7 @@ from mmpretrain.apis import VisualQuestionAnsweringInferencer
 from mmpretrain.datasets import remove_transform
 
 from transmamba_mm.apis.trained_model import load_trained
+from transmamba_mm.datasets.load_image import UNREADABLE
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.vqa import VisualAnswerer
 
@@ -46,7 +49,6 @@ class VisualQuestionAnswerer:
         self._ask = VisualQuestionAnsweringInferencer(
             self.model, device=torch.device(device or get_device())
         )
-        self._ask.show_progress = False
 
     def __call__(self, images: Sequence[str | Path], questions: Sequence[str]) -> list[str]:
         """Answer each question about its image.
@@ -68,7 +70,8 @@ class VisualQuestionAnswerer:
             if not question.strip():
                 raise UserError(f'The question about {image} is empty: ask something.')
             pixels = _read(image)
-            (result,) = self._ask(pixels, question.strip())
+            with redirect_stdout(StringIO()):  # mmpretrain's progress bar, one for each question
+                (result,) = self._ask(pixels, question.strip())
             answers.append(result['pred_answer'])
         return answers
 
@@ -76,7 +79,10 @@ class VisualQuestionAnswerer:
 def _read(image: str | Path):
     if not Path(image).is_file():
         raise UserError(f'There is no image {image} (looked at {Path(image).absolute()}).')
-    pixels = mmcv.imread(str(image))
+    try:
+        pixels = mmcv.imread(str(image))
+    except UNREADABLE:
+        pixels = None
     if pixels is None:
         raise UserError(f'{image} cannot be read as an image: is it damaged, or no image at all?')
     return pixels
