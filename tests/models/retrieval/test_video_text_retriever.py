@@ -191,6 +191,7 @@ def test_a_long_caption_fits_the_positions():
     [
         ({'vision': {**VIM, 'out_type': 'raw'}}, "out_type='raw'"),
         ({'temporal': 'max'}, "temporal='max'"),
+        ({'vision': VIDEO_MAMBA, 'temporal': 'meen'}, "temporal='meen'"),
         (
             {'text': {**MAMBA_LM, 'config': {**MAMBA_LM['config'], 'vocab_size': 8}}},
             'tokenizer has 17 tokens and the text tower 8',

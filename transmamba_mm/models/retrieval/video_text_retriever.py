@@ -66,7 +66,8 @@ class VideoTextRetriever(DualEncoder):
                 "'featmap'."
             )
         width = token_layout(self.vision).layer_dims()[-1]
-        self.temporal = None if self.sees_clips else build_pooling(temporal, width)
+        pooling = build_pooling(temporal, width)  # a typo is one, needed or not
+        self.temporal = None if self.sees_clips else pooling
         self.visual_projection = nn.Linear(width, embed_dims, bias=False)
         self.text_projection = nn.Linear(text_tower.config.hidden_size, embed_dims, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(FIRST_LOG_SCALE))
