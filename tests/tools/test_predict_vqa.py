@@ -17,6 +17,7 @@ def folder(tmp_path_factory):
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(folder / 'white.png')
     (folder / 'text.png').write_text('not an image')
     torch.save({'state_dict': {'student.head.weight': torch.ones(2)}}, folder / 'other.pth')
+    (folder / 'empty.png').touch()
     return folder
 
 
@@ -36,6 +37,7 @@ def test_answers_every_question(folder):
     'checkpoint, image, question, message',
     [
         ('.', 'text.png', 'What is it?', 'text.png cannot be read as an image'),
+        ('.', 'empty.png', 'What is it?', 'empty.png cannot be read as an image'),
         ('.', 'absent.png', 'What is it?', 'There is no image absent.png'),
         ('.', 'white.png', ' ', 'The question about white.png is empty'),
         ('other.pth', 'white.png', 'What is it?', 'other.pth does not fit the MambaVQA'),
