@@ -86,7 +86,7 @@ class DualEncoder(BaseModel):
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
         """Tokens (L, E) of each clip for the :attr:`reranker`, of what was seen."""
-        raise NotImplementedError
+        raise NotImplementedError  # only a model that can have a re-ranker is asked
 
     @abstractmethod
     def summarize(self, tokens: Tensor) -> Tensor:
