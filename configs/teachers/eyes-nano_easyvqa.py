@@ -13,7 +13,6 @@ model = dict(
     head=dict(type='LinearClsHead', num_classes=24, in_channels=96),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
 train_cfg = dict(max_iters=1600, val_interval=400)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=160),
