@@ -7,8 +7,17 @@ _base_ = [
 
 model = {{_base_.teacher_model}}
 
-train_cfg = dict(max_iters=3000, val_interval=1000)
+# The eyes are trained already; as in CLIP4Clip they only follow what is new.
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={
+            'vision_model': dict(lr_mult=0.1),
+            'vision_model.embeddings.position_embedding': dict(lr_mult=0.1, decay_mult=0.0),
+        }
+    )
+)
+train_cfg = dict(max_iters=1500, val_interval=500)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=3000, eta_min=2e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1500, eta_min=2e-5),
 ]

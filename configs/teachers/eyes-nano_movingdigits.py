@@ -9,7 +9,15 @@ _base_ = [
 model = dict(
     type='ImageClassifier',
     backbone=dict(type='ClipVision', config={{_base_.eyes}}, out_type='cls_token'),
-    head=dict(type='LinearClsHead', num_classes=180, in_channels=64),
+    head=dict(
+        type='MultiTaskHead',
+        in_channels=64,
+        task_heads=dict(
+            kind=dict(type='LinearClsHead', num_classes=20),
+            row=dict(type='LinearClsHead', num_classes=8),
+            column=dict(type='LinearClsHead', num_classes=8),
+        ),
+    ),
 )
 
 train_cfg = dict(max_iters=2500, val_interval=500)
@@ -17,4 +25,4 @@ param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=250),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=250, end=2500, eta_min=2e-5),
 ]
-default_hooks = dict(checkpoint=dict(interval=500, save_best='accuracy/top1'))
+default_hooks = dict(checkpoint=dict(interval=500, save_best='kind_accuracy/top1'))

@@ -22,8 +22,9 @@ test_pipeline = [
     dict(type='PackClip'),
 ]
 
+# Large batches: who moves how is told apart from others of the same kind, and few are in 64.
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=256,
     num_workers=1,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),

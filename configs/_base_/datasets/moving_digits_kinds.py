@@ -1,7 +1,6 @@
-# Single frames of the moving digits: 20 kinds such as 'small seven' at 9 places.
+# Single frames of the moving digits: 20 kinds such as 'small seven', in 8 rows and 8 columns.
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
-    num_classes=180,
     mean=[36.6, 36.6, 36.6],  # as in moving_digits.py
     std=[37.5, 37.5, 37.5],
 )
@@ -14,13 +13,13 @@ train_pipeline = [
         size=32,
         cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0, frames_per_segment=16),
     ),
-    dict(type='LabelPlace', grid=3),
-    dict(type='PackClip', still=True),
+    dict(type='LabelPlace', grid=8),
+    dict(type='PackMultiTaskInputs', multi_task_fields=['gt_label']),
 ]
 test_pipeline = [
     dict(type='DecodeVideo', num_frames=1, size=32, on_bad='raise'),
-    dict(type='LabelPlace', grid=3),
-    dict(type='PackClip', still=True),
+    dict(type='LabelPlace', grid=8),
+    dict(type='PackMultiTaskInputs', multi_task_fields=['gt_label']),
 ]
 
 train_dataloader = dict(
@@ -37,7 +36,14 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='MovingDigitsKinds', split='test', pipeline=test_pipeline),
 )
-val_evaluator = dict(type='Accuracy', topk=(1,))
+val_evaluator = dict(
+    type='MultiTasksMetric',
+    task_metrics=dict(
+        kind=[dict(type='Accuracy')],
+        row=[dict(type='Accuracy')],
+        column=[dict(type='Accuracy')],
+    ),
+)
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-# 64 captions a step, counted in steps so that less data does not mean less training.
+# 256 captions a step, counted in steps so that less data does not mean less training.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),

@@ -15,6 +15,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/moving_digits.py'
+LABELS = ('kind', 'row', 'column')
 
 
 @pytest.fixture(scope='module')
@@ -97,24 +98,27 @@ def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
         assert kinds.metainfo['classes'][item['gt_label']] == said[item['video_id']]
     packed = kinds[3]
     assert packed['inputs'].shape == (3, 32, 32)
-    assert packed['data_samples'].gt_label.item() // 9 == kinds.get_data_info(3)['gt_label']
+    labels = {task: packed['data_samples'].get(task).gt_label.item() for task in LABELS}
+    assert labels['kind'] == kinds.get_data_info(3)['gt_label']
+    assert 0 <= labels['row'] < 8 and 0 <= labels['column'] < 8
     assert len(MovingDigitsKinds('test', data_root=root)) == 12
 
 
 @pytest.mark.parametrize(
     'rows, columns, place',
-    [((0, 6), (0, 6), 0), ((1, 5), (24, 30), 2), ((13, 19), (13, 19), 4), ((26, 32), (2, 8), 6)],
+    [((0, 6), (0, 6), (0, 0)), ((1, 5), (24, 30), (0, 2)), ((13, 19), (13, 19), (1, 1))],
 )
-def test_a_label_says_where(rows, columns, place):
+def test_labels_say_what_and_where(rows, columns, place):
     frame = np.full((32, 32, 3), 60, np.uint8)  # as bright as the background may be
     frame[slice(*rows), slice(*columns)] = 200
     clip = np.stack([frame, np.zeros_like(frame)])
     found = LabelPlace(grid=3).transform({'clip': clip, 'gt_label': 5})
-    assert found['gt_label'] == 5 * 9 + place
+    assert found['gt_label'] == {'kind': 5, 'row': place[0], 'column': place[1]}
+    assert np.array_equal(found['img'], frame)
 
 
 def test_nothing_bright_is_in_the_middle():
     dark = {'clip': np.zeros((1, 32, 32, 3), np.uint8), 'gt_label': 1}
-    assert LabelPlace(grid=3).transform(dark)['gt_label'] == 9 + 4
+    assert LabelPlace(grid=3).transform(dark)['gt_label'] == {'kind': 1, 'row': 1, 'column': 1}
     with pytest.raises(UserError, match='grid=0'):
         LabelPlace(grid=0)

@@ -9,13 +9,14 @@ from transmamba_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LabelPlace(BaseTransform):
-    """Make a class of ``gt_label`` and of the place of what is bright in the first frame.
+    """Make the first frame an image, labelled with what it shows and where that is.
 
     Eyes that only learn what they see forget where it is, and then no one can learn from them where
-    it goes. ``gt_label`` becomes ``gt_label * grid * grid + place``, places counted row by row.
+    it goes. ``img`` becomes the frame, ``gt_label`` a dict with a label for each task of a
+    ``MultiTaskHead``: ``kind``, the label so far, ``row`` and ``column``.
 
     Args:
-        grid (int): The frame is cut into ``grid`` x ``grid`` places.
+        grid (int): Rows, and columns, that the frame is cut into.
         threshold (int): Pixels that are brighter, 0 to 255, count alike; at their center is what
             moves. Defaults to 90, above the background of the moving digits.
     """
@@ -28,9 +29,10 @@ class LabelPlace(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Find the place in ``clip`` (T, H, W, 3); the middle of the frame if nothing is bright."""
-        bright = results['clip'][0].mean(-1) > self.threshold
+        results['img'] = results['clip'][0]
+        bright = results['img'].mean(-1) > self.threshold
         size = np.array(bright.shape)
         center = np.argwhere(bright).mean(0) if bright.any() else (size - 1) / 2
-        row, column = np.floor((center + 0.5) / size * self.grid).astype(int)
-        results['gt_label'] = results['gt_label'] * self.grid**2 + int(row * self.grid + column)
+        row, column = np.floor((center + 0.5) / size * self.grid).astype(int).tolist()
+        results['gt_label'] = {'kind': results['gt_label'], 'row': row, 'column': column}
         return results

@@ -19,7 +19,6 @@ class PackClip(BaseTransform):
     Args:
         algorithm_keys (Sequence[str]): Keys that become data fields. Defaults to ``('text',)``.
         meta_keys (Sequence[str]): Keys that become meta information. Defaults to ``META_KEYS``.
-        still (bool): Pack clips of one frame as images, (C, H, W). Defaults to False.
     """
 
     META_KEYS = (
@@ -31,11 +30,9 @@ class PackClip(BaseTransform):
         self,
         algorithm_keys: Sequence[str] = ('text',),
         meta_keys: Sequence[str] = META_KEYS,
-        still: bool = False,
     ) -> None:
         self.algorithm_keys = tuple(algorithm_keys)
         self.meta_keys = tuple(meta_keys)
-        self.still = still
 
     def transform(self, results: dict) -> dict:
         """Pack the item."""
@@ -48,4 +45,4 @@ class PackClip(BaseTransform):
                 if key in results:
                     sample.set_field(results[key], key, field_type=kind)
         clip = torch.from_numpy(results['clip']).permute(3, 0, 1, 2).contiguous()
-        return {'inputs': clip.squeeze(1) if self.still else clip, 'data_samples': sample}
+        return {'inputs': clip, 'data_samples': sample}
