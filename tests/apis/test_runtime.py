@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 
-from transmamba_mm.apis.runtime import prepare_runtime
+from transmamba_mm.apis.runtime import choose_device, prepare_runtime
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends import select
 
@@ -61,3 +62,14 @@ def test_freed_memory_is_kept():
         for how in ('keep', 'default')
     )
     assert kept > given_back + 200
+
+
+@pytest.mark.parametrize('name', ['gpu', 'cuda:99', 'cpu:x'])
+def test_a_device_that_is_not_there_is_refused(name):
+    with pytest.raises(UserError, match=rf"The device '{name}' cannot be used here \(\w.*\): name"):
+        choose_device(name)
+
+
+def test_the_fastest_device_is_the_default():
+    assert choose_device(None).type == get_device()
+    assert choose_device('cpu') == CPU

@@ -13,7 +13,7 @@ from tests.apis.search_run import PIPELINE, write_run
 from tests.datasets.video.clips import bad_videos, write_clip, write_frames
 from tests.models.retrieval.small_retrieval import VIM
 from transmamba_mm.apis.search_videos import VideoSearch
-from transmamba_mm.apis.video_clips import VideoClips
+from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
@@ -207,6 +207,16 @@ def test_what_cannot_be_searched(search, work_dir, tmp_path):
     run = write_run(tmp_path / 'images', pipeline=[{'type': 'LoadImageFromFile'}])
     with pytest.raises(UserError, match='decodes no videos'):
         VideoSearch(str(run))
+    with pytest.raises(UserError, match="device 'gpu' cannot be used"):
+        VideoSearch(str(work_dir), device='gpu')
+
+
+def test_the_test_data_may_be_several_sets(work_dir):
+    cfg = Config.fromfile(work_dir / 'recipe.py')
+    plain = video_pipeline(cfg)
+    inner = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': [inner, inner]}
+    assert video_pipeline(cfg) == plain
 
 
 def test_texts_and_tops_that_make_no_sense(search, videos, tmp_path):

@@ -66,6 +66,29 @@ def test_a_checkpoint_of_another_model_is_refused(work_dir, tmp_path):
         VisualQuestionAnswerer(str(tmp_path / 'other.pth'), str(work_dir / 'recipe.py'))
 
 
+@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset'])
+def test_a_test_data_set_may_be_wrapped(work_dir, tmp_path, wrapper):
+    cfg = Config.fromfile(work_dir / 'recipe.py')
+    inner = dict(cfg.test_dataloader.dataset)
+    inside = {'datasets': [inner]} if wrapper == 'ConcatDataset' else {'dataset': inner, 'times': 2}
+    cfg.test_dataloader.dataset = {'type': wrapper, **inside}
+    cfg.dump(str(tmp_path / 'wrapped.py'))
+    Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(tmp_path / 'white.png')
+    plain = VisualQuestionAnswerer(str(work_dir))
+    wrapped = VisualQuestionAnswerer(str(work_dir), str(tmp_path / 'wrapped.py'))
+    images = [tmp_path / 'white.png'] * 2
+    assert wrapped(images, QUESTIONS) == plain(images, QUESTIONS)
+
+
+@pytest.mark.parametrize('dataset', [None, {'type': 'EasyVQA', 'pipeline': []}])
+def test_a_config_that_reads_no_images_is_refused(work_dir, tmp_path, dataset):
+    cfg = Config.fromfile(work_dir / 'recipe.py')
+    cfg.test_dataloader = dataset and {'dataset': dataset}
+    cfg.dump(str(tmp_path / 'blind.py'))
+    with pytest.raises(UserError, match=r'blind\.py reads no images \(it has no steps\)'):
+        VisualQuestionAnswerer(str(work_dir), str(tmp_path / 'blind.py'))
+
+
 def test_without_a_config_beside_the_checkpoint_one_has_to_be_named(work_dir, tmp_path):
     lonely = tmp_path / 'lonely.pth'
     lonely.write_bytes((work_dir / 'iter_1.pth').read_bytes())

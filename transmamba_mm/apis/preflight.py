@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
+from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
@@ -42,7 +43,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     problems = [*_misspelt_keys(cfg), *_uncovered_images(cfg.get('model') or {})]
     for phase in phases:
         dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
-        problems += [found for leaf in _leaves(dataset) for found in missing_data(leaf)]
+        problems += [found for leaf in leaves(dataset) for found in missing_data(leaf)]
     if 'train' in phases:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
@@ -77,17 +78,6 @@ def _uncovered_images(model: ConfigDict) -> Iterator[str]:
                     f'pixels every {step}. Change backbone.img_size, patch_size or patch_stride.'
                 )
                 break
-
-
-def _leaves(dataset: ConfigDict | None) -> Iterator[ConfigDict]:
-    """The data sets inside wrappers such as ConcatDataset or RepeatDataset."""
-    if dataset is None:
-        return
-    inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
-    if not inner:
-        yield dataset
-    for part in inner:
-        yield from _leaves(part)
 
 
 def _missing_weights(cfg: Config) -> Iterator[str]:

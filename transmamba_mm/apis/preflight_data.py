@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.errors import UserError
 
 #: Those of ``datasets.retrieval``, which say themselves what they need.
@@ -39,7 +40,7 @@ FILES = ('ann_file', 'question_file', 'split_file')
 
 def missing_data(dataset: ConfigDict) -> Iterator[str]:
     """Say which files of a data set are not where its config says, if any, and what to do."""
-    kind = str(dataset.get('type')).rpartition('.')[2]
+    kind = kind_of(dataset)
     try:
         paths, advice = _wanted(kind, dataset)
     except UserError as error:

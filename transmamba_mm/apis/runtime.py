@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends.select import set_default_backend
 
 #: Top-level keys of a config that :func:`prepare_runtime` reads.
@@ -27,6 +28,24 @@ def prepare_runtime(cfg: Config) -> None:
     set_default_backend(cfg.get('scan_backend', 'auto'), torch.device(get_device()))
     if cfg.get('keep_freed_memory', False):
         keep_freed_memory()
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of a name, which is tried out; without one the fastest there is.
+
+    Raises:
+        UserError: There is no such device here.
+    """
+    try:
+        device = torch.device(name or get_device())
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise UserError(
+            f'The device {name!r} cannot be used here ({reason}): name another such as cpu, or '
+            'none, for the fastest there is.'
+        ) from error
+    return device
 
 
 def keep_freed_memory() -> bool:

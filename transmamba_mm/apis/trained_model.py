@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
-from transmamba_mm.apis.runtime import prepare_runtime
+from transmamba_mm.apis.runtime import choose_device, prepare_runtime
 from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
@@ -33,8 +31,10 @@ def load_trained(
         student's.
 
     Raises:
-        UserError: No config, one of another kind of model, no checkpoint, or one that does not fit.
+        UserError: No config, one of another kind of model, no checkpoint, or one that does not fit;
+            no such device.
     """
+    place = choose_device(device)
     cfg = Config.fromfile(config or find_config(checkpoint))
     prepare_runtime(cfg)
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
@@ -45,7 +45,7 @@ def load_trained(
     if not isinstance(model, kind):
         raise UserError(f'{cfg.filename} describes a {type(model).__name__}, which {otherwise}')
     load_exactly(model, student_weights(load_state_dict(checkpoint)), str(checkpoint))
-    return model.eval().to(torch.device(device or get_device())), cfg
+    return model.eval().to(place), cfg
 
 
 def find_config(checkpoint: str) -> Path:

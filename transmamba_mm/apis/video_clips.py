@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from transmamba_mm.apis.check_videos import VideoCheck
+from transmamba_mm.apis.data_config import kind_of, pipeline_of
 from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
@@ -20,15 +20,13 @@ def video_pipeline(cfg: Config) -> list[dict]:
     Raises:
         UserError: It decodes no videos.
     """
-    dataset: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
-    steps = [dict(step) for step in dataset.get('pipeline') or ()]
-    names = [str(step['type']).rpartition('.')[2] for step in steps]
+    steps = pipeline_of(cfg)
+    names = [kind_of(step) for step in steps]
     if 'DecodeVideo' not in names:
         raise UserError(
-            f'The test pipeline of {cfg.filename} decodes no videos (it has {", ".join(names)}): '
-            'name a config whose test data are video files, with --config.'
+            f'The test pipeline of {cfg.filename} decodes no videos (it has '
+            f'{", ".join(names) or "no steps"}): name a config whose test data are video files, '
+            'with --config.'
         )
     decode, *others = steps[names.index('DecodeVideo') :]
     decode.pop('cache', None)

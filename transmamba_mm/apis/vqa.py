@@ -6,15 +6,18 @@ from io import StringIO
 from pathlib import Path
 
 import mmcv
-import torch
-from mmengine.device import get_device
+from mmengine.config import Config
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
-from mmpretrain.datasets import remove_transform
 
+from transmamba_mm.apis.data_config import kind_of, pipeline_of
+from transmamba_mm.apis.runtime import choose_device
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.load_image import UNREADABLE
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.vqa import VisualAnswerer
+
+#: Steps that read an image from its file, which the inferencer does itself.
+LOADERS = {'LoadImage', 'LoadImageFromFile'}
 
 
 class VisualQuestionAnswerer:
@@ -31,7 +34,8 @@ class VisualQuestionAnswerer:
         device (str, optional): By default the fastest there is.
 
     Raises:
-        UserError: No config, a checkpoint that does not fit it, a model that answers no questions.
+        UserError: No config, a checkpoint that does not fit it, a model that answers no questions,
+            a test pipeline that reads no images, no such device.
     """
 
     def __init__(self, checkpoint: str, config: str | None = None, device: str | None = None):
@@ -42,13 +46,10 @@ class VisualQuestionAnswerer:
             VisualAnswerer,
             'answers no questions: name the config of a MambaVQA or a LlavaTeacher.',
         )
-        dataset = cfg.test_dataloader.dataset
-        # The inferencer reads the image itself; of pipelines it only knows mmcv's way to do so.
-        dataset.pipeline = remove_transform(dataset.pipeline, 'LoadImage')
-        self.model._config = cfg  # where mmpretrain's inferencer looks for the pipeline
-        self._ask = VisualQuestionAnsweringInferencer(
-            self.model, device=torch.device(device or get_device())
-        )
+        # Where mmpretrain's inferencer looks for the pipeline, and all that it looks for.
+        dataset = {'pipeline': image_pipeline(cfg)}
+        self.model._config = Config({'test_dataloader': {'dataset': dataset}})
+        self._ask = VisualQuestionAnsweringInferencer(self.model, device=choose_device(device))
 
     def __call__(self, images: Sequence[str | Path], questions: Sequence[str]) -> list[str]:
         """Answer each question about its image.
@@ -74,6 +75,23 @@ class VisualQuestionAnswerer:
                 (result,) = self._ask(pixels, question.strip())
             answers.append(result['pred_answer'])
         return answers
+
+
+def image_pipeline(cfg: Config) -> list[dict]:
+    """The steps of a config's test pipeline that an image goes through once it is read.
+
+    Raises:
+        UserError: It reads no images.
+    """
+    steps = pipeline_of(cfg)
+    names = [kind_of(step) for step in steps]
+    if not LOADERS & set(names):
+        raise UserError(
+            f'The test pipeline of {cfg.filename} reads no images (it has '
+            f'{", ".join(names) or "no steps"}): name a config whose test data are image files, '
+            'with --config.'
+        )
+    return [step for step, name in zip(steps, names, strict=True) if name not in LOADERS]
 
 
 def _read(image: str | Path):
