@@ -6,11 +6,13 @@ Examples:
     python tools/predict_vqa.py --checkpoint student.safetensors --image shape.png \\
         --question "Is there a red shape?" --config configs/scratch/mambavqa-nano_easyvqa.py
 
-Several questions may be asked about one image.
+Several questions may be asked about one image. Words that the model does not know are named on
+standard error.
 """
 
 import argparse
 import logging
+import sys
 
 from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
@@ -22,7 +24,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--image', required=True, help='image file')
-    parser.add_argument('--question', required=True, nargs='+', help='one question or several')
+    parser.add_argument(
+        '--question', required=True, nargs='+', action='extend', help='one question or several'
+    )
     parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
     parser.add_argument('--config', help='default: the one beside the checkpoint')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
@@ -40,7 +44,10 @@ def main() -> None:
     answerer = VisualQuestionAnswerer(args.checkpoint, args.config, args.device)
     answers = answerer([args.image] * len(args.question), args.question)
     for question, answer in zip(args.question, answers, strict=True):
-        print(f'{question} {answer}')
+        _, unknown = answerer.words(question)
+        if unknown:  # not among the answers, which are alone on standard output
+            print(f'The model does not know: {" ".join(unknown)}', file=sys.stderr, flush=True)
+        print(f'{question} {answer}', flush=True)
 
 
 if __name__ == '__main__':

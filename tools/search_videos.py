@@ -81,12 +81,23 @@ def main() -> None:
     found = dict(zip(args.text, search(args.text, args.top), strict=True))
     for text, hits in found.items():
         console.out(f'\n{text}')
+        if note := _note(*search.words(text)):
+            console.out(f'       {note}', highlight=False)
         for rank, hit in enumerate(hits, 1):
             match = '' if hit.match is None else f'  match {hit.match:6.2f}'
             console.out(f'{rank:5}  {hit.score:6.3f}{match}  {hit.path}', highlight=False)
     out = args.out or str(search.work_dir / 'search.png')
     draw_hits(found, args.videos, out)
     console.out(f'\nSaved {out}')
+
+
+def _note(known: list[str], unknown: list[str]) -> str:
+    """What to think of the videos of a text with unknown words."""
+    if not unknown:
+        return ''
+    if not known:
+        return 'The model knows none of these words: the order of these videos means nothing.'
+    return f'The model does not know: {" ".join(unknown)}'
 
 
 if __name__ == '__main__':

@@ -33,6 +33,18 @@ def test_answers_every_question(folder):
     assert [line.startswith(text) for line, text in zip(lines, questions, strict=True)] == [1, 1]
 
 
+def test_unknown_words_are_told_beside_the_answers(folder):
+    command = ['--checkpoint', '.', '--image', 'white.png', '--question', 'Is there a zebra?']
+    result = ask(folder, *command, '--question', 'Is there a circle?')
+    assert result.returncode == 0, result.stderr
+    assert [line.split('?')[0] for line in result.stdout.strip().splitlines()] == [
+        'Is there a zebra',
+        'Is there a circle',
+    ]
+    assert result.stderr.count('does not know') == 1
+    assert 'The model does not know: zebra\n' in result.stderr
+
+
 @pytest.mark.parametrize(
     'checkpoint, image, question, message',
     [

@@ -41,6 +41,18 @@ def test_finds_remembers_and_draws(folder):
     assert (folder / 'found.png').is_file()
 
 
+def test_words_that_the_model_does_not_know_are_told(folder):
+    texts = ['a zebra moves', '七', 'a seven']
+    command = [TOOL, '--checkpoint', 'run', '--videos', 'videos', '--text', *texts]
+    done = run_tool(*command, '--jobs', '0', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    parts = [part for part in done.stdout.split('\n\n') if part.split('\n')[0] in texts]
+    seconds = [part.splitlines()[1].strip() for part in parts]
+    assert seconds[0] == 'The model does not know: zebra'
+    assert seconds[1].startswith('The model knows none of these words')
+    assert seconds[2].startswith('1 ') and all('.mp4' in part for part in parts)
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -19,6 +19,7 @@ from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.reranking import rerank
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
+from transmamba_mm.models.tokenizers import split_words
 
 BATCH = 8  # videos that are embedded at a time
 
@@ -142,6 +143,10 @@ class VideoSearch:
             )
         self._index, self.folder = index, Path(root)
         return report
+
+    def words(self, text: str) -> tuple[list[str], list[str]]:
+        """Words of a text that the model knows, and those that it does not."""
+        return split_words(self.model.captioner.tokenizer, text)
 
     def index_file(self, folder: str | Path) -> Path:
         """Where the index of a folder is by default."""

@@ -14,6 +14,7 @@ from transmamba_mm.apis.runtime import choose_device
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.load_image import UNREADABLE
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.tokenizers import split_words
 from transmamba_mm.models.vqa import VisualAnswerer
 
 #: Steps that read an image from its file, which the inferencer does itself.
@@ -50,6 +51,10 @@ class VisualQuestionAnswerer:
         dataset = {'pipeline': image_pipeline(cfg)}
         self.model._config = Config({'test_dataloader': {'dataset': dataset}})
         self._ask = VisualQuestionAnsweringInferencer(self.model, device=choose_device(device))
+
+    def words(self, question: str) -> tuple[list[str], list[str]]:
+        """Words of a question that the model knows, and those that it does not."""
+        return split_words(self.model.prompting.tokenizer, question)
 
     def __call__(self, images: Sequence[str | Path], questions: Sequence[str]) -> list[str]:
         """Answer each question about its image.

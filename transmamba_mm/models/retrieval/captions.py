@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Marks, Sequences
+from transmamba_mm.models.tokenizers import UnknownWords
 
 logger = logging.getLogger('transmamba_mm')
 
@@ -35,8 +36,8 @@ class Captioner(nn.Module):
     """Turns texts into tokens that end with the tokenizer's ``eos_token``, padded on the left.
 
     An empty text is the tokenizer's special tokens alone; words it does not know become its unknown
-    token or bytes. A text of more than ``max_tokens`` loses its end, but not the ``eos_token``; the
-    first time the log says so.
+    token or bytes. A text of more than ``max_tokens`` loses its end, but not the ``eos_token``. The
+    log tells of the first unknown words and of the first text that is cut.
 
     It has no parameters; it is a module so that a transfer can look at what it returns.
 
@@ -46,6 +47,7 @@ class Captioner(nn.Module):
 
     Attributes:
         num_truncated (int): How many texts were cut so far.
+        unknown (UnknownWords): How many had unknown words.
 
     Raises:
         UserError: A tokenizer without an ``eos_token``, or one that does not know where its tokens
@@ -67,6 +69,7 @@ class Captioner(nn.Module):
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.num_truncated = 0
+        self.unknown = UnknownWords(tokenizer)
 
     def forward(self, texts: Sequence[str], embed: nn.Module) -> Captions:
         """Tokens of B texts, on the device of ``embed``, which turns (B, T) into (B, T, D)."""
@@ -97,6 +100,7 @@ class Captioner(nn.Module):
         """Tokens of one text, and where they have read how much of it."""
         encoded = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
         tokens, spans = list(encoded['input_ids']), list(encoded['offset_mapping'])
+        self.unknown.tell(text, tokens, spans)
         end = self.tokenizer.eos_token_id
         if not tokens or tokens[-1] != end:
             tokens, spans = [*tokens, end], [*spans, (0, 0)]

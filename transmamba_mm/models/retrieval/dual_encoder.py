@@ -21,7 +21,8 @@ from transmamba_mm.models.retrieval.contrastive import (
     same,
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
-from transmamba_mm.registry import MODELS, TOKENIZERS
+from transmamba_mm.models.tokenizers import build_tokenizer
+from transmamba_mm.registry import MODELS
 
 PAIRS = 64  # that a re-ranker scores at a time
 
@@ -60,8 +61,7 @@ class DualEncoder(BaseModel):
         super().__init__(
             MODELS.build(data_preprocessor or {'type': 'VideoDataPreprocessor'}), init_cfg
         )
-        if isinstance(tokenizer, dict):
-            tokenizer = TOKENIZERS.build(tokenizer)
+        tokenizer = build_tokenizer(tokenizer)
         self.captioner = Captioner(tokenizer, max_tokens)
         self.similarity = Similarity()
         self.reranker: CrossReranker | None = None

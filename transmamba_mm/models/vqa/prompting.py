@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Marks
+from transmamba_mm.models.tokenizers import UnknownWords
 
 IMAGE = '{image}'
 
@@ -51,6 +52,8 @@ class Prompt:
 class Prompting:
     """A tokenizer and the words around questions and answers.
 
+    The log tells of the first words that the tokenizer does not know.
+
     Args:
         tokenizer: A fast one of transformers. Without a padding token it pads with the token that
             ends an answer (padding is masked, so any does).
@@ -82,6 +85,7 @@ class Prompting:
             logger.info('The tokenizer has no pad_token; its eos_token pads, too.')
             tokenizer.pad_token = tokenizer.eos_token
         self.tokenizer = tokenizer
+        self.unknown = UnknownWords(tokenizer)
         before, image, after = prompt.partition(IMAGE)
         self.before, self.after = (before, after) if image else ('', prompt)
         self.later = before + after.lstrip('\n') if image else prompt
@@ -150,4 +154,6 @@ class Prompting:
 
     def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return encoded['input_ids'], encoded['offset_mapping']
+        tokens, spans = encoded['input_ids'], encoded['offset_mapping']
+        self.unknown.tell(text, tokens, spans)
+        return tokens, spans

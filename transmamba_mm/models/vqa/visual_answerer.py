@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Sequences
+from transmamba_mm.models.tokenizers import build_tokenizer
 from transmamba_mm.models.vqa.prompting import Prompting
 from transmamba_mm.models.vqa.sequencer import Sequencer
-from transmamba_mm.registry import MODELS, TOKENIZERS
+from transmamba_mm.registry import MODELS
 
 
 class VisualAnswerer(BaseModel):
@@ -50,8 +51,7 @@ class VisualAnswerer(BaseModel):
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
         super().__init__(MODELS.build(preprocessor), init_cfg)
-        if isinstance(tokenizer, dict):
-            tokenizer = TOKENIZERS.build(tokenizer)
+        tokenizer = build_tokenizer(tokenizer)
         self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
         self.num_beams = num_beams

@@ -1,0 +1,82 @@
+"""Tokenizers of models: how a config names one, and what one does not know."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.registry import TOKENIZERS
+
+SHOWN = 8  # unknown words that the log names
+
+logger = logging.getLogger('transmamba_mm')
+
+
+def build_tokenizer(tokenizer: Any) -> Any:
+    """Build a tokenizer from its config; one that is built already stays as it is.
+
+    Raises:
+        UserError: A name alone.
+    """
+    if isinstance(tokenizer, str):
+        raise UserError(
+            f'tokenizer={tokenizer!r} does not say what it is: write '
+            "dict(type='AutoTokenizer', name_or_path=...) or dict(type='WordTokenizer', words=...)."
+        )
+    return TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
+
+
+def split_words(tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
+    """Parts of a text that a fast tokenizer knows, and those that it reads as its unknown token.
+
+    Of those that read bytes, such as CLIP's, nothing is unknown.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    tokens, spans = encoded['input_ids'], encoded['offset_mapping']
+    unknown = _unknown(tokenizer, text, tokens, spans)
+    known = [
+        text[first:last]
+        for token, (first, last) in zip(tokens, spans, strict=True)
+        if last > first and token != tokenizer.unk_token_id
+    ]
+    return known, unknown
+
+
+class UnknownWords:
+    """Says once that a tokenizer does not know the words of its texts.
+
+    Args:
+        tokenizer: A fast one of transformers.
+
+    Attributes:
+        num_texts (int): How many texts had such words so far.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.num_texts = 0
+
+    def tell(self, text: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:
+        """Look at a text and what became of it."""
+        if self.tokenizer.unk_token_id not in tokens:
+            return
+        words = _unknown(self.tokenizer, text, tokens, spans)
+        self.num_texts += bool(words)
+        if words and self.num_texts == 1:
+            logger.warning(
+                'The tokenizer does not know all words of a text, nor perhaps of those after it, '
+                'and reads %s for each of: %s. Use a tokenizer of these words, and of this script.',
+                self.tokenizer.unk_token,
+                ' '.join(dict.fromkeys(words[:SHOWN])),
+            )
+
+
+def _unknown(
+    tokenizer: Any, text: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]
+) -> list[str]:
+    # Tokens without a place in the text are special ones; CLIP's end is its unknown token, too.
+    return [
+        text[first:last]
+        for token, (first, last) in zip(tokens, spans, strict=True)
+        if last > first and token == tokenizer.unk_token_id
+    ]
