@@ -64,8 +64,8 @@ class WSAB(BaseDistiller):
 
     Raises:
         UserError: An unknown weighting or projector, a factor below 0, a temperature not above it,
-            features to compare but no matched layers, direction terms for a student without scan
-            directions.
+            features to compare but no matched layers or a task_weight of 1, direction terms for a
+            student without scan directions.
     """
 
     def __init__(
@@ -124,6 +124,11 @@ class WSAB(BaseDistiller):
             raise UserError(
                 'WSAB compares features, but layer_map matches no student layer with a teacher '
                 'layer: change layer_map, or set layer_weight=0 and direction_weight=0.'
+            )
+        if self.uses_features and self.task_weight == 1:
+            raise UserError(
+                'task_weight=1 of WSAB leaves nothing to its features, which count 1 - task_weight: '
+                'choose less, or set layer_weight=0 and direction_weight=0.'
             )
         if self.uses_directions and not all(pair.num_directions for pair in self.pairs):
             raise UserError(
