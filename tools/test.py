@@ -10,6 +10,7 @@ Examples:
 """
 
 import argparse
+from pathlib import Path
 
 import mmengine
 from mmengine.evaluator import DumpResults
@@ -17,12 +18,17 @@ from mmengine.runner import Runner
 
 from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
 from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.student import student_weights, trained_student_config
+from transmamba_mm.apis.student import student_config, student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.errors import UserError
 from transmamba_mm.transfer.teacher import load_exactly
+
+#: What mmengine writes each of them as.
+FORMATS = {'metrics': ('.json', '.yaml', '.yml', '.pkl'), 'pred': ('.pkl', '.pickle')}
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,19 +46,31 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_out(file: str | None, item: str) -> None:
+    """Refuse a file that could not be written, before the test and not after it."""
+    suffixes = FORMATS[item]
+    if file and Path(file).suffix not in suffixes:
+        raise UserError(
+            f'--out {file} has to end in {" or ".join(suffixes)} for --out-item {item}.'
+        )
+
+
 def main() -> None:
     """Build the student, fill it and run its test loop."""
     args = parse_args()
+    check_out(args.out, args.out_item)
     cfg = load_config(args)
-    weights = student_weights(load_state_dict(args.checkpoint))
-    cfg.model = trained_student_config(cfg.model, args.checkpoint)
+    cfg.model = student_config(cfg.model)
     cfg.load_from, cfg.resume = None, False
-    # A checkpoint's weights are the averaged ones already; the hook would swap in an empty copy.
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook.type != 'EMAHook']
     if args.amp:
         cfg.test_cfg.fp16 = True
 
     preflight(cfg, ('test',))
+    weights = student_weights(load_state_dict(args.checkpoint))
+    cfg.model = trained_student_config(cfg.model, args.checkpoint)
+    # A checkpoint's weights are the averaged ones already; the hook would swap in an empty copy.
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if kind_of(hook) != 'EMAHook']
     prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
     runner = Runner.from_cfg(cfg)

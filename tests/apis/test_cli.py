@@ -3,11 +3,15 @@
 import re
 
 import pytest
-from mmengine.config import Config
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.hooks import CheckpointHook
+from torch.utils.data import DataLoader, Dataset
 
+from tests.engine.tiny_run import tiny_runner
 from transmamba_mm.apis.cli import explain, run
 from transmamba_mm.errors import UserError
-from transmamba_mm.registry import DATASETS, DISTILLERS, MODELS
+from transmamba_mm.registry import DATASETS, DISTILLERS, HOOKS, METRICS, MODELS, TOKENIZERS
 
 
 def message(action) -> str | None:
@@ -63,6 +67,68 @@ def test_unknown_key_suggests_the_nearest():
 def test_missing_key_is_named():
     text = message(lambda: MODELS.build({'type': 'LinearClsHead', 'num_classes': 10}))
     assert 'LinearClsHead.__init__() missing' in text and 'in_channels' in text
+
+
+def test_key_of_a_function_suggests_the_nearest_too():
+    text = message(lambda: TOKENIZERS.build({'type': 'WordTokenizer', 'word': ['a']}))
+    assert text == "WordTokenizer takes no 'word' in its config. Did you mean 'words'?"
+
+
+def test_key_of_what_takes_none():
+    text = message(lambda: HOOKS.build({'type': 'NonFiniteLossHook', 'interval': 1}))
+    assert text == 'NonFiniteLossHook takes nothing in its config but its type.'
+
+
+def test_a_wrong_call_of_an_ordinary_function_is_a_bug():
+    def function():
+        pass
+
+    assert message(lambda: function(word=1)) is None
+
+
+class Sizes(Dataset):
+    """Items of three sizes."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.zeros(3, 8, 8 + 2 * (index % 3))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_items_that_cannot_be_one_batch(workers):
+    text = message(lambda: next(iter(DataLoader(Sizes(), 4, num_workers=workers))))
+    assert text.startswith('The items of a batch differ in shape ([3, 8, 8] and [3, 8, 10]): ')
+
+
+def test_stacking_elsewhere_is_a_bug():
+    assert message(lambda: torch.stack([torch.zeros(2), torch.zeros(3)])) is None
+
+
+def test_best_by_a_metric_that_is_not_reported(tmp_path):
+    hook = CheckpointHook(save_best='vqa/acuracy', rule='greater')
+    runner = tiny_runner(tmp_path)
+    hook.before_train(runner)
+    text = message(lambda: hook.after_val_epoch(runner, {'vqa/accuracy': 0.5, 'vqa/other': 0.1}))
+    assert "save_best='vqa/acuracy'" in text and "Did you mean 'vqa/accuracy'?" in text
+    assert 'It reports vqa/accuracy, vqa/other.' in text and '--resume' in text
+
+
+def test_evaluator_of_another_task():
+    metric = METRICS.build({'type': 'Accuracy'})
+    text = message(lambda: metric.process(None, [{'gt_label': torch.tensor([1])}]))
+    assert text.startswith("An evaluator wants 'pred_label', which this model does not predict")
+
+
+def test_option_that_cannot_be_read():
+    text = message(lambda: DictAction._parse_iterable("dict(type='A',rules='b')"))
+    assert text.startswith('A value of --cfg-options cannot be read')
+
+
+def test_phase_of_which_only_a_part_is_configured(tmp_path):
+    text = message(lambda: tiny_runner(tmp_path, val_evaluator={'type': 'Accuracy'}))
+    assert 'should be either all None or not None' in text
 
 
 def test_missing_config_file():

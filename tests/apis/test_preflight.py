@@ -220,3 +220,26 @@ def test_url_in_the_cache_is_not_downloaded(tmp_path, monkeypatch):
     cached.touch()
     teacher = {'checkpoint': 'https://example.invalid/deit.pth'}
     assert problems({'model': {'student': {}, 'teacher': teacher}}, 'train') == ''
+
+
+def test_hook_that_does_not_say_what_it_is():
+    hooks = [{'type': 'A'}, {'typ': 'B'}]
+    assert "custom_hooks[1]={'typ': 'B'} has no type" in problems({'custom_hooks': hooks})
+    defaults = {'logger': {'interval': 5}, 'timer': None, 'checkpoint': {'type': 'C'}}
+    message = problems({'default_hooks': defaults})
+    assert 'default_hooks.logger=' in message and message.count('has no type') == 1
+
+
+@pytest.mark.parametrize('kind', ['DecodeVideo', 'transmamba_mm.LoadImage'])
+@pytest.mark.parametrize('phase', ['val', 'test'])
+def test_evaluation_that_would_leave_something_out(kind, phase):
+    def said(step, phase=phase):
+        dataset = {'type': 'Any', 'pipeline': [{'type': kind, **step}, {'type': 'PackInputs'}]}
+        repeated = {'type': 'RepeatDataset', 'times': 1, 'dataset': dataset}
+        return problems({f'{phase}_dataloader': {'dataset': repeated}}, phase)
+
+    name = kind.rpartition('.')[2]
+    for step in ({}, {'on_bad': 'skip'}):
+        assert f"{phase}_dataloader: {name} has on_bad='skip'" in said(step)
+    assert said({'on_bad': 'raise'}) == said({'on_bad': 'mark'}) == ''
+    assert said({}, 'train') == ''

@@ -165,7 +165,7 @@ def test_loss_falls(weighting, projector, student, teacher):
         ({'tau': -1}, 'tau=-1 .* positive'),
         ({'layer_weight': -1}, 'layer_weight=-1'),
         ({'task_weight': 2}, 'task_weight=2'),
-        ({'task_weight': 1}, 'leaves nothing to its features'),
+        ({'task_weight': 1}, 'leaves nothing to features'),
         ({'pairs': []}, 'layer_map matches no student layer'),
         ({'pairs': [LayerPair(0, 0, 6, 8)]}, 'direction_weight=0'),
     ],

@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry, root
@@ -16,7 +17,11 @@ from transmamba_mm import registry as ours
 from transmamba_mm.errors import UserError
 
 #: Where an assertion or a ValueError is about what the user wrote, not about the code.
-CHECKS_INPUT = ('mmengine.config', 'mmengine.optim', 'mmpretrain.datasets')
+CHECKS_INPUT = (
+    *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
+)
+#: What torch says of items that do not make a batch.
+UNEQUAL = 'stack expects each tensor to be equal size'
 #: Set this environment variable to see the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
 
@@ -47,8 +52,12 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, SyntaxError):
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     text = str(error.args[0]) if error.args else ''
+    if isinstance(error, RecursionError):
+        return _unreadable_option(error)
+    if UNEQUAL in text and 'collate' in text + _raised_in(error):
+        return _unequal_items(text)
     if isinstance(error, KeyError):
-        return _unknown_type(text)
+        return _unknown_metric(text, error) or _unknown_type(text)
     if isinstance(error, TypeError):
         return text if 'in child config cannot inherit' in text else _wrong_argument(text)
     if isinstance(error, (AssertionError, RuntimeError, ValueError)):
@@ -64,8 +73,12 @@ def _without_worker(error: Exception) -> str:
 
 def _raised_in(error: Exception) -> str:
     """Name the module that raised ``error``."""
+    return _last_frame(error).f_globals.get('__name__', '')
+
+
+def _last_frame(error: Exception) -> FrameType:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get('__name__', '')
+    return frame
 
 
 def nearest(word: str, choices: list[str], cutoff: float = 0.6) -> str:
@@ -90,15 +103,66 @@ def _unknown_type(text: str) -> str | None:
     return f'type={name!r} is not a known {kind}.{nearest(name.rpartition(".")[2], known)}'
 
 
+def _unknown_metric(name: str, error: KeyError) -> str | None:
+    """Explain a metric or a prediction that is asked for and that nothing gives."""
+    place = _raised_in(error)
+    if place == 'mmengine.hooks.checkpoint_hook':
+        known = [*_last_frame(error).f_locals.get('metrics', ())]
+        return (
+            f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation reports.'
+            f'{nearest(name, known)} It reports {", ".join(known)}. Mend it and go on with '
+            '--resume: the steps so far are saved.'
+        )
+    if place.startswith('mmpretrain.evaluation'):
+        return (
+            f'An evaluator wants {name!r}, which this model does not predict: choose the '
+            'val_evaluator and test_evaluator that belong to its task.'
+        )
+    return None
+
+
+def _unequal_items(text: str) -> str:
+    """Explain items that cannot be one batch."""
+    shapes = re.findall(r'\[[\d, ]+\]', text.partition(UNEQUAL)[2])[:2]
+    return (
+        f'The items of a batch differ in shape ({" and ".join(shapes)}): bring them to one size in '
+        'the pipeline, videos by the size=(height, width) of DecodeVideo or by CenterCropClip, '
+        'images by Resize and CenterCrop.'
+    )
+
+
+def _unreadable_option(error: RecursionError) -> str | None:
+    """Explain a value that mmengine's parser of options never gets to the end of."""
+    if _raised_in(error) != 'mmengine.config.config':
+        return None
+    return (
+        'A value of --cfg-options cannot be read: set single entries, as in '
+        'model.subcloning.vision.rules=vit_to_vim; lists are written "[1,2]", tuples "(1,2)".'
+    )
+
+
 def _wrong_argument(text: str) -> str | None:
     """Explain a key of a config that the thing it builds does not take, or lacks."""
-    match = re.match(r"([\w.]+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    match = re.match(
+        r'([\w.]+?)(\.__init__)?\(\) '
+        r"(?:got an unexpected keyword argument '(\w+)'|missing |takes no arguments)",
+        text,
+    )
     if match is None:
-        return text if re.match(r'[\w.]+\.__init__\(\) missing', text) else None
-    owner, key = match.groups()
-    accepted: list[str] = []
-    for item in _registries():
-        built = item.module_dict.get(owner)
-        if inspect.isclass(built):
-            accepted += list(inspect.signature(built).parameters)
-    return f'{owner} takes no {key!r} in its config.{nearest(key, accepted)}'
+        return None
+    owner, is_class, key = match.groups()
+    named = {
+        name: built
+        for item in _registries()
+        for name, built in item.module_dict.items()
+        if getattr(built, '__name__', None) == owner
+    }
+    if not named and not is_class:  # a function of anybody's
+        return None
+    shown = owner if owner in named or not named else next(iter(named))
+    if 'missing ' in match[0]:
+        return text
+    if key is None:
+        return f'{shown} takes nothing in its config but its type.'
+    accepted = [name for built in named.values() for name in inspect.signature(built).parameters]
+    return f'{shown} takes no {key!r} in its config.{nearest(key, accepted)}'

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
 from transmamba_mm.apis.data_config import leaves
-from transmamba_mm.apis.preflight_data import missing_data
+from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
@@ -40,10 +41,13 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     Raises:
         UserError: every problem found: what is missing, where it was looked for, how to get it.
     """
-    problems = [*_misspelt_keys(cfg), *_uncovered_images(cfg.get('model') or {})]
+    problems = [*_misspelt_keys(cfg), *_unfinished_hooks(cfg)]
+    problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
-        dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
-        problems += [found for leaf in leaves(dataset) for found in missing_data(leaf)]
+        for leaf in leaves((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
+            problems += missing_data(leaf)
+            if phase != 'train':
+                problems += (f'{phase}_dataloader: {text}' for text in unseen_gaps(leaf))
     if 'train' in phases:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
@@ -59,6 +63,17 @@ def _misspelt_keys(cfg: Config) -> Iterator[str]:
         hint = '' if key in KNOWN_KEYS else nearest(key, KNOWN_KEYS, cutoff=0.87)
         if hint:
             yield f'{key!r} is not read by anything.{hint} (Rename it if it is your own variable.)'
+
+
+def _unfinished_hooks(cfg: Config) -> Iterator[str]:
+    """Hooks that do not say what they are."""
+    hooks = {
+        f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()
+    }
+    hooks |= {f'custom_hooks[{i}]': hook for i, hook in enumerate(cfg.get('custom_hooks') or ())}
+    for place, hook in hooks.items():
+        if hook is not None and not isinstance(hook, Hook) and 'type' not in hook:
+            yield f'{place}={hook} has no type: write dict(type=...), or leave it out.'
 
 
 def _uncovered_images(model: ConfigDict) -> Iterator[str]:

@@ -34,6 +34,11 @@ QUESTIONS = {
         f'(train2017): {COCO}.'
     ),
 }
+#: Steps that read files, and what an evaluation may let them do about one that cannot be read.
+EVALUATED = {
+    'DecodeVideo': "'mark' (retrieval, which counts the holes) or 'raise'",
+    'LoadImage': "'raise'",
+}
 #: Arguments of those that name a file.
 FILES = ('ann_file', 'question_file', 'split_file')
 
@@ -50,6 +55,17 @@ def missing_data(dataset: ConfigDict) -> Iterator[str]:
     if faults:
         place = '' if paths[0].is_absolute() else f' (looked in {Path().absolute()})'
         yield f'{kind} data: {", ".join(faults)}{place}. {advice}'
+
+
+def unseen_gaps(dataset: ConfigDict) -> Iterator[str]:
+    """Say which steps of an evaluation's pipeline would leave out what they cannot read."""
+    for step in dataset.get('pipeline') or ():
+        kind = kind_of(step)
+        if kind in EVALUATED and step.get('on_bad', 'skip') == 'skip':
+            yield (
+                f"{kind} has on_bad='skip', which is for training, but an evaluation of less than "
+                f'its data set says nothing about it: set on_bad={EVALUATED[kind]}.'
+            )
 
 
 def _wanted(kind: str, dataset: ConfigDict) -> tuple[list[Path], str]:

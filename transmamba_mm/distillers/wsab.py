@@ -127,7 +127,7 @@ class WSAB(BaseDistiller):
             )
         if self.uses_features and self.task_weight == 1:
             raise UserError(
-                'task_weight=1 of WSAB leaves nothing to its features, which count 1 - task_weight: '
+                'task_weight=1 of WSAB leaves nothing to features, which count 1 - task_weight: '
                 'choose less, or set layer_weight=0 and direction_weight=0.'
             )
         if self.uses_directions and not all(pair.num_directions for pair in self.pairs):
