@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.test_checkpoint import Malicious
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import run_tool, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +88,12 @@ def test_missing_config(folder):
 def test_export_to_an_unknown_format(folder):
     result = run_tool('export_student.py', 'work_dirs/transmamba', 'student.onnx', cwd=folder)
     assert '.safetensors' in refused(result)
+
+
+def test_cheap_mistakes_of_a_test_are_found_before_its_checkpoint_is_read(tmp_path):
+    config = write_config(tmp_path, 'scratch/vim-nano_digits.py')
+    result = run_tool('test.py', config, 'absent.pth', '--out', 'metrics.txt', cwd=tmp_path)
+    assert '--out metrics.txt has to end in .json' in refused(result)
+    config.write_text(f"{config.read_text()}custom_hooks = [dict(typ='EMAHook')]\n")
+    result = run_tool('test.py', config, 'absent.pth', cwd=tmp_path)
+    assert "custom_hooks[0]={'typ': 'EMAHook'} has no type" in refused(result)
