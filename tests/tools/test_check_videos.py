@@ -7,7 +7,8 @@ import pytest
 
 from tests.datasets.video.clips import bad_videos, damage, write_clip, write_frames
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.check_videos import check_video, find_videos
+from transmamba_mm.apis.check_videos import check_video
+from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.datasets.video.bad_video import FIXES
 from transmamba_mm.errors import UserError
 
@@ -57,10 +58,11 @@ def test_annotation_files_name_videos_that_may_be_missing(videos, tmp_path):
         'train.json': json.dumps(
             {'info': {}, 'sentences': [{'video_id': v} for v in ('good', 'other', 'gone', 'good')]}
         ),
-        'captions.jsonl': '{"video": "good.mp4"}\n{"video": "other.mp4"}\n{"video": "gone.mp4"}\n',
+        'captions.jsonl': '\ufeff{"video": "good.mp4", "caption": "one\u2028two"}\n'
+        '{"video": "other.mp4"}\n{"video": "gone.mp4"}\n',
     }
     for name, text in files.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding='utf-8')
         found = find_videos([str(tmp_path / name)], str(videos))
         assert [check_video(path).cause for path in found if 'gone' not in path] == ['', '']
         (gone,) = (path for path in found if 'gone' in path)
@@ -75,13 +77,14 @@ def test_every_frame_finds_damage_between(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'text', 'word'),
     [
-        ('a.json', '{', 'cannot be read'),
+        ('a.json', '{', 'a.json: not JSON'),
+        ('a.jsonl', '{"video": "a"}\n\n{"vid', r'a\.jsonl, line 3: not JSON'),
         ('a.jsonl', '{"image": "x"}', 'names no video'),
         ('a.txt', '', 'names no video'),
     ],
 )
 def test_lists_that_are_none(tmp_path, name, text, word):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding='utf-8')
     with pytest.raises(UserError, match=word):
         find_videos([str(tmp_path / name)])
 
@@ -92,3 +95,13 @@ def test_nothing_to_look_at(tmp_path):
         find_videos([str(tmp_path)])
     with pytest.raises(UserError, match='does not exist'):
         find_videos([str(tmp_path / 'gone')])
+    (tmp_path / 'list.txt').write_text('a.mp4')
+    with pytest.raises(UserError, match=r'no folder .*gone: --root'):
+        find_videos([str(tmp_path / 'list.txt')], str(tmp_path / 'gone'))
+
+
+def test_a_list_that_cannot_be_written_is_refused_before_the_work(videos, tmp_path):
+    done = run_tool(TOOL, videos, '--write-list', 'absent/good.txt', cwd=tmp_path)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert 'absent/good.txt: there is no such folder' in done.stderr
+    assert 'need care' not in done.stdout

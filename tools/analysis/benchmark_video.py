@@ -20,8 +20,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from transmamba_mm.apis.check_videos import find_videos
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, write_json
 from transmamba_mm.benchmarks.videos import (
     WAYS,

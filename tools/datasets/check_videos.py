@@ -11,12 +11,14 @@ of it are decoded (--every-frame: all, which also finds damage between them).
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from transmamba_mm.apis.check_videos import check_table, check_videos, find_videos, write_list
+from transmamba_mm.apis.check_videos import check_table, check_videos, write_list
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.datasets.video.reader import BACKENDS, check_backend
 from transmamba_mm.errors import UserError
 
@@ -43,6 +45,8 @@ def main() -> None:
     args = parse_args()
     if args.jobs < 1:
         raise UserError(f'--jobs {args.jobs}: at least one process has to look.')
+    if args.write_list and not Path(args.write_list).absolute().parent.is_dir():
+        raise UserError(f'--write-list {args.write_list}: there is no such folder, make it first.')
     check_backend(args.backend)
     paths = find_videos(args.sources, args.root)
     console = Console()

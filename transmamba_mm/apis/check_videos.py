@@ -1,8 +1,6 @@
 """Find the videos that a training could not read, before it starts."""
 
-import csv
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,15 +14,10 @@ from rich.table import Table
 
 from transmamba_mm.benchmarks.tables import MAX_WIDTH
 from transmamba_mm.datasets.video.bad_video import FIXES, BadVideo
-from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
-from transmamba_mm.datasets.video.frames_reader import SUFFIXES as IMAGE_SUFFIXES
 from transmamba_mm.datasets.video.reader import open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
 from transmamba_mm.errors import UserError
 
-LISTS = ('.txt', '.csv', '.json', '.jsonl')
-#: Where an entry of an annotation file names its video, the first that it has.
-NAMES = ('video_path', 'video', 'video_id')
 SHORT = 'short'
 SHORT_FIX = 'leave it out, or ask for fewer frames (num_frames); else its last frame is repeated'
 LOOKS = 8  # frames of a video that are decoded
@@ -39,88 +32,6 @@ class VideoCheck:
     cause: str = ''  # empty: it is good
     message: str = ''
     frames: int = 0
-
-
-def find_videos(sources: Sequence[str], root: str | None = None) -> list[str]:
-    """List the videos that ``sources`` name, each once, sorted.
-
-    Args:
-        sources: A folder stands for all videos below it; a folder of images without videos is
-            itself one. A list (txt, one path a line) or an annotation file (json, jsonl, csv)
-            stands for the videos that its entries name under ``NAMES``. Another file is a video.
-        root: Folder of the videos that lists name, if it is not the list's own. A name may lack the
-            folders below it and the suffix.
-
-    Raises:
-        UserError: If a source is missing, a list cannot be read, or no video is found.
-    """
-    found: set[str] = set()
-    for source in sources:
-        path = Path(source)
-        if not path.exists():
-            raise UserError(f'{source} does not exist: give a folder of videos, a list or a video.')
-        if path.is_dir():
-            found.update(_below(path))
-        elif path.suffix.lower() in LISTS:
-            found.update(_listed(path, Path(root) if root else path.parent))
-        else:
-            found.add(str(path))
-    if not found:
-        raise UserError(
-            f'No video was found in {", ".join(sources)}. Looked for {" ".join(VIDEO_SUFFIXES)} '
-            'and folders of jpg or png frames.'
-        )
-    return sorted(found)
-
-
-def _below(folder: Path) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
-        videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
-        yield from (os.path.join(place, name) for name in videos)
-        if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
-            yield place
-
-
-def _listed(file: Path, root: Path) -> Iterator[str]:
-    """Yield the path of each video that ``file`` names, also of those that are not there."""
-    there = {}
-    for path in _below(root):
-        there[os.path.basename(path)] = there[Path(path).stem] = path
-    for name in _names(file):
-        direct = root / name
-        yield str(direct) if direct.exists() else there.get(Path(name).name, str(direct))
-
-
-def _names(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding='utf-8')
-        if file.suffix == '.txt':
-            entries: object = [{NAMES[0]: line.strip()} for line in text.splitlines()]
-        elif file.suffix == '.csv':
-            entries = list(csv.DictReader(text.splitlines()))
-        elif file.suffix == '.jsonl':
-            entries = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            entries = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise UserError(f'{file} cannot be read: {error}.') from error
-    names = list(_named(entries))
-    if not names:
-        raise UserError(f'{file} names no video: its entries need one of {", ".join(NAMES)}.')
-    return names
-
-
-def _named(entries: object) -> Iterator[str]:
-    """Yield what is called by one of ``NAMES``, however deep it lies."""
-    if isinstance(entries, list):
-        for entry in entries:
-            yield from _named(entry)
-    elif isinstance(entries, dict):
-        name = next((str(entries[name]) for name in NAMES if entries.get(name)), None)
-        if name is not None:
-            yield name
-        else:
-            yield from _named(list(entries.values()))
 
 
 def check_video(

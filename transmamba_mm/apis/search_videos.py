@@ -11,7 +11,8 @@ from mmpretrain.structures import DataSample
 from torch import LongTensor, Tensor
 from torch.utils.data import DataLoader
 
-from transmamba_mm.apis.check_videos import VideoCheck, find_videos
+from transmamba_mm.apis.check_videos import VideoCheck
+from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.apis.video_index import VideoIndex, fingerprint, nearest, stamp
