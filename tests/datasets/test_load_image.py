@@ -75,6 +75,16 @@ def test_reads_what_mmcv_reads(good):
     assert LoadImage(to_float32=True).transform({'img_path': good})['img'].dtype == np.float32
 
 
+def test_a_glance_sees_what_is_missing_or_empty(good, bad):
+    seen = dict(LoadImage().glance({'img_path': path}) for path in [good, *bad])
+    assert seen.pop(good) == ''
+    told = {path[path.rfind('/') + 1 :] for path, fault in seen.items() if path in fault and path}
+    assert told >= {'absent.png', 'empty.png'} and not told & {'text.png', 'half.png'}
+    assert seen[''] == 'An item has no image.'
+    assert LoadImage(blank=(0, 0, 0)).glance({'img_path': None}) == ('', '')
+    assert LoadImage(backend_args={'backend': 'http'}).glance({'img_path': 'x'}) == ('x', '')
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_bad_images_are_replaced_and_counted_in_training(good, bad, workers, warnings):
     dataset = Images([good] * 3 + bad)

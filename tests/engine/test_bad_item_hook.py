@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from mmengine.dataset import BaseDataset, ConcatDataset
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -12,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 from tests.datasets.video.clips import bad_videos, write_clip
-from tests.engine.tiny_run import tiny_runner
+from tests.engine.tiny_run import TinyModel, tiny_runner
 from transmamba_mm.engine import BadItemHook
+from transmamba_mm.errors import UserError
 
 
 class Mean(BaseModel):
@@ -107,3 +109,68 @@ def test_good_videos_are_not_spoken_of(tmp_path, caplog, told):
     dataset = Videos([str(write_clip(tmp_path / 'good.mp4', 4))])
     train(tmp_path / 'run', dataset, caplog, 0)
     assert not told()
+
+
+class Count(BaseMetric):
+    """How many samples there were."""
+
+    allow_holes = False
+
+    def process(self, data_batch, data_samples):
+        self.results += [1] * len(data_samples)
+
+    def compute_metrics(self, results):
+        return {'count': len(results)}
+
+
+def validated(work_dir, dataset, metric) -> Runner:
+    """A runner that trains on good vectors and validates on a data set."""
+    loader = {'batch_size': 4, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}}
+    return tiny_runner(
+        work_dir,
+        BadItemHook(),
+        val_dataloader={**loader, 'dataset': dataset},
+        val_evaluator=Evaluator(metric),
+        val_cfg={},
+    )
+
+
+@pytest.mark.parametrize('kind', ['videos', 'images'])
+def test_a_validation_that_would_stop_the_training_is_refused_before_it(tmp_path, kind):
+    if kind == 'videos':
+        bad = bad_videos(tmp_path)
+        names = [str(bad[cause]) for cause in ('missing', 'empty', 'index missing', 'truncated')]
+        part = Videos([str(write_clip(tmp_path / 'good.mp4', 4)), *names, names[0]])
+        part.pipeline.transforms[0].on_bad = 'mark'
+    else:
+        Image.new('RGB', (8, 8)).save(tmp_path / 'good.png')
+        (tmp_path / 'empty.png').touch()
+        names = [str(tmp_path / name) for name in ('absent.png', 'empty.png')]
+        part = Pictures([str(tmp_path / 'good.png'), *names])
+    runner = validated(tmp_path / 'run', ConcatDataset([part]), Count())
+    message = rf'{len(names)} of the {len(names) + 1} files that the validation needs .*{names[1]}'
+    with pytest.raises(UserError, match=message):
+        runner.train()
+    assert runner.iter == 0
+
+
+class Answers(TinyModel):
+    """Predicts nothing."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        if mode == 'predict':
+            return list(inputs)
+        return super().forward(inputs, data_samples, mode)
+
+
+def test_a_metric_may_allow_holes_and_good_files_are_not_spoken_of(tmp_path):
+    good = str(write_clip(tmp_path / 'good.mp4', 4))
+    metric = Count()
+    metric.allow_holes = True
+    for paths, own in (([good, str(tmp_path / 'gone.mp4')], metric), ([good], Count())):
+        dataset = Videos(paths)
+        dataset.pipeline.transforms[0].on_bad = 'mark'
+        runner = validated(tmp_path / f'run{len(paths)}', dataset, own)
+        runner.model = Answers()
+        runner.train()
+        assert runner.message_hub.get_scalar('val/count').current() == len(paths)

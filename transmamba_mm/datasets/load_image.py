@@ -1,6 +1,7 @@
 """The step of a data pipeline that opens an image."""
 
 import errno
+import os
 from collections.abc import Sequence
 
 import cv2
@@ -70,6 +71,19 @@ class LoadImage(LoadImageFromFile):
                 ) from error
             self.bad_items.add(message)
             return None
+
+    def glance(self, results: dict) -> tuple[str, str]:
+        """The path of an item, and what is wrong with it as far as the disk's directory tells."""
+        path = results.get('img_path')
+        if path is None:
+            return '', '' if self.blank is not None else 'An item has no image.'
+        if self.backend_args or self.file_client_args:  # it is not on a disk
+            return path, ''
+        try:
+            fault = '' if os.stat(path).st_size else 'it is empty'
+        except OSError as error:
+            fault = error.strerror
+        return path, f'The image {path} cannot be read ({fault}).' if fault else ''
 
     def _without_image(self, results: dict) -> dict:
         color = np.array(self.blank[::-1]).round().astype(np.uint8)  # mmcv's order is B, G, R

@@ -203,6 +203,7 @@ def test_testing_keeps_the_place_of_bad_videos_and_the_metric_refuses(damaged, w
             },
         }
     )
+    assert f'{root}/videos/gone.mp4: a video that is not on the disk' in warned.text
     samples = [sample for batch in loader for sample in batch['data_samples']]
     assert [sample.video_id for sample in samples] == names
     holes = {sample.video_id for sample in samples if sample.is_hole}

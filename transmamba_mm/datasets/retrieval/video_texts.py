@@ -125,14 +125,15 @@ class VideoTextDataset(BaseDataset):
                 f'None of the {len(found)} videos of {self.ann_file} is in {folder} (looked for '
                 f'{path} first): correct data_prefix.video_path. {self.help()}'
             )
+        gone = [path for path, exists in found.values() if not exists]
+        bad += [(path, 'a video that is not on the disk') for path in gone]
         if self.test_mode:
-            report_bad(self.ann_file, bad, self.on_bad, 'Texts are left out, their videos stay.')
+            fate = 'Texts are left out, their videos stay; those that are not there are holes.'
+            report_bad(self.ann_file, bad, self.on_bad, fate)
             return [
                 {'video_path': found[name][0], 'video_id': name, 'text': [text for _, text in own]}
                 for name, own in texts.items()
             ]
-        gone = [name for name, (_, exists) in found.items() if not exists]
-        bad += [(found[name][0], 'a video that is not on the disk') for name in gone]
         report_bad(self.ann_file, bad, self.on_bad)
         return [
             {'video_path': path, 'video_id': name, 'text': text, 'caption_id': caption_id}

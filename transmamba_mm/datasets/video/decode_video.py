@@ -1,5 +1,6 @@
 """The step of a data pipeline that opens a video."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from transmamba_mm.datasets.bad_item_count import BadItemCount
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
+from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
 from transmamba_mm.datasets.video.reader import FrameSize, check_backend, open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
@@ -99,6 +101,16 @@ class DecodeVideo(BaseTransform):
         results['ori_shape'] = shape
         results['is_hole'] = is_hole
         return results
+
+    def glance(self, results: dict) -> tuple[str, str]:
+        """The path of an item, and what is wrong with it as far as its first bytes tell."""
+        path = results['video_path']
+        try:
+            if not os.path.isdir(path):
+                check_file(path)
+        except BadVideo as error:
+            return path, str(error)
+        return path, ''
 
     def _decode(self, path: str) -> tuple:
         with open_video(path, self.backend) as video:

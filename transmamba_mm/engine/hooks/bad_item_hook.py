@@ -10,7 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from transmamba_mm.errors import UserError
 from transmamba_mm.registry import HOOKS
+
+SHOWN = 3  # faults of a validation's files that the message has
 
 
 @HOOKS.register_module()
@@ -20,6 +23,14 @@ class BadItemHook(Hook):
     ``DecodeVideo`` and ``LoadImage`` count in their ``bad_items``, in every worker; here the counts
     of all processes of a distributed run are added up. A training that counts iterations is one
     epoch to mmengine: it is told before each validation and at the end.
+
+    A validation that leaves nothing out would stop the training at its end. So before it begins the
+    files of the validation are looked at, though not opened, which would take as long as decoding
+    them.
+
+    Raises:
+        UserError: A file of the validation is missing or empty, or an mp4 that is not whole, and
+            not every metric has ``allow_holes``.
     """
 
     def __init__(self) -> None:
@@ -29,6 +40,10 @@ class BadItemHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Know that there is train data: asking a runner for it would load it for a test, too."""
         self._trains = True
+        if runner.val_loop is not None:
+            metrics = runner.val_evaluator.metrics
+            if not all(getattr(metric, 'allow_holes', False) for metric in metrics):
+                _refuse_gaps(runner.val_dataloader.dataset)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Tell what this epoch left out."""
@@ -68,6 +83,24 @@ class BadItemHook(Hook):
                 )
 
 
+def _refuse_gaps(dataset: object) -> None:
+    """UserError if files of a validation cannot be read."""
+    faults: dict[str, str] = {}
+    for part in _leaves(dataset):
+        steps = getattr(getattr(part, 'pipeline', None), 'transforms', ())
+        glances = [step.glance for step in steps if hasattr(step, 'glance')]
+        items = map(part.get_data_info, range(len(part))) if glances else ()
+        faults.update(glance(item) for item in items for glance in glances)
+    found = [fault for fault in faults.values() if fault]
+    if found:
+        raise UserError(
+            f'{len(found)} of the {len(faults)} files that the validation needs cannot be read, '
+            f'and it would stop the training. The first: {" ".join(found[:SHOWN])} Mend them '
+            '(python tools/datasets/check_videos.py DIR finds videos), take them out of the '
+            'annotations, or let retrieval do without them: val_evaluator.allow_holes=True.'
+        )
+
+
 def _by_kind(loader: DataLoader) -> list[list[Any]]:
     """Each ``BadItemCount`` of a loader's pipelines, those of one kind together."""
     kinds: dict[str, list[Any]] = {}
@@ -86,7 +119,15 @@ def _total(counts: list[Any]) -> int:
 
 def _steps(dataset: object) -> Iterator[object]:
     """All steps of the pipelines of a data set and of those that it wraps."""
-    yield from getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    for part in _leaves(dataset):
+        yield from getattr(getattr(part, 'pipeline', None), 'transforms', ())
+
+
+def _leaves(dataset: object) -> Iterator[Any]:
+    """A data set, or those that it wraps."""
     inner = getattr(dataset, 'dataset', None)
-    for wrapped in [inner] if inner is not None else getattr(dataset, 'datasets', ()):
-        yield from _steps(wrapped)
+    wrapped = [inner] if inner is not None else getattr(dataset, 'datasets', ())
+    if not wrapped:
+        yield dataset
+    for part in wrapped:
+        yield from _leaves(part)
