@@ -110,8 +110,8 @@ def _unknown_metric(name: str, error: KeyError) -> str | None:
         known = [*_last_frame(error).f_locals.get('metrics', ())]
         return (
             f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation reports.'
-            f'{nearest(name, known)} It reports {", ".join(known)}. Mend it and go on with '
-            '--resume: the steps so far are saved.'
+            f'{nearest(name, known)} It reports {", ".join(known)}. Mend it and go on '
+            'from the last checkpoint with --resume.'
         )
     if place.startswith('mmpretrain.evaluation'):
         return (
