@@ -8,6 +8,9 @@ Every registry is also made known to its root in mmengine: ``Registry.get`` reso
 root, so without that a detector of mmdet (a sibling, not an ancestor) could not name our parts.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import Registry
 
 from transmamba_mm.compat import prepare_torchvision
@@ -33,6 +36,16 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     if root is not parent and SCOPE not in root.children:
         root._add_child(child)
     return child
+
+
+def build_part(registry: Registry, config: Mapping[str, Any]) -> Any:
+    """Build a part of a model of ours, whatever scope the rest of the config is in.
+
+    Names without a scope are looked up here first, then as in any config of ours. Without that a
+    model of ours inside another project's would have that project's parts of the same name, or
+    none.
+    """
+    return registry.build({'_scope_': SCOPE, **config})
 
 
 #: Backbones, necks, heads, algorithms: anything that is a ``torch.nn.Module``.

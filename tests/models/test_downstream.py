@@ -4,9 +4,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope, Registry
+from mmpretrain.registry import MODELS as MMPRETRAIN
 from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
+
+from tests.models.retrieval.small_retrieval import MAMBA_LM, VIM
 
 # A project whose registry is neither ours nor an ancestor of ours, as mmseg's and mmdet's.
 SEGMENTORS = Registry('model', parent=MODELS, scope='some_segmentor')
@@ -76,3 +79,35 @@ def test_a_segmentor_of_another_scope_trains_it(name):
     assert losses[-1] < losses[0]
     # Vim's last norm and the coarser levels of the pyramid may be without a say, the blocks not.
     assert not [name for name in unused if '.blocks.' in name]
+
+
+MAPS = {**VIM, 'out_type': 'featmap'}
+TOKENIZER = {'type': 'WordTokenizer', 'words': ['a', 'b', 'question']}
+WHOLE = {
+    'CrossMamba': {'visual_dims': 8, 'text_dims': 6},
+    'VideoTextRetriever': {'text': MAMBA_LM, 'embed_dims': 8, 'rerank': {'top_k': 2}},
+    'MambaVQA': {'language': MAMBA_LM, 'cross_mamba': {'type': 'CrossMamba'}},
+}
+
+
+@pytest.mark.parametrize('prefix', ['', 'transmamba_mm.'])
+@pytest.mark.parametrize('scope', ['mmpretrain', 'some_segmentor'])
+@pytest.mark.parametrize('name', WHOLE)
+def test_whole_models_of_ours_find_their_parts_from_another_scope(name, scope, prefix):
+    def prefixed(config):
+        parts = {k: prefixed(v) if isinstance(v, dict) else v for k, v in config.items()}
+        return {**parts, 'type': prefix + config['type']} if 'type' in config else parts
+
+    parts = {} if name == 'CrossMamba' else {'vision': MAPS, 'tokenizer': TOKENIZER}
+    config = {**prefixed({**parts, **WHOLE[name]}), 'type': f'transmamba_mm.{name}'}
+    registry = {'mmpretrain': MMPRETRAIN, 'some_segmentor': SEGMENTORS}[scope]
+    with DefaultScope.overwrite_default_scope(scope):
+        model = registry.build(config)
+    found = {type(part).__name__: type(part).__module__ for part in model.modules()}
+    own = {
+        'CrossMamba': ('ScanParameters',),
+        'VideoTextRetriever': ('VideoDataPreprocessor', 'Vim', 'MambaLM', 'CrossMamba'),
+        'MambaVQA': ('Vim', 'MambaLM', 'CrossMamba'),
+    }
+    # mmpretrain, too, has a VideoDataPreprocessor
+    assert all(found[part].startswith('transmamba_mm.') for part in own[name])

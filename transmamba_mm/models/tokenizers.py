@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.registry import TOKENIZERS
+from transmamba_mm.registry import TOKENIZERS, build_part
 
 SHOWN = 8  # unknown words that the log names
 
@@ -23,7 +23,7 @@ def build_tokenizer(tokenizer: Any) -> Any:
             f'tokenizer={tokenizer!r} does not say what it is: write '
             "dict(type='AutoTokenizer', name_or_path=...) or dict(type='WordTokenizer', words=...)."
         )
-    return TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
+    return build_part(TOKENIZERS, tokenizer) if isinstance(tokenizer, dict) else tokenizer
 
 
 def split_words(tokenizer: Any, text: str) -> tuple[list[str], list[str]]:

@@ -22,7 +22,7 @@ from transmamba_mm.models.retrieval.contrastive import (
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.models.tokenizers import build_tokenizer
-from transmamba_mm.registry import MODELS
+from transmamba_mm.registry import MODELS, build_part
 
 PAIRS = 64  # that a re-ranker scores at a time
 
@@ -58,9 +58,8 @@ class DualEncoder(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            MODELS.build(data_preprocessor or {'type': 'VideoDataPreprocessor'}), init_cfg
-        )
+        preprocessor = data_preprocessor or {'type': 'VideoDataPreprocessor'}
+        super().__init__(build_part(MODELS, preprocessor), init_cfg)
         tokenizer = build_tokenizer(tokenizer)
         self.captioner = Captioner(tokenizer, max_tokens)
         self.similarity = Similarity()

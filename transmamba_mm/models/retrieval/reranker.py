@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import BoolTensor, Tensor, nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.registry import MODELS
+from transmamba_mm.registry import MODELS, build_part
 
 
 class CrossReranker(nn.Module):
@@ -45,7 +45,7 @@ class CrossReranker(nn.Module):
         self.top_k = top_k
         self.grid = grid
         widths = {'visual_dims': visual_dims, 'text_dims': text_dims}
-        self.cross_mamba = MODELS.build({'type': 'CrossMamba', **widths, **cross_mamba})
+        self.cross_mamba = build_part(MODELS, {'type': 'CrossMamba', **widths, **cross_mamba})
         self.norm = nn.LayerNorm(visual_dims)
         self.head = nn.Linear(visual_dims, 1)
 

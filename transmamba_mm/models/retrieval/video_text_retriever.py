@@ -12,7 +12,7 @@ from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import TEXT, Tower
-from transmamba_mm.registry import MODELS
+from transmamba_mm.registry import MODELS, build_part
 
 
 @MODELS.register_module()
@@ -54,9 +54,9 @@ class VideoTextRetriever(DualEncoder):
         rerank: dict | None = None,
         **kwargs,
     ) -> None:
-        text_tower: Any = MODELS.build(text) if isinstance(text, dict) else text
+        text_tower: Any = build_part(MODELS, text) if isinstance(text, dict) else text
         super().__init__(_tokenizer_of(text_tower) if tokenizer is None else tokenizer, **kwargs)
-        self.vision: Any = MODELS.build(vision) if isinstance(vision, dict) else vision
+        self.vision: Any = build_part(MODELS, vision) if isinstance(vision, dict) else vision
         self.text = text_tower
         self.check_words()
         _freeze_unused(text_tower)

@@ -9,7 +9,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer, two_layers
-from transmamba_mm.registry import MODELS
+from transmamba_mm.registry import MODELS, build_part
 
 
 @MODELS.register_module()
@@ -45,10 +45,10 @@ class MambaVQA(VisualAnswerer):
         cross_mamba: dict | None = None,
         **kwargs,
     ) -> None:
-        language = MODELS.build(language) if isinstance(language, dict) else language
+        language = build_part(MODELS, language) if isinstance(language, dict) else language
         super().__init__(language.tokenizer if tokenizer is None else tokenizer, **kwargs)
         self.language = language
-        self.vision = MODELS.build(vision) if isinstance(vision, dict) else vision
+        self.vision = build_part(MODELS, vision) if isinstance(vision, dict) else vision
         self.check_vocabulary()
         self.cross_mamba = self.projector = None
         if self.vision is None:
@@ -62,7 +62,7 @@ class MambaVQA(VisualAnswerer):
         visual_dims = token_layout(self.vision).layer_dims()[-1]
         if cross_mamba is not None:
             widths = {'visual_dims': visual_dims, 'text_dims': language.embed_dims}
-            self.cross_mamba = MODELS.build({**widths, **cross_mamba})
+            self.cross_mamba = build_part(MODELS, {**widths, **cross_mamba})
         self.projector = two_layers(visual_dims, language.embed_dims)
 
     @property

@@ -14,7 +14,7 @@ from transmamba_mm.models.sequences import IGNORED, Sequences
 from transmamba_mm.models.tokenizers import build_tokenizer
 from transmamba_mm.models.vqa.prompting import Prompting
 from transmamba_mm.models.vqa.sequencer import Sequencer
-from transmamba_mm.registry import MODELS
+from transmamba_mm.registry import MODELS, build_part
 
 
 class VisualAnswerer(BaseModel):
@@ -50,7 +50,7 @@ class VisualAnswerer(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
-        super().__init__(MODELS.build(preprocessor), init_cfg)
+        super().__init__(build_part(MODELS, preprocessor), init_cfg)
         tokenizer = build_tokenizer(tokenizer)
         self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
