@@ -16,8 +16,8 @@ optim_wrapper = dict(
         }
     )
 )
-train_cfg = dict(max_iters=1500, val_interval=500)
+train_cfg = dict(max_iters=1000, val_interval=500)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1500, eta_min=2e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=1000, eta_min=2e-5),
 ]

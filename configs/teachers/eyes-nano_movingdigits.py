@@ -8,7 +8,8 @@ _base_ = [
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='ClipVision', config={{_base_.eyes}}, out_type='cls_token'),
+    backbone=dict(type='ClipVision', config={{_base_.eyes}}),
+    neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='MultiTaskHead',
         in_channels=64,

@@ -25,6 +25,7 @@ teacher_model = dict(
         ),
     ),
     vision_checkpoint='work_dirs/eyes-nano_movingdigits',  # where its own training begins
+    out_type='avg_featmap',  # a student is compared with patches: they have to know what is there
     temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
     tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
 )

@@ -68,6 +68,18 @@ def test_a_clip_is_the_mean_of_its_frames_unit_vectors(checkpoint):
 
 
 @torch.no_grad()
+def test_says_of_a_frame_what_its_patches_say(checkpoint):
+    folder, model, _ = checkpoint
+    ours = teacher(config=None, checkpoint=str(folder), tokenizer=None, out_type='avg_featmap')
+    images = clips(3, frames=1)[:, :, 0]
+    tokens = model.vision_model(images, output_hidden_states=True).hidden_states[-1]
+    patches = model.vision_model.post_layernorm(tokens[:, 1:].mean(1))
+    expected = F.normalize(model.visual_projection(patches), dim=-1)
+    torch.testing.assert_close(ours.encode_video(images), expected, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(expected, model.get_image_features(images).pooler_output, atol=0.1)
+
+
+@torch.no_grad()
 def test_other_sizes_interpolate_positions(checkpoint):
     folder, model, _ = checkpoint
     ours = teacher(config=None, checkpoint=str(folder), tokenizer=None)
@@ -98,6 +110,8 @@ def test_weights_of_its_towers_by_transformers_names():
 
 
 def test_what_cannot_be_built_says_why(tmp_path):
+    with pytest.raises(UserError, match="out_type='cls'"):
+        teacher(out_type='cls')
     with pytest.raises(UserError, match='one of them'):
         teacher(checkpoint='somewhere')
     LlamaConfig().save_pretrained(tmp_path)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.token_backbone import check_choice
 from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
@@ -32,6 +33,9 @@ class Clip4ClipTeacher(DualEncoder):
         tokenizer: See :class:`DualEncoder`; by default the checkpoint's.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
+        out_type (str): What is said of a frame: 'cls_token', CLIP's own, or 'avg_featmap', the mean
+            of its patches, which CLIP's checkpoints are not trained for. Then the patches, which a
+            student is compared with, have to know all there is to know.
         temporal (str | dict): See :func:`~.temporal_pooling.build_pooling`; whatever it learns is
             not part of ``checkpoint``, so it has to be trained.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
@@ -43,7 +47,8 @@ class Clip4ClipTeacher(DualEncoder):
 
     Raises:
         UserError: Both or none of ``config`` and ``checkpoint``; a checkpoint that is missing,
-            incomplete or of another architecture; a tokenizer that does not fit.
+            incomplete or of another architecture; a tokenizer that does not fit; an unknown
+            ``out_type`` or ``temporal``.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Clip4ClipTeacher(DualEncoder):
         checkpoint: str | Path | None = None,
         tokenizer: Any = None,
         dtype: str | torch.dtype | None = None,
+        out_type: str = 'cls_token',
         temporal: str | dict = 'mean',
         vision_checkpoint: str | Path | None = None,
         weights: bool = True,
@@ -65,6 +71,7 @@ class Clip4ClipTeacher(DualEncoder):
             raise UserError(
                 'Clip4ClipTeacher needs config (a new model) or checkpoint, one of them.'
             )
+        check_choice('out_type', out_type, ('cls_token', 'avg_featmap'))
         source = None if checkpoint is None else _read_config(checkpoint)
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
         if checkpoint is not None and weights:
@@ -76,6 +83,7 @@ class Clip4ClipTeacher(DualEncoder):
             if dtype is not None:
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         self.check_words()
+        self.out_type = out_type
         self.temporal = build_pooling(temporal, self.model.config.projection_dim)
         self.vision_checkpoint = vision_checkpoint
 
@@ -120,8 +128,12 @@ class Clip4ClipTeacher(DualEncoder):
         seen = vision(
             pixel_values=frames.flatten(0, 1),
             interpolate_pos_encoding=any(side != vision.config.image_size for side in size),
-        ).pooler_output
-        return normalized(self.model.visual_projection(seen)).unflatten(0, frames.shape[:2])
+        )
+        feature = seen.pooler_output
+        if self.out_type == 'avg_featmap':
+            core = getattr(vision, 'vision_model', vision)  # which some versions wrap once more
+            feature = core.post_layernorm(seen.last_hidden_state[:, 1:].mean(1))
+        return normalized(self.model.visual_projection(feature)).unflatten(0, frames.shape[:2])
 
     def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
         """Embeddings (B, D): the mean of the frames' unit vectors (B, T, D)."""
