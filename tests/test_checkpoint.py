@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, locate
+from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, locate, save_weights
 from transmamba_mm.errors import UserError
 
 
@@ -129,6 +129,16 @@ def test_every_failure_names_the_file_and_the_way_out(tmp_path, prepare, message
     prepare(path)
     with pytest.raises(UserError, match=message):
         load_state_dict(path)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_tied_weights_and_views_are_saved_whole(tmp_path, suffix):
+    table = torch.randn(4, 6)
+    tied = {'embed': table, 'head': table, 'rows': table[1:3], 'turned': table.T, 'none': table[:0]}
+    save_weights(tied, tmp_path / f'tied{suffix}')
+    loaded = load_state_dict(tmp_path / f'tied{suffix}')
+    assert loaded.keys() == tied.keys()
+    assert all(torch.equal(loaded[key], tied[key]) for key in tied)
 
 
 def test_broken_safetensors(tmp_path):

@@ -91,8 +91,18 @@ def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | N
     if file.suffix == '.pth':
         torch.save({'state_dict': dict(weights), 'meta': meta or {}}, file)
     else:
-        tensors = {key: value.contiguous() for key, value in weights.items()}
-        safetensors.torch.save_file(tensors, file)
+        safetensors.torch.save_file(_apart(weights), file)
+
+
+def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that share no memory, as tied embeddings do, which safetensors refuses to write."""
+    tensors, taken = {}, set()
+    for key, value in weights.items():
+        value = value.contiguous()
+        place = value.untyped_storage().data_ptr()
+        tensors[key] = value.clone() if place in taken else value
+        taken.add(place)
+    return tensors
 
 
 def locate(source: str | Path) -> Path:

@@ -5,10 +5,13 @@ and the tokenizer of each part that was made from a folder or a name on the hub.
 folder of the run, so that a trained model needs neither the hub nor its sources.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+from transmamba_mm.errors import UserError
 
 #: Models that are made from a checkpoint, or from its architecture with ``weights=False``.
 FROM_CHECKPOINT = ('Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
@@ -52,6 +55,34 @@ def without_weights(model: Mapping[str, Any], run: str | Path) -> Any:
         if kept.is_dir():
             part['checkpoint'] = str(kept)
     return model
+
+
+def copy_architectures(run: str | Path, folder: str | Path) -> Path | None:
+    """Copy what is kept in a run into another folder, for weights that go there.
+
+    Returns:
+        Where it is; None where nothing is kept.
+
+    Raises:
+        UserError: The architectures of another model are there already.
+    """
+    source, target = Path(run) / FOLDER, Path(folder) / FOLDER
+    if not source.is_dir():
+        return None
+    if target.is_dir():
+        if _content(source) != _content(target):
+            raise UserError(
+                f'{target} belongs to another model, and a model is built again from the folder '
+                'beside its weights: write these into a folder of their own.'
+            )
+    else:
+        shutil.copytree(source, target)
+    return target
+
+
+def _content(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob('*') if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def _parts(model: Any, path: str = '') -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,61 @@
+"""An exported student is built again without the checkpoints that its training began with."""
+
+import shutil
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.models.language.small_lm import ours_alone
+from tests.models.retrieval.small_retrieval import VIM, word_tokenizer
+from tests.tools.command_line import run_tool
+from transmamba_mm.apis.trained_model import load_trained
+from transmamba_mm.models.architectures import FOLDER, keep_architectures
+from transmamba_mm.models.vqa import MambaVQA
+from transmamba_mm.registry import MODELS
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Config of a MambaVQA whose language model is of a folder with its tokenizer."""
+    ours_alone(bc_from='hidden').save_pretrained(tmp_path / 'source')
+    word_tokenizer().save_pretrained(tmp_path / 'source')
+    language = {'type': 'MambaLM', 'checkpoint': str(tmp_path / 'source')}
+    vision = {**VIM, 'out_type': 'featmap'}
+    return {'type': 'MambaVQA', 'vision': vision, 'language': language, 'prompt': 'a {question}'}
+
+
+def write_run(folder, model):
+    """What training leaves: a transfer's checkpoint and the student's architectures."""
+    trained = MODELS.build(model).eval()
+    keep_architectures(model, folder)
+    state = {f'student.{key}': value for key, value in trained.state_dict().items()}
+    torch.save({'state_dict': state}, folder / 'iter_1.pth')
+    return trained
+
+
+def test_it_needs_neither_the_run_nor_its_sources(model, tmp_path):
+    trained = write_run(tmp_path / 'run', model)
+    done = run_tool('export_student.py', 'run/iter_1.pth', 'out/student.pth', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f'out/{FOLDER}: ' in done.stdout
+    shutil.rmtree(tmp_path / 'run')
+    shutil.rmtree(tmp_path / 'source')
+    Config({'model': model}).dump(str(tmp_path / 'plain.py'))
+    exported = str(tmp_path / 'out/student.pth')
+    again, _ = load_trained(exported, str(tmp_path / 'plain.py'), 'cpu', MambaVQA, '')
+    weights = trained.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in again.state_dict().items())
+    assert again.vocabulary == trained.vocabulary
+
+
+def test_two_models_do_not_share_a_folder(model, tmp_path):
+    write_run(tmp_path / 'run', model)
+    command = ['export_student.py', 'run/iter_1.pth']
+    for name in ('a.pth', 'b.safetensors'):  # the same model twice is well
+        assert run_tool(*command, f'out/{name}', cwd=tmp_path).returncode == 0
+    config = tmp_path / 'run' / FOLDER / 'language/config.json'
+    config.write_text(config.read_text().replace('24', '48'))
+    done = run_tool(*command, 'out/c.pth', cwd=tmp_path)
+    assert done.returncode == 1 and 'belongs to another model' in done.stderr
+    assert 'Traceback' not in done.stderr and not (tmp_path / 'out/c.pth').exists()
