@@ -1,13 +1,9 @@
 """A CLIP over frames teaches a retriever: frames beside clips, words beside words, both ways."""
 
 import copy
-import os
-import socket
-import time
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
@@ -25,6 +21,7 @@ from tests.models.retrieval.small_retrieval import (
     teacher,
     word_tokenizer,
 )
+from tests.two_processes import on_two_processes
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
@@ -242,32 +239,15 @@ def recipe():
     )
 
 
-def step(rank, port, folder):
-    """One of two processes: half of the batch, twice, without a search for unused parameters."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
-    )
+def step(rank):
+    """Half of the batch, twice, without a search for unused parameters."""
     model = MMDistributedDataParallel(recipe().train(), device_ids=None)
     logs = train(model, 2, slice(2 * rank, 2 * rank + 2))
-    torch.save((logs, model.module.student.state_dict()), folder / f'{rank}.pth')
-    torch.distributed.destroy_process_group()
-    os._exit(0)  # gloo's threads may keep an interpreter from its end
+    return logs, model.module.student.state_dict()
 
 
 def test_two_processes_train_as_one(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    context = mp.spawn(step, (port, tmp_path), nprocs=2, join=False)
-    try:
-        deadline = time.monotonic() + 120
-        while not context.join(timeout=1):  # False, too, when only one of them has finished
-            assert time.monotonic() < deadline, 'the two processes have not finished'
-    finally:
-        for process in context.processes:
-            process.kill()
-    first, second = (torch.load(tmp_path / f'{i}.pth', weights_only=True) for i in range(2))
+    first, second = on_two_processes(step, tmp_path)
     assert all(torch.equal(first[1][key], second[1][key]) for key in first[1])
     alone = train(recipe().train(), 1)[0]
     # The videos of both are compared with the texts of both; features are an average of averages.

@@ -1,17 +1,14 @@
 """The contrastive loss: its targets, and one batch on two processes."""
 
-import socket
-import time
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.models.retrieval.small_retrieval import build, clips, samples
+from tests.two_processes import on_two_processes
 from transmamba_mm.models.retrieval.contrastive import contrastive_loss, identities, same
 
 TEXTS = ['a seven', 'the digit one moves', 'A  Seven', 'two', 'b', 'left then up']
@@ -61,38 +58,22 @@ def gradients(model):
     return {name: p.grad for name, p in model.named_parameters()}
 
 
-def step(rank, port, folder):
-    """One of two processes: half of the batch."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
-    )
+def step(rank):
+    """Half of the batch."""
     half = slice(3 * rank, 3 * rank + 3)
     model = DistributedDataParallel(build().train())
     batch = samples(TEXTS[half], video_id=VIDEOS[half])
     loss = model(clips(6)[half], batch, mode='loss')['loss']
     loss.backward()
-    torch.save((loss.detach(), gradients(model.module)), folder / f'{rank}.pth')
-    torch.distributed.destroy_process_group()
+    return loss.detach(), gradients(model.module)
 
 
 def test_two_processes_learn_as_from_one_big_batch(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    context = mp.spawn(step, (port, tmp_path), nprocs=2, join=False)
-    try:
-        deadline = time.monotonic() + 120
-        while not context.join(timeout=1):  # False, too, when only one of them has finished
-            assert time.monotonic() < deadline, 'the two processes have not finished'
-    finally:
-        for process in context.processes:
-            process.kill()
+    found = on_two_processes(step, tmp_path)
     model = build().train()
     loss = model(clips(6), samples(TEXTS, video_id=VIDEOS), mode='loss')['loss']
     loss.backward()
-    for rank in range(2):
-        their_loss, theirs = torch.load(tmp_path / f'{rank}.pth', weights_only=True)
+    for their_loss, theirs in found:
         torch.testing.assert_close(their_loss, loss.detach())
         for name, grad in gradients(model).items():
             assert grad.abs().max() > 0, name

@@ -1,11 +1,7 @@
 """The re-ranker: there only when asked for, blind to padding, and better than two towers alone."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.models.retrieval.small_retrieval import (
@@ -18,6 +14,7 @@ from tests.models.retrieval.small_retrieval import (
     clips,
     samples,
 )
+from tests.two_processes import on_two_processes
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation import RetrievalRecall
 
@@ -159,37 +156,21 @@ def half(rank):
     return clips()[2 * rank : 2 * rank + 2], samples(CAPTIONS[2 * rank : 2 * rank + 2])
 
 
-def step(rank, port, folder):
-    """One of two processes, twice: DDP would refuse the second step after unused parameters."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
-    )
+def step(rank):
+    """Half of the batch, twice: DDP would refuse the second step after unused parameters."""
     model = DistributedDataParallel(build(**MAPS, rerank={}).train())
     for _ in range(2):
         model.zero_grad()
         sum(model(*half(rank), mode='loss').values()).backward()
-    torch.save(gradients(model.module), folder / f'{rank}.pth')
-    torch.distributed.barrier()
-    os._exit(0)  # gloo's threads may keep an interpreter from its end
+    return gradients(model.module)
 
 
 def test_two_processes_average_their_pairs(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    context = mp.spawn(step, (port, tmp_path), nprocs=2, join=False)
-    for process in context.processes:
-        process.join(timeout=120)
-    if stuck := [process for process in context.processes if process.is_alive()]:
-        for process in stuck:
-            process.kill()
-        pytest.fail('the two processes have not finished')
+    found = on_two_processes(step, tmp_path)
     model = build(**MAPS, rerank={}).train()
     for rank in range(2):
         (model(*half(rank), mode='loss')['loss_match'] / 2).backward()
-    for rank in range(2):
-        theirs = torch.load(tmp_path / f'{rank}.pth', weights_only=True)
+    for theirs in found:
         for name, grad in gradients(model).items():
             torch.testing.assert_close(theirs[name], grad, atol=1e-6, rtol=1e-3)
 
