@@ -131,6 +131,13 @@ def test_phase_of_which_only_a_part_is_configured(tmp_path):
     assert 'should be either all None or not None' in text
 
 
+@pytest.mark.parametrize('key', ['batch_size', 'persistent_workers'])
+def test_data_loader_that_cannot_be(tmp_path, key):
+    loader = {'batch_size': 1, 'sampler': {'type': 'DefaultSampler'}, key: key != 'batch_size'}
+    text = message(lambda: tiny_runner(tmp_path).build_dataloader({**loader, 'dataset': Sizes()}))
+    assert key in text
+
+
 def test_missing_config_file():
     text = message(lambda: Config.fromfile('configs/absent.py'))
     assert 'configs/absent.py' in text

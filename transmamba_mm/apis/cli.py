@@ -19,6 +19,7 @@ from transmamba_mm.errors import UserError
 #: Where an assertion or a ValueError is about what the user wrote, not about the code.
 CHECKS_INPUT = (
     *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
+    'torch.utils.data',
 )
 #: What torch says of items that do not make a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'

@@ -56,6 +56,13 @@ def images(count):
     return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.parametrize('arguments', [{'max_answer_tokens': 0}, {'num_beams': 0}])
+def test_answers_of_no_tokens_or_no_beams_are_refused(arguments):
+    ((name, _),) = arguments.items()
+    with pytest.raises(UserError, match=f'{name}=0 .*have to be positive'):
+        build(**arguments)
+
+
 @pytest.mark.parametrize('num_beams', [1, 3])
 @pytest.mark.parametrize('cross', [None, CROSS, {**CROSS, 'fusion': 'parameters'}])
 def test_a_batch_answers_as_each_question_alone(cross, num_beams):

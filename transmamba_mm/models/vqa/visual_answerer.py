@@ -34,6 +34,9 @@ class VisualAnswerer(BaseModel):
         num_beams (int): Beams of the search; 1 is greedy.
         data_preprocessor (dict, optional): By default mmpretrain's ``MultiModalDataPreprocessor``.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Raises:
+        UserError: No tokens or beams at all; what :class:`Prompting` refuses.
     """
 
     #: Module that puts the sequences together, for a transfer that looks at them.
@@ -51,6 +54,11 @@ class VisualAnswerer(BaseModel):
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
         super().__init__(build_part(MODELS, preprocessor), init_cfg)
+        if max_answer_tokens < 1 or num_beams < 1:
+            raise UserError(
+                f'max_answer_tokens={max_answer_tokens} and num_beams={num_beams} have to be '
+                'positive.'
+            )
         tokenizer = build_tokenizer(tokenizer)
         self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
