@@ -1,9 +1,8 @@
 """Words that a model does not know are told, once in a log and one by one where asked."""
 
-import logging
-
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from torch import nn
 
 from tests.models.retrieval.small_retrieval import (
@@ -33,8 +32,10 @@ def test_a_tokenizer_of_bytes_knows_everything(tmp_path):
 
 @pytest.fixture
 def told(caplog):
-    caplog.set_level(logging.WARNING, logger='transmamba_mm')
-    return lambda: [r.getMessage() for r in caplog.records if 'does not know' in r.getMessage()]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [r.getMessage() for r in caplog.records if 'does not know' in r.getMessage()]
+    logger.removeHandler(caplog.handler)
 
 
 def test_captions_with_unknown_words_are_counted_and_told_once(told):

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.logging import print_log
+
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TOKENIZERS, build_part
 
 SHOWN = 8  # unknown words that the log names
-
-logger = logging.getLogger('transmamba_mm')
 
 
 def build_tokenizer(tokenizer: Any) -> Any:
@@ -63,11 +63,13 @@ class UnknownWords:
         words = _unknown(self.tokenizer, text, tokens, spans)
         self.num_texts += bool(words)
         if words and self.num_texts == 1:
-            logger.warning(
+            some = ' '.join(dict.fromkeys(words[:SHOWN]))
+            print_log(
                 'The tokenizer does not know all words of a text, nor perhaps of those after it, '
-                'and reads %s for each of: %s. Use a tokenizer of these words, and of this script.',
-                self.tokenizer.unk_token,
-                ' '.join(dict.fromkeys(words[:SHOWN])),
+                f'and reads {self.tokenizer.unk_token} for each of: {some}. Use a tokenizer of '
+                'these words, and of this script.',
+                logger='current',
+                level=logging.WARNING,
             )
 
 

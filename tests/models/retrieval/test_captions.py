@@ -1,11 +1,10 @@
 """Captions become tokens that end, know what they have read, and are padded on the left."""
 
-import logging
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.logging import MMLogger
 from torch import nn
 
 from tests.models.retrieval.small_retrieval import (
@@ -79,7 +78,7 @@ def test_any_script_is_read(tmp_path, text):
 
 
 def test_long_captions_are_cut_counted_and_logged_once(caplog):
-    caplog.set_level(logging.WARNING, logger='transmamba_mm')
+    MMLogger.get_current_instance().addHandler(caplog.handler)
     tokenizer = start_and_end_tokenizer()
     captions, captioner = read(tokenizer, ['a b one two', 'a b', 'seven ' * 50], max_tokens=5)
     assert captions.tokens.shape == (3, 5)
@@ -87,6 +86,7 @@ def test_long_captions_are_cut_counted_and_logged_once(caplog):
     # What was cut off has not been read, and is nowhere marked as read.
     assert max(captions.marks[0]) == (0, len('a b one'))
     assert (0, len('a b') + 1) in captions.marks[1]
+    MMLogger.get_current_instance().removeHandler(caplog.handler)
     assert captioner.num_truncated == 2
     assert len([r for r in caplog.records if 'is cut to the 5' in r.message]) == 1
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import LongTensor, Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Marks, Sequences
 from transmamba_mm.models.tokenizers import UnknownWords
-
-logger = logging.getLogger('transmamba_mm')
 
 
 @dataclass
@@ -117,12 +116,11 @@ class Captioner(nn.Module):
     def _count_truncated(self, text: str, count: int) -> None:
         self.num_truncated += 1
         if self.num_truncated == 1:
-            logger.warning(
-                'A caption of %d tokens is cut to the %d that the text tower reads, and longer '
-                'ones after it: %.60s...',
-                count,
-                self.max_tokens,
-                text,
+            print_log(
+                f'A caption of {count} tokens is cut to the {self.max_tokens} that the text tower '
+                f'reads, and longer ones after it: {text[:60]}...',
+                logger='current',
+                level=logging.WARNING,
             )
 
 
