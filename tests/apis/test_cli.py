@@ -5,7 +5,9 @@ import re
 import pytest
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from tests.engine.tiny_run import tiny_runner
@@ -136,6 +138,31 @@ def test_data_loader_that_cannot_be(tmp_path, key):
     loader = {'batch_size': 1, 'sampler': {'type': 'DefaultSampler'}, key: key != 'batch_size'}
     text = message(lambda: tiny_runner(tmp_path).build_dataloader({**loader, 'dataset': Sizes()}))
     assert key in text
+
+
+class Unreadable(BaseDataset):
+    """All of it."""
+
+    def load_data_list(self):
+        return [{}] * 3
+
+    def prepare_data(self, idx):
+        return None
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_data_of_which_nothing_can_be_read(workers):
+    text = message(lambda: next(iter(DataLoader(Unreadable(), num_workers=workers))))
+    assert text.startswith('The data set found nothing that can be read')
+
+
+@pytest.mark.parametrize('other', [[{'params': [0]}], [{'params': [0, 1, 2]}]])
+def test_resuming_what_is_of_another_training(other):
+    model = nn.Linear(2, 2)
+    groups = [[*model.parameters()]] if len(other[0]['params']) > 1 else [*model.parameters()]
+    optimizer = torch.optim.SGD([{'params': group} for group in groups], lr=1)
+    text = message(lambda: optimizer.load_state_dict({'param_groups': other, 'state': {}}))
+    assert text.startswith('The checkpoint to resume is of a training of another model')
 
 
 def test_missing_config_file():

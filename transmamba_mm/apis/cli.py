@@ -23,6 +23,19 @@ CHECKS_INPUT = (
 )
 #: What torch says of items that do not make a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'
+OTHER_RUN = (
+    'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '
+    'config. To begin with its weights alone, name it as load_from in --cfg-options instead.'
+)
+#: What mmengine and torch say of a user's data and checkpoint, which does not say what to do.
+ADVICE = {
+    'Cannot find valid image after': (
+        'The data set found nothing that can be read among a thousand of its items. The first are '
+        'named above: mend them, or correct the folder (data_root, data_prefix).'
+    ),
+    'loaded state dict has a different number of parameter groups': OTHER_RUN,
+    "loaded state dict contains a parameter group that doesn't match": OTHER_RUN,
+}
 #: Set this environment variable to see the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
 
@@ -57,6 +70,9 @@ def explain(error: Exception) -> str | None:
         return _unreadable_option(error)
     if UNEQUAL in text and 'collate' in text + _raised_in(error):
         return _unequal_items(text)
+    for said, advice in ADVICE.items():
+        if said in text:
+            return advice
     if isinstance(error, KeyError):
         return _unknown_metric(text, error) or _unknown_type(text)
     if isinstance(error, TypeError):
