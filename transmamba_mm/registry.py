@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from transmamba_mm.compat import prepare_torchvision
+from transmamba_mm.errors import UserError
 
 prepare_torchvision()  # before the first import of mmpretrain, which imports torchvision
 
@@ -38,14 +39,26 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     return child
 
 
-def build_part(registry: Registry, config: Mapping[str, Any]) -> Any:
+def build_part(registry: Registry, part: Any, **defaults) -> Any:
     """Build a part of a model of ours, whatever scope the rest of the config is in.
 
     Names without a scope are looked up here first, then as in any config of ours. Without that a
     model of ours inside another project's would have that project's parts of the same name, or
     none.
+
+    Args:
+        registry (Registry): One of ours.
+        part: A config; what is built already, or None, stays as it is.
+        **defaults: Arguments that the config may lack.
+
+    Raises:
+        UserError: A name alone.
     """
-    return registry.build({'_scope_': SCOPE, **config})
+    if isinstance(part, str):
+        raise UserError(f'{part!r} is a name alone: write dict(type={part!r}, ...).')
+    if not isinstance(part, Mapping):
+        return part
+    return registry.build({'_scope_': SCOPE, **defaults, **part})
 
 
 #: Backbones, necks, heads, algorithms: anything that is a ``torch.nn.Module``.

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
+from mmengine.registry import build_from_cfg
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -64,6 +65,15 @@ def test_unknown_type_suggests_the_nearest(registry, name, kind, meant):
 def test_unknown_key_suggests_the_nearest():
     text = message(lambda: MODELS.build({'type': 'Vim', 'pach_size': 16}))
     assert text == "Vim takes no 'pach_size' in its config. Did you mean 'patch_size'?"
+
+
+def test_config_without_a_type_is_shown():
+    text = message(lambda: MODELS.build({'arch': 'tiny', 'head': {'type': 'A'}}))
+    assert text.startswith("A part of the config has no type: {'arch': 'tiny', 'head'")
+
+
+def test_something_else_than_a_config():
+    assert "got <class 'str'>" in message(lambda: build_from_cfg('Vim', MODELS))
 
 
 def test_missing_key_is_named():

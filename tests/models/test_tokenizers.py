@@ -70,5 +70,16 @@ def test_questions_answers_and_the_words_around_them(told):
 
 @pytest.mark.parametrize('kind', ['VideoTextRetriever', 'Clip4ClipTeacher'])
 def test_a_name_alone_is_no_tokenizer(kind):
-    with pytest.raises(UserError, match=r"tokenizer='WordTokenizer' does not say.*dict\(type="):
+    message = r"'WordTokenizer' is a name alone: write dict\(type='WordTokenizer', \.\.\.\)"
+    with pytest.raises(UserError, match=message):
         build(type=kind, tokenizer='WordTokenizer')
+
+
+def test_transformers_tokenizers_by_their_folder(tmp_path):
+    word_tokenizer().save_pretrained(tmp_path)
+    config = {'type': 'AutoTokenizer', 'name_or_path': str(tmp_path)}
+    captioner = build(tokenizer=config).captioner
+    assert captioner.tokenizer.padding_side == 'left'
+    assert split_words(captioner.tokenizer, 'a zebra') == (['a'], ['zebra'])
+    with pytest.raises(UserError, match='nowhere/at/all has no tokenizer'):
+        build(tokenizer={**config, 'name_or_path': 'nowhere/at/all'})

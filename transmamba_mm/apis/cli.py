@@ -21,6 +21,8 @@ CHECKS_INPUT = (
     *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
     'torch.utils.data',
 )
+#: What mmengine says of something in place of a config.
+NO_CONFIG = ('cfg should be a dict', 'type must be a str')
 #: What torch says of items that do not make a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'
 OTHER_RUN = (
@@ -76,7 +78,8 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, KeyError):
         return _unknown_metric(text, error) or _unknown_type(text)
     if isinstance(error, TypeError):
-        return text if 'in child config cannot inherit' in text else _wrong_argument(text)
+        says_it = 'in child config cannot inherit' in text or text.startswith(NO_CONFIG)
+        return text if says_it else _wrong_argument(text)
     if isinstance(error, (AssertionError, RuntimeError, ValueError)):
         return text if _raised_in(error).startswith(CHECKS_INPUT) else None
     return None
@@ -111,8 +114,10 @@ def _registries() -> list[Registry]:
 
 
 def _unknown_type(text: str) -> str | None:
-    """Explain a name that no registry has; None for a KeyError that is not mmengine's."""
+    """Explain a type that no registry has, or none; None for a KeyError that is not mmengine's."""
     match = re.match(r'(\S+) is not in the (?:\S+::)?(.+?) registry', text)
+    if match is None and (found := re.match(r'`cfg` .*contain the key "type".*but got (.*)', text)):
+        return f'A part of the config has no type: {found[1]:.200}'
     if match is None:
         return text if 'Duplicate key is not allowed among bases' in text else None
     name, kind = match.groups()

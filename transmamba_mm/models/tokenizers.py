@@ -1,4 +1,4 @@
-"""Tokenizers of models: how a config names one, and what one does not know."""
+"""Tokenizers of models: those of transformers, and what one does not know."""
 
 import logging
 from collections.abc import Sequence
@@ -6,24 +6,27 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from transmamba_mm.errors import UserError
-from transmamba_mm.registry import TOKENIZERS, build_part
+from transmamba_mm.registry import TOKENIZERS
 
 SHOWN = 8  # unknown words that the log names
 
 
-def build_tokenizer(tokenizer: Any) -> Any:
-    """Build a tokenizer from its config; one that is built already stays as it is.
+@TOKENIZERS.register_module(name='AutoTokenizer')
+def build_auto_tokenizer(name_or_path: str, **kwargs) -> Any:
+    """Read a tokenizer as transformers' ``AutoTokenizer`` does; it pads on the left.
+
+    mmpretrain has one of this name that it leaves out beside the newer transformers.
+
+    Args:
+        name_or_path (str): A folder of ``save_pretrained``, or a name on the hub.
+        **kwargs: Of ``from_pretrained``.
 
     Raises:
-        UserError: A name alone.
+        UserError: There is none.
     """
-    if isinstance(tokenizer, str):
-        raise UserError(
-            f'tokenizer={tokenizer!r} does not say what it is: write '
-            "dict(type='AutoTokenizer', name_or_path=...) or dict(type='WordTokenizer', words=...)."
-        )
-    return build_part(TOKENIZERS, tokenizer) if isinstance(tokenizer, dict) else tokenizer
+    from transmamba_mm.models.language.pretrained import load_tokenizer
+
+    return load_tokenizer(name_or_path, **kwargs)
 
 
 def split_words(tokenizer: Any, text: str) -> tuple[list[str], list[str]]:

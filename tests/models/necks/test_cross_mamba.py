@@ -115,3 +115,9 @@ def test_cost_is_linear_in_both_lengths(form):
 def test_unknown_forms_are_refused(wrong):
     with pytest.raises(UserError, match=r'unknown|must name'):
         build({'fusion': 'parameters', **wrong})
+
+
+@pytest.mark.parametrize('name', ['state_dims', 'expand', 'conv_width'])
+def test_sizes_have_to_be_positive(name):
+    with pytest.raises(UserError, match=f'{name}=0, which has to be positive'):
+        build({name: 0})

@@ -96,6 +96,8 @@ def test_tokenizers_that_cannot_be_used():
     tokenizer.eos_token = None
     with pytest.raises(UserError, match='no eos_token'):
         Captioner(tokenizer)
+    with pytest.raises(UserError, match='max_tokens=1 leaves no word'):
+        Captioner(word_tokenizer(), max_tokens=1)
 
 
 def test_tokens_are_where_the_words_are():

@@ -182,3 +182,5 @@ def test_what_it_refuses():
         build(**MAPS, rerank={'top_k': 0})
     with pytest.raises(UserError, match='fusion'):
         build(**MAPS, rerank={'fusion': 'sum'})
+    with pytest.raises(UserError, match='rerank=3 is no config'):
+        build(**MAPS, rerank=3)

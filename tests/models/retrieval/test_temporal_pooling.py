@@ -55,7 +55,9 @@ def test_gradients_reach_real_frames_alone(temporal):
     assert all(p.grad is not None for p in pooling.parameters())
 
 
-@pytest.mark.parametrize('temporal', ['lstm', {'type': 'mean', 'num_layers': 2}, {'layers': 2}])
+@pytest.mark.parametrize(
+    'temporal', ['lstm', 3, None, {'type': 'mean', 'num_layers': 2}, {'layers': 2}]
+)
 def test_unknown_pooling(temporal):
     with pytest.raises(UserError, match='temporal='):
         build_pooling(temporal, 8)

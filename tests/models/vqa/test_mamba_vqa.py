@@ -63,6 +63,12 @@ def test_answers_of_no_tokens_or_no_beams_are_refused(arguments):
         build(**arguments)
 
 
+@pytest.mark.parametrize('part', ['vision', 'language', 'cross', 'tokenizer'])
+def test_the_name_of_a_part_alone_is_no_config(part):
+    with pytest.raises(UserError, match=r"'Any' is a name alone: write dict\(type='Any'"):
+        build(**{part: 'Any'})
+
+
 @pytest.mark.parametrize('num_beams', [1, 3])
 @pytest.mark.parametrize('cross', [None, CROSS, {**CROSS, 'fusion': 'parameters'}])
 def test_a_batch_answers_as_each_question_alone(cross, num_beams):

@@ -125,13 +125,13 @@ def check_source(checkpoint: str | Path) -> None:
     )
 
 
-def load_tokenizer(source: str | Path) -> Any:
+def load_tokenizer(source: str | Path, **kwargs) -> Any:
     """Read the tokenizer of ``source``, set to pad on the left; UserError if it has none."""
     advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
     if not source:
         raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side='left')
+        tokenizer = AutoTokenizer.from_pretrained(source, **{'padding_side': 'left', **kwargs})
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
     # Where there are no files transformers makes one up that knows no words.

@@ -84,7 +84,7 @@ class CrossMamba(nn.Module):
         conv_width (int): Taps of the causal convolutions.
 
     Raises:
-        UserError: An unknown fusion or role.
+        UserError: An unknown fusion or role; a size that is not positive.
     """
 
     def __init__(
@@ -104,6 +104,9 @@ class CrossMamba(nn.Module):
             raise UserError(f'fusion={fusion!r} is unknown; choose one of {", ".join(FUSIONS)}.')
         if not text_roles or not set(text_roles) <= set(ROLES):
             raise UserError(f'text_roles={list(text_roles)} must name some of {", ".join(ROLES)}.')
+        counts = {'state_dims': state_dims, 'expand': expand, 'conv_width': conv_width}
+        if wrong := [f'{name}={count}' for name, count in counts.items() if count < 1]:
+            raise UserError(f'CrossMamba has {", ".join(wrong)}, which has to be positive.')
         K, E = 2 if bidirectional else 1, expand * visual_dims
         sizes = (K, E, state_dims, dt_rank or math.ceil(visual_dims / 16), conv_width)
         self.fusion = fusion

@@ -50,7 +50,7 @@ class Captioner(nn.Module):
 
     Raises:
         UserError: A tokenizer without an ``eos_token``, or one that does not know where its tokens
-            are in the text.
+            are in the text; fewer ``max_tokens`` than two.
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int | None = None) -> None:
@@ -59,6 +59,11 @@ class Captioner(nn.Module):
             raise UserError(
                 'The tokenizer has no eos_token, and a caption is read at its end: set one '
                 "(tokenizer.eos_token = '</s>') and save it again."
+            )
+        if max_tokens is not None and max_tokens < 2:
+            raise UserError(
+                f'max_tokens={max_tokens} leaves no word of a caption beside its end: set at least '
+                '2, or None.'
             )
         if not tokenizer.is_fast:
             raise UserError(

@@ -46,9 +46,9 @@ class Clip4ClipTeacher(DualEncoder):
         **kwargs: See :class:`DualEncoder`.
 
     Raises:
-        UserError: Both or none of ``config`` and ``checkpoint``; a checkpoint that is missing,
-            incomplete or of another architecture; a tokenizer that does not fit; an unknown
-            ``out_type`` or ``temporal``.
+        UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
+            checkpoint that is missing, incomplete or of another architecture; a tokenizer that does
+            not fit; an unknown ``out_type`` or ``temporal``.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Clip4ClipTeacher(DualEncoder):
     ) -> None:
         from transformers import CLIPConfig, CLIPModel
 
+        from transmamba_mm.models.language.hf_config import build_config
         from transmamba_mm.models.language.pretrained import load_tokenizer, load_weights
 
         if (config is None) == (checkpoint is None):
@@ -78,7 +79,10 @@ class Clip4ClipTeacher(DualEncoder):
             self.model: Any = load_weights(CLIPModel, checkpoint, dtype)
             self._is_init = True  # or init_weights would start anew
         else:
-            sizes = CLIPConfig.from_dict(source) if config is None else CLIPConfig(**config)
+            if config is None:
+                sizes = CLIPConfig.from_dict(source)
+            else:
+                sizes = build_config('Clip4ClipTeacher', CLIPConfig, config)
             self.model = CLIPModel(sizes)
             if dtype is not None:
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)

@@ -32,14 +32,13 @@ def build_clip_text(
     """
     from transformers import CLIPTextConfig
 
+    from transmamba_mm.models.language.hf_config import build_config
+
     if (config is None) == (checkpoint is None):
         raise UserError('ClipText needs config (a new model) or checkpoint, one of them.')
     if checkpoint is not None:
         return (_load if weights else _load_architecture)(checkpoint, dtype)
-    known = CLIPTextConfig().to_dict()
-    if unknown := sorted(set(config) - set(known)):
-        raise UserError(f'ClipText has no config {", ".join(unknown)}; it has {sorted(known)}.')
-    return _build(CLIPTextConfig(**config), dtype)
+    return _build(build_config('ClipText', CLIPTextConfig, config), dtype)
 
 
 def _build(config: Any, dtype: Any) -> Any:

@@ -21,8 +21,7 @@ from transmamba_mm.models.retrieval.contrastive import (
     same,
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
-from transmamba_mm.models.tokenizers import build_tokenizer
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
 
 PAIRS = 64  # that a re-ranker scores at a time
 
@@ -60,7 +59,7 @@ class DualEncoder(BaseModel):
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'VideoDataPreprocessor'}
         super().__init__(build_part(MODELS, preprocessor), init_cfg)
-        tokenizer = build_tokenizer(tokenizer)
+        tokenizer = build_part(TOKENIZERS, tokenizer)
         self.captioner = Captioner(tokenizer, max_tokens)
         self.similarity = Similarity()
         self.reranker: CrossReranker | None = None

@@ -45,7 +45,7 @@ class CrossReranker(nn.Module):
         self.top_k = top_k
         self.grid = grid
         widths = {'visual_dims': visual_dims, 'text_dims': text_dims}
-        self.cross_mamba = build_part(MODELS, {'type': 'CrossMamba', **widths, **cross_mamba})
+        self.cross_mamba = build_part(MODELS, {'type': 'CrossMamba', **cross_mamba}, **widths)
         self.norm = nn.LayerNorm(visual_dims)
         self.head = nn.Linear(visual_dims, 1)
 

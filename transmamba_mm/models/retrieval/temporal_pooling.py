@@ -1,6 +1,7 @@
 """Features of frames to the feature of a clip."""
 
 import inspect
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ KINDS = {'mean': MeanOverFrames, 'mamba': MambaOverFrames, 'transformer': Transf
 
 def build_pooling(temporal: str | dict, embed_dims: int) -> nn.Module:
     """Make one of ``KINDS`` by its name, or by a dict with its ``type`` and other arguments."""
-    options = {'type': temporal} if isinstance(temporal, str) else dict(temporal)
+    options = dict(temporal) if isinstance(temporal, Mapping) else {'type': temporal}
     kind = KINDS.get(options.pop('type', None))
     if kind is None:
         raise UserError(f'temporal={temporal!r} is unknown; choose one of {", ".join(KINDS)}.')

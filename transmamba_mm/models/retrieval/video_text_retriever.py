@@ -1,5 +1,6 @@
 """Text-video retrieval: a Mamba that sees, a text tower, one space."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,9 +55,9 @@ class VideoTextRetriever(DualEncoder):
         rerank: dict | None = None,
         **kwargs,
     ) -> None:
-        text_tower: Any = build_part(MODELS, text) if isinstance(text, dict) else text
+        text_tower: Any = build_part(MODELS, text)
         super().__init__(_tokenizer_of(text_tower) if tokenizer is None else tokenizer, **kwargs)
-        self.vision: Any = build_part(MODELS, vision) if isinstance(vision, dict) else vision
+        self.vision: Any = build_part(MODELS, vision)
         self.text = text_tower
         self.check_words()
         _freeze_unused(text_tower)
@@ -72,6 +73,8 @@ class VideoTextRetriever(DualEncoder):
         self.text_projection = nn.Linear(text_tower.config.hidden_size, embed_dims, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(FIRST_LOG_SCALE))
         if rerank is not None:
+            if not isinstance(rerank, Mapping):
+                raise UserError(f'rerank={rerank!r} is no config: write rerank=dict(top_k=10).')
             out_type = getattr(self.vision, 'out_type', 'featmap')
             if out_type != 'featmap':
                 raise UserError(

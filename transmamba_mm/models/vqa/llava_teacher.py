@@ -36,8 +36,9 @@ class LlavaTeacher(VisualAnswerer):
             ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
 
     Raises:
-        UserError: Both or none of ``config`` and ``checkpoint``; a checkpoint that is missing,
-            incomplete or of an architecture without this face; a tokenizer that does not fit.
+        UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
+            checkpoint that is missing, incomplete or of an architecture without this face; a
+            tokenizer that does not fit.
     """
 
     #: Module whose output is the logits, for a transfer that looks at them.
@@ -58,6 +59,7 @@ class LlavaTeacher(VisualAnswerer):
         )
         from transformers.models.llava import LlavaForConditionalGeneration
 
+        from transmamba_mm.models.language.hf_config import build_config
         from transmamba_mm.models.language.pretrained import (
             load_tokenizer,
             load_weights,
@@ -70,7 +72,9 @@ class LlavaTeacher(VisualAnswerer):
             tokenizer = load_tokenizer(checkpoint)
         super().__init__(tokenizer, **kwargs)
         if checkpoint is None:
-            self.model = LlavaForConditionalGeneration(LlavaConfig(**config))
+            self.model = LlavaForConditionalGeneration(
+                build_config('LlavaTeacher', LlavaConfig, config)
+            )
             if dtype is not None:
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         else:

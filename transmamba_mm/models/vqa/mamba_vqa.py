@@ -45,10 +45,10 @@ class MambaVQA(VisualAnswerer):
         cross_mamba: dict | None = None,
         **kwargs,
     ) -> None:
-        language = build_part(MODELS, language) if isinstance(language, dict) else language
+        language = build_part(MODELS, language)
         super().__init__(language.tokenizer if tokenizer is None else tokenizer, **kwargs)
         self.language = language
-        self.vision = build_part(MODELS, vision) if isinstance(vision, dict) else vision
+        self.vision = build_part(MODELS, vision)
         self.check_vocabulary()
         self.cross_mamba = self.projector = None
         if self.vision is None:
@@ -62,7 +62,7 @@ class MambaVQA(VisualAnswerer):
         visual_dims = token_layout(self.vision).layer_dims()[-1]
         if cross_mamba is not None:
             widths = {'visual_dims': visual_dims, 'text_dims': language.embed_dims}
-            self.cross_mamba = build_part(MODELS, {**widths, **cross_mamba})
+            self.cross_mamba = build_part(MODELS, cross_mamba, **widths)
         self.projector = two_layers(visual_dims, language.embed_dims)
 
     @property

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Sequences
-from transmamba_mm.models.tokenizers import build_tokenizer
 from transmamba_mm.models.vqa.prompting import Prompting
 from transmamba_mm.models.vqa.sequencer import Sequencer
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
 
 
 class VisualAnswerer(BaseModel):
@@ -59,7 +58,7 @@ class VisualAnswerer(BaseModel):
                 f'max_answer_tokens={max_answer_tokens} and num_beams={num_beams} have to be '
                 'positive.'
             )
-        tokenizer = build_tokenizer(tokenizer)
+        tokenizer = build_part(TOKENIZERS, tokenizer)
         self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
         self.num_beams = num_beams

@@ -1,0 +1,50 @@
+"""Configs of transformers' models, made of dicts that a person wrote."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import CONFIG_MAPPING
+from transformers.configuration_utils import PreTrainedConfig
+
+from transmamba_mm.errors import UserError
+
+#: Keys that transformers still reads, but under other names.
+OLDER = ('torch_dtype', 'rope_theta', 'rope_scaling')
+
+
+def build_config(owner: str, config_class: type[PreTrainedConfig], config: Mapping) -> Any:
+    """Make a config of a dict, and of the dicts of its parts.
+
+    Transformers takes any key, so that a misspelt one would be a default that nobody asked for.
+
+    Args:
+        owner (str): Who has it, for messages.
+        config_class (type): Of transformers.
+        config (Mapping): Its keys.
+
+    Raises:
+        UserError: Keys that it does not have; values that do not go together.
+    """
+    _check_keys(owner, config_class, config)
+    try:
+        return config_class(**config)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(f'The config of {owner} cannot be: {reason}') from error
+
+
+def _check_keys(owner: str, config_class: type[PreTrainedConfig], config: Mapping) -> None:
+    default = config_class()
+    known = {*default.to_dict(), *config_class.attribute_map, *OLDER}
+    if unknown := sorted(set(config) - known):
+        raise UserError(f'{owner} has no config {", ".join(unknown)}; it has {sorted(known)}.')
+    for name in config_class.sub_configs:
+        part = config.get(name)
+        if not isinstance(part, Mapping):
+            continue
+        kind = part.get('model_type')
+        if kind is not None and kind not in CONFIG_MAPPING:
+            raise UserError(f'{owner}: transformers has no model_type={kind!r} for {name}.')
+        own = CONFIG_MAPPING[kind] if kind else type(getattr(default, name))
+        _check_keys(f'{owner}.{name}', own, part)
