@@ -86,6 +86,11 @@ def test_key_of_a_function_suggests_the_nearest_too():
     assert text == "WordTokenizer takes no 'word' in its config. Did you mean 'words'?"
 
 
+def test_missing_key_of_a_function_is_named_too():
+    text = message(lambda: TOKENIZERS.build({'type': 'AutoTokenizer'}))
+    assert text.startswith('AutoTokenizer missing') and 'name_or_path' in text
+
+
 def test_key_of_what_takes_none():
     text = message(lambda: HOOKS.build({'type': 'NonFiniteLossHook', 'interval': 1}))
     assert text == 'NonFiniteLossHook takes nothing in its config but its type.'

@@ -183,7 +183,7 @@ def _wrong_argument(text: str) -> str | None:
         return None
     shown = owner if owner in named or not named else next(iter(named))
     if 'missing ' in match[0]:
-        return text
+        return text if is_class else text.replace(f'{owner}()', shown, 1)
     if key is None:
         return f'{shown} takes nothing in its config but its type.'
     accepted = [name for built in named.values() for name in inspect.signature(built).parameters]
