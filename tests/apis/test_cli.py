@@ -1,6 +1,9 @@
 """A user's mistake becomes one message and exit code 1; our own bugs keep their traceback."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -32,6 +35,15 @@ def test_user_error_prints_its_message_and_exits_with_one(capsys):
     with pytest.raises(SystemExit) as caught:
         run(lambda: fail(UserError('mend this')))
     assert caught.value.code == 'error: mend this'  # sys.exit(str): to stderr, exit code 1
+
+
+def test_what_a_terminal_cannot_show_is_written_in_letters_that_it_can(tmp_path):
+    code = "from transmamba_mm.apis.cli import run; run(lambda: print('┃ 七 \\udcff'))"
+    for encoding, shown in (('ascii', rb'\u2503 \u4e03 \udcff'), ('utf-8', '┃ 七 '.encode())):
+        env = {**os.environ, 'PYTHONIOENCODING': encoding}
+        done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout
 
 
 def test_traceback_can_be_asked_for(monkeypatch):

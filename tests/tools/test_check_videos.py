@@ -1,13 +1,14 @@
 """check_videos.py finds what cannot be read or is short, and says what to do."""
 
 import json
+import os
 import shutil
 
 import pytest
 
 from tests.datasets.video.clips import bad_videos, damage, write_clip, write_frames
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.check_videos import check_video
+from transmamba_mm.apis.check_videos import VideoCheck, check_video, write_list
 from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.datasets.video.bad_video import FIXES
 from transmamba_mm.errors import UserError
@@ -98,6 +99,13 @@ def test_nothing_to_look_at(tmp_path):
     (tmp_path / 'list.txt').write_text('a.mp4')
     with pytest.raises(UserError, match=r'no folder .*gone: --root'):
         find_videos([str(tmp_path / 'list.txt')], str(tmp_path / 'gone'))
+
+
+@pytest.mark.parametrize('file', ['all.txt', 'all.json'])
+def test_names_that_are_no_text_are_listed_as_they_are(tmp_path, file):
+    name = os.fsdecode(b'bad\xff.mp4')
+    write_list([VideoCheck(name), VideoCheck('sub/' + name, 'empty', name)], str(tmp_path / file))
+    assert b'bad\xff.mp4' in (tmp_path / file).read_bytes()
 
 
 def test_a_list_that_cannot_be_written_is_refused_before_the_work(videos, tmp_path):

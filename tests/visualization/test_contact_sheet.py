@@ -1,5 +1,7 @@
 """A contact sheet shows the frames, ranks, scores and names of what was found."""
 
+import os
+
 import numpy as np
 import pytest
 from matplotlib import image
@@ -54,6 +56,18 @@ def test_says_what_was_found(tmp_path, drawn):
     assert np.array_equal(figure.get_axes()[1].get_images()[0].get_array(), strip)
     pixels = image.imread(tmp_path / 'sub' / 'sheet.png')
     assert min(pixels.shape[:2]) > 300 and pixels.std() > 0.1
+
+
+def test_texts_and_names_that_are_hard_to_write(tmp_path, drawn):
+    name = os.fsdecode(b'bad\xff $\\frac{x$.mp4')  # not UTF-8, and no mathematics
+    write_clip(tmp_path / 'plain.mp4', 4).rename(tmp_path / name)
+    found = {r'a $\frac{x$ b': [Hit(name, 0.5)], 'seven ' * 100: [Hit(name, 0.25)]}
+    draw_hits(found, tmp_path, tmp_path / 'sheet.png')
+    (figure,) = drawn
+    first, long = (part.get_suptitle() for part in figure.subfigs)
+    assert first == r'a $\frac{x$ b'
+    assert len(long.splitlines()) == 2 and long.startswith('seven seven') and long.endswith('...')
+    assert figure.get_axes()[0].get_title(loc='left').endswith('bad\ufffd $\\frac{x$.mp4')
 
 
 def test_many_hits_are_cut_and_a_lost_video_is_named(tmp_path, drawn):

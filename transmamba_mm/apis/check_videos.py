@@ -110,4 +110,5 @@ def write_list(checks: Sequence[VideoCheck], file: str) -> None:
             {'video': check.path, 'cause': check.cause, 'message': check.message} for check in bad
         ]
         text = json.dumps({'good': good, 'bad': entries}, indent=2, ensure_ascii=False) + '\n'
-    Path(file).write_text(text, encoding='utf-8')
+    # a name on the disk need not be UTF-8
+    Path(file).write_text(text, encoding='utf-8', errors='surrogateescape')

@@ -47,6 +47,8 @@ def run(main: Callable[[], None]) -> None:
 
     Anything else is a bug of ours and keeps its traceback.
     """
+    if hasattr(sys.stdout, 'reconfigure'):  # a name or a frame that a terminal cannot show
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         main()
         compat.leave_cpu_launch()

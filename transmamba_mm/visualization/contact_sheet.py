@@ -1,6 +1,7 @@
 """What a search has found, to be looked at: a row of frames for each video."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from transmamba_mm.visualization.figures import STYLE, save_figure
 
 HEIGHT, GAP = 128, 4  # pixels of a frame, and between two
 WIDTH = 8  # inches
+LINE = 70  # characters of a heading that fit into it
 ROWS = 40  # hits of a text that are drawn
 
 
@@ -43,7 +45,7 @@ def draw_hits(
         figure = plt.figure(figsize=(WIDTH, row * sum(counts) + 0.5 * len(counts)))
         parts = figure.subfigures(len(counts), 1, height_ratios=counts, squeeze=False)
         for part, (text, rows) in zip(parts[:, 0], strips.items(), strict=True):
-            part.suptitle(text, weight='bold', wrap=True, parse_math=False)
+            part.suptitle(_heading(text), weight='bold', parse_math=False)
             panels = part.subplots(len(rows), 1, squeeze=False)[:, 0]
             for rank, (axes, strip) in enumerate(zip(panels, rows, strict=True), 1):
                 margin = ((0, 0), (0, width - strip.shape[1]), (0, 0))
@@ -65,6 +67,12 @@ def film_strip(video: str, frames: int) -> np.ndarray:
     return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
 
 
+def _heading(text: str) -> str:
+    """At most two lines; matplotlib's own would take a dollar for mathematics."""
+    return '\n'.join(textwrap.wrap(text, LINE, max_lines=2, placeholder=' ...'))
+
+
 def _label(rank: int, hit: Hit) -> str:
     match = '' if hit.match is None else f'    match {hit.match:.2f}'
-    return f'{rank}    {hit.score:.3f}{match}    {hit.path}'
+    path = os.fsencode(hit.path).decode(errors='replace')  # a name need not be UTF-8
+    return f'{rank}    {hit.score:.3f}{match}    {path}'
