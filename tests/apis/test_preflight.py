@@ -243,3 +243,33 @@ def test_evaluation_that_would_leave_something_out(kind, phase):
         assert f"{phase}_dataloader: {name} has on_bad='skip'" in said(step)
     assert said({'on_bad': 'raise'}) == said({'on_bad': 'mark'}) == ''
     assert said({}, 'train') == ''
+
+
+@pytest.mark.parametrize(
+    ('best', 'evaluators', 'meant'),
+    [
+        ('vqa/acuracy', ['VQAExactMatch', 'VQAAcc'], 'vqa/accuracy'),
+        ('retrieval/t2v_r1', ['RetrievalRecall'], 'retrieval/t2v_R1'),
+        ('accurracy/top1', ['mmpretrain.Accuracy'], ''),
+    ],
+)
+def test_best_by_what_no_metric_reports(best, evaluators, meant):
+    def said(best):
+        hooks = {'checkpoint': {'type': 'CheckpointHook', 'save_best': best}}
+        metrics = [{'type': kind} for kind in evaluators]
+        metrics = metrics[0] if len(metrics) == 1 else metrics
+        return problems({'default_hooks': hooks, 'val_evaluator': metrics}, 'train')
+
+    assert f'save_best={best!r}' in said(best)
+    assert not meant or (f'Did you mean {meant!r}?' in said([best]) and said(meant) == '')
+    assert said('auto') == said(None) == ''
+
+
+@pytest.mark.parametrize('best', ['VQA/acc', 'VQA/anything', 'vqa/accuracy_yes_no'])
+def test_best_by_what_a_metric_may_report(best):
+    hooks = {'checkpoint': {'type': 'CheckpointHook', 'save_best': best}}
+    metrics = [{'type': 'VQAExactMatch'}, {'type': 'VQAAcc'}]
+    assert problems({'default_hooks': hooks, 'val_evaluator': metrics}, 'train') == ''
+    # What a metric without a prefix reports is not known before it runs.
+    metrics = [{'type': 'MultiTasksMetric', 'task_metrics': {}}]
+    assert problems({'default_hooks': hooks, 'val_evaluator': metrics}, 'train') == ''

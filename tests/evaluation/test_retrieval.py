@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.golden import Golden
 from transmamba_mm.errors import UserError
+from transmamba_mm.evaluation import RetrievalRecall
 from transmamba_mm.evaluation.retrieval import RECALLS, rank_metrics, ranks
 
 NAMES = {'R1': 'R1', 'R5': 'R5', 'R10': 'R10', 'MdR': 'MedianR', 'MnR': 'MeanR'}
@@ -171,3 +172,8 @@ def test_nan_is_refused():
 def test_what_does_not_fit(shape, owner, cause):
     with pytest.raises(UserError, match=cause):
         rank_metrics(torch.zeros(shape), torch.tensor(owner, dtype=torch.long))
+
+
+def test_what_is_reported_is_what_it_is_called():
+    reported = rank_metrics(torch.eye(3), torch.arange(3))
+    assert tuple(reported) == RetrievalRecall.NAMES[: len(reported)]

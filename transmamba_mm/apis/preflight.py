@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from transmamba_mm.apis.cli import nearest
 from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
+from transmamba_mm.apis.preflight_metrics import unknown_best
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
@@ -51,7 +52,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     if 'train' in phases:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
-        problems += [*_missing_weights(cfg), *_late_schedules(cfg)]
+        problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
         raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')

@@ -8,7 +8,16 @@ from torch import Tensor
 from transmamba_mm.errors import UserError
 
 RECALLS = (1, 5, 10)
+DIRECTIONS = ('t2v', 'v2t')
 ROWS = 4096  # texts that are compared with all videos at a time
+
+
+#: What a score of both directions is made of.
+NAMES = tuple(
+    f'{direction}_{name}'
+    for direction in DIRECTIONS
+    for name in (*(f'R{k}' for k in RECALLS), 'MdR', 'MnR')
+)
 
 
 def rank_metrics(similarity: Tensor, video_of_text: Tensor) -> dict[str, float]:
@@ -88,7 +97,7 @@ def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tupl
 def summarize(t2v: Tensor, v2t: Tensor) -> dict[str, float]:
     """The numbers that ``rank_metrics`` names, of ranks of any shape (n,)."""
     values = {}
-    for direction, rank in (('t2v', t2v.double()), ('v2t', v2t.double())):
+    for direction, rank in zip(DIRECTIONS, (t2v.double(), v2t.double()), strict=True):
         for k in RECALLS:
             values[f'{direction}_R{k}'] = 100 * float((rank <= k).double().mean())
         values[f'{direction}_MdR'] = float(rank.quantile(0.5))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.reranking import rerank
-from transmamba_mm.evaluation.retrieval import ROWS, ranks, summarize
+from transmamba_mm.evaluation.retrieval import NAMES, ROWS, ranks, summarize
 from transmamba_mm.registry import METRICS
 
 
@@ -49,6 +49,7 @@ class RetrievalRecall(BaseMetric):
     """
 
     default_prefix = 'retrieval'
+    NAMES = (*NAMES, *(f'reranked_{name}' for name in NAMES), 'holes')
 
     def __init__(self, allow_holes: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)

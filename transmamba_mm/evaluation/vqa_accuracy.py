@@ -31,6 +31,7 @@ class VQAExactMatch(BaseMetric):
     """
 
     default_prefix = 'vqa'
+    NAMES = ('accuracy', 'accuracy_yes_no', 'accuracy_not_yes_no')
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Note for each sample whether it is right and whether it is a yes/no question."""
