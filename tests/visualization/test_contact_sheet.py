@@ -1,6 +1,7 @@
 """A contact sheet shows the frames, ranks, scores and names of what was found."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -60,12 +61,13 @@ def test_says_what_was_found(tmp_path, drawn):
 
 def test_texts_and_names_that_are_hard_to_write(tmp_path, drawn):
     name = os.fsdecode(b'bad\xff $\\frac{x$.mp4')  # not UTF-8, and no mathematics
+    warnings.simplefilter('error')  # of letters that the font lacks
     write_clip(tmp_path / 'plain.mp4', 4).rename(tmp_path / name)
-    found = {r'a $\frac{x$ b': [Hit(name, 0.5)], 'seven ' * 100: [Hit(name, 0.25)]}
+    found = {r'七 $\frac{x$ b': [Hit(name, 0.5)], 'seven ' * 100: [Hit(name, 0.25)]}
     draw_hits(found, tmp_path, tmp_path / 'sheet.png')
     (figure,) = drawn
     first, long = (part.get_suptitle() for part in figure.subfigs)
-    assert first == r'a $\frac{x$ b'
+    assert first == r'七 $\frac{x$ b'
     assert len(long.splitlines()) == 2 and long.startswith('seven seven') and long.endswith('...')
     assert figure.get_axes()[0].get_title(loc='left').endswith('bad\ufffd $\\frac{x$.mp4')
 

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def draw_hits(
                 axes.axis('off')
                 title = axes.set_title(_label(rank, found[text][rank - 1]), loc='left', fontsize=9)
                 title.set_parse_math(False)  # a name may hold two dollars
-        save_figure(figure, path)
+        with warnings.catch_warnings():
+            # a box in place of a letter is seen, and needs no two lines for each
+            warnings.filterwarnings('ignore', message='Glyph')
+            save_figure(figure, path)
 
 
 def film_strip(video: str, frames: int) -> np.ndarray:
