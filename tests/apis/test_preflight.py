@@ -273,3 +273,10 @@ def test_best_by_what_a_metric_may_report(best):
     # What a metric without a prefix reports is not known before it runs.
     metrics = [{'type': 'MultiTasksMetric', 'task_metrics': {}}]
     assert problems({'default_hooks': hooks, 'val_evaluator': metrics}, 'train') == ''
+
+
+@pytest.mark.parametrize(('kind', 'meant'), [('AdmW', 'AdamW'), ('Lam', 'Lamb'), ('AdamW', '')])
+def test_optimizer_that_there_is_not(kind, meant):
+    message = problems({'optim_wrapper': {'optimizer': {'type': kind, 'lr': 0.1}}}, 'train')
+    assert (f"type='{kind}' is not a known one. Did you mean '{meant}'?" in message) is bool(meant)
+    assert meant or message == ''

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import Hook
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
 from transmamba_mm.apis.cli import nearest
@@ -17,6 +18,7 @@ from transmamba_mm.apis.preflight_metrics import unknown_best
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError
+from transmamba_mm.registry import SCOPE, mmpretrain
 
 #: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
 KNOWN_KEYS = [
@@ -53,6 +55,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
+        problems += _unknown_optimizer(cfg)
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
         raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')
@@ -121,6 +124,15 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
 
 def _wants_amp(cfg: Config) -> bool:
     return (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper'
+
+
+def _unknown_optimizer(cfg: Config) -> Iterator[str]:
+    """An optimizer that there is not, of which mmengine only says that None cannot be called."""
+    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    ours = cfg.get('default_scope', SCOPE) == SCOPE and isinstance(kind, str) and '.' not in kind
+    if ours and mmpretrain.OPTIMIZERS.get(kind) is None:
+        known = [*mmpretrain.OPTIMIZERS.module_dict, *OPTIMIZERS.module_dict]
+        yield f'optim_wrapper.optimizer: type={kind!r} is not a known one.{nearest(kind, known)}'
 
 
 def _late_schedules(cfg: Config) -> Iterator[str]:
