@@ -11,7 +11,7 @@ model = {{_base_.teacher_model}}
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
-            'vision_model': dict(lr_mult=0.1),
+            'vision_model': dict(lr_mult=0.1, decay_mult=0.0),
             'vision_model.embeddings.position_embedding': dict(lr_mult=0.1, decay_mult=0.0),
         }
     )
