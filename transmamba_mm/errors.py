@@ -1,4 +1,6 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can mend, and a hint for its message."""
+
+import difflib
 
 
 class UserError(ValueError):
@@ -6,3 +8,9 @@ class UserError(ValueError):
 
     The tools print it as one line and exit with code 1; it never needs a traceback.
     """
+
+
+def nearest(word: str, choices: list[str], cutoff: float = 0.6) -> str:
+    """Return ``' Did you mean ...?'`` for a near miss, else an empty string."""
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
+    return f' Did you mean {close[0]!r}?' if close else ''

@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from tests.engine.tiny_run import tiny_runner
-from transmamba_mm.apis.cli import explain, run
+from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.explain import explain
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS, DISTILLERS, HOOKS, METRICS, MODELS, TOKENIZERS
 

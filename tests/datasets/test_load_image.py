@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from transmamba_mm.apis.cli import explain
+from transmamba_mm.apis.explain import explain
 from transmamba_mm.datasets import LoadImage
 from transmamba_mm.errors import UserError
 

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import explain
+from transmamba_mm.apis.explain import explain
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.errors import UserError

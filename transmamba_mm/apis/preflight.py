@@ -11,13 +11,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
-from transmamba_mm.apis.cli import nearest
 from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.apis.preflight_metrics import unknown_best
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.checkpoint import locate
-from transmamba_mm.errors import UserError
+from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.registry import SCOPE, mmpretrain
 
 #: Top-level entries that a Runner or our tools read besides the Runner's own arguments.

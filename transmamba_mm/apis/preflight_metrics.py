@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from transmamba_mm.apis.cli import nearest
+from transmamba_mm.errors import nearest
 from transmamba_mm.registry import METRICS
 
 
