@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
 from transmamba_mm.apis.runtime import prepare_runtime
@@ -58,7 +59,9 @@ def main() -> None:
     preflight(cfg, ('train', 'val'))
     prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    check_load_from(cfg, runner.model.module if runner.distributed else runner.model)
+    runner.train()
 
 
 if __name__ == '__main__':
