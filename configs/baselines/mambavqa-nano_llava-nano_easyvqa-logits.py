@@ -11,7 +11,7 @@ model = dict(
     type='KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
+    distiller=dict(type='LogitsDistiller', task_weight=0.5, weight=1.0),  # as in wsab_vqa.py
     subcloning={{_base_.subcloning}},
     layer_map={{_base_.layer_map}},
 )
