@@ -41,6 +41,15 @@ def test_variables_of_a_config_are_no_mistakes(key):
     assert problems({key: {}}) == ''
 
 
+@pytest.mark.parametrize('role', ['student', 'teacher', 'distiller', 'subcloning'])
+def test_parts_of_a_transfer_are_dicts(role):
+    transfer = {'type': 'KnowledgeTransfer', 'subcloning': None}
+    assert f"model.{role}='x': write dict(" in problems({'model': transfer | {role: 'x'}})
+    towers = {'subcloning': {'vision': {'type': 'WeightSubcloning'}, 'text': 'x'}}
+    assert "model.subcloning.text='x': write dict(" in problems({'model': transfer | towers})
+    assert problems({'model': transfer}) == ''
+
+
 def test_every_problem_is_in_one_message(tmp_path):
     message = problems(
         {

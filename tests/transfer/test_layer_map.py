@@ -58,6 +58,7 @@ def test_wrong_list_is_a_user_error(listed):
     'config, message',
     [
         ('unifrom', 'choose one of uniform'),
+        (5, 'layer_map=5 is unknown'),
         ('first_n', 'needs n >= 1'),
         ({'kind': 'first_n', 'n': 0}, 'needs n >= 1'),
         ({'kind': 'last', 'n': 3}, 'belongs to'),

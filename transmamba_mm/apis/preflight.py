@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
@@ -43,6 +44,8 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     Raises:
         UserError: every problem found: what is missing, where it was looked for, how to get it.
     """
+    if wrong := [f'{name}={part!r}' for name, part in _parts(cfg) if not isinstance(part, dict)]:
+        raise UserError(f'{", ".join(wrong)}: write dict(type=...), or the keys of one.')
     problems = [*_misspelt_keys(cfg), *_unfinished_hooks(cfg)]
     problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
@@ -58,6 +61,18 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     if problems:
         listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
         raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')
+
+
+def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """The model and the parts of a transfer, which have to be dicts; None is none."""
+    found = {'model': cfg.get('model')}
+    if isinstance(found['model'], dict):
+        roles = ('student', 'teacher', 'distiller', 'subcloning')
+        found |= {f'model.{role}': found['model'].get(role) for role in roles}
+    cloned = found.get('model.subcloning')
+    if isinstance(cloned, dict) and 'type' not in cloned:  # one for each tower
+        found |= {f'model.subcloning.{tower}': part for tower, part in cloned.items()}
+    return ((name, part) for name, part in found.items() if part is not None)
 
 
 def _misspelt_keys(cfg: Config) -> Iterator[str]:

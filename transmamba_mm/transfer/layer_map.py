@@ -41,7 +41,8 @@ class LayerMap:
     n: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.kind, str) and self.kind not in KINDS:
+        is_list = isinstance(self.kind, Sequence) and not isinstance(self.kind, str)
+        if not is_list and self.kind not in KINDS:
             raise UserError(
                 f'layer_map={self.kind!r} is unknown; choose one of {", ".join(KINDS)}, or list '
                 'one teacher layer (or None) per student layer.'
