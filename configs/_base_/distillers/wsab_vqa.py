@@ -4,8 +4,8 @@ subcloning = dict(
     vision=dict(type='WeightSubcloning', rules='vit_to_vim', skip=['head.*']),
     language=dict(type='WeightSubcloning', rules='llama_to_mamba'),
 )
-# Layers weigh much: without them the student guesses yes or no from the question, however long it
-# learns.
+# Layers weigh much: with 0.3 and 0.1 the student still guesses yes or no from the question after
+# 1,000 steps.
 distiller = dict(
     type='WSAB', task_weight=0.5, layer_weight=10.0, direction_weight=3.0, logits_weight=1.0
 )
