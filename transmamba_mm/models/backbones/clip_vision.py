@@ -122,10 +122,9 @@ class ClipVision(BaseModule):
 def _build(config: dict, dtype: Any) -> Any:
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
-    known = CLIPVisionConfig().to_dict()
-    if unknown := sorted(set(config) - set(known)):
-        raise UserError(f'ClipVision has no config {", ".join(unknown)}; it has {sorted(known)}.')
-    return _cast(CLIPVisionModel(CLIPVisionConfig(**config)), dtype)
+    from transmamba_mm.models.language.hf_config import build_config
+
+    return _cast(CLIPVisionModel(build_config('ClipVision', CLIPVisionConfig, config)), dtype)
 
 
 def _load(checkpoint: str | Path, dtype: Any) -> Any:
