@@ -167,14 +167,14 @@ def test_a_teacher_from_a_file_is_not_trained():
     assert study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))}) == []
 
 
+def shipped(name: str) -> Study:
+    """A study of one of the project's own configs."""
+    config = Path(__file__).parents[2] / f'configs/transmamba/{name}.py'
+    return Study(config=str(config), fractions=[0.75], seeds=[0], work_dir='nowhere')
+
+
 def test_the_eyes_of_a_teacher_are_trained_before_it():
-    root = Path(__file__).parents[2]
-    study = Study(
-        config=str(root / 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'),
-        fractions=[1],
-        seeds=[0],
-        work_dir='nowhere',
-    )
+    study = shipped('mambavqa-nano_llava-nano_easyvqa')
     jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
     assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
         ('eyes-nano_easyvqa', 'work_dirs/eyes-nano_easyvqa', None),
@@ -191,11 +191,5 @@ def test_has_key():
 
 
 def test_moving_digits_can_be_thinned_out():
-    root = Path(__file__).parents[2]
-    study = Study(
-        config=str(root / 'configs/transmamba/videomamba-nano_clip-nano_movingdigits.py'),
-        fractions=[0.75],
-        seeds=[0],
-        work_dir='nowhere',
-    )
+    study = shipped('videomamba-nano_clip-nano_movingdigits')
     study.check({method: study.load(study.config_of(method)) for method in study.methods})

@@ -106,7 +106,12 @@ def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
 
 @pytest.mark.parametrize(
     'rows, columns, place',
-    [((0, 6), (0, 6), (0, 0)), ((1, 5), (24, 30), (0, 2)), ((13, 19), (13, 19), (1, 1))],
+    [
+        ((0, 6), (0, 6), (0, 0)),
+        ((1, 5), (24, 30), (0, 2)),
+        ((13, 19), (13, 19), (1, 1)),
+        ((26, 32), (2, 8), (2, 0)),
+    ],
 )
 def test_labels_say_what_and_where(rows, columns, place):
     frame = np.full((32, 32, 3), 60, np.uint8)  # as bright as the background may be
