@@ -25,22 +25,37 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize('backend, dtype', RUNS)
-@pytest.mark.parametrize('case', [name for name in CASES if not name.endswith('_init')])
-def test_golden(case, backend, dtype):
-    def golden(name):
-        return torch.from_numpy(GOLDEN[f'{name}']).to(dtype)
+def golden(name, dtype):
+    return torch.from_numpy(GOLDEN[name]).to(dtype)
 
-    names = [n for n in ('x', 'weight', 'bias') if f'in/{case}/{n}' in GOLDEN]
-    inputs = {n: golden(f'in/{case}/{n}').requires_grad_() for n in names}
-    x, *weights = inputs.values()
-    activation = CASES[case]['activation']
-    y = causal_conv1d(x.transpose(1, 2), *weights, activation=activation, backend=backend)
-    y = y.transpose(1, 2)
-    torch.testing.assert_close(y, golden(f'out/{case}/y'), **TOLERANCE[dtype])
-    y.backward(golden(f'in/{case}/gy'))
+
+@pytest.mark.parametrize('backend, dtype', RUNS)
+@pytest.mark.parametrize('layout', ['BLE', 'BDL'])
+@pytest.mark.parametrize('case', CASES)
+def test_golden(case, layout, backend, dtype):
+    def laid_out(tokens):
+        return tokens.transpose(1, 2) if layout == 'BLE' else tokens
+
+    names = [n for n in ('x', 'weight', 'bias', 'initial_states') if f'in/{case}/{n}' in GOLDEN]
+    inputs = {n: golden(f'in/{case}/{n}', dtype).requires_grad_() for n in names}
+    arguments = {n: t if n in ('weight', 'bias') else laid_out(t) for n, t in inputs.items()}
+    y, final_states = causal_conv1d(
+        **arguments,
+        activation=CASES[case]['activation'],
+        backend=backend,
+        layout=layout,
+        return_final_states=True,
+    )
+    torch.testing.assert_close(laid_out(y), golden(f'out/{case}/y', dtype), **TOLERANCE[dtype])
+    if f'out/{case}/final_conv_state' in GOLDEN:
+        # The file has a window of W tokens, as one step of the recurrence wants it.
+        expected = golden(f'out/{case}/final_conv_state', dtype)[..., 1:]
+    else:
+        expected = inputs['x'][..., 1 - CASES[case]['width'] :]
+    assert torch.equal(laid_out(final_states), expected)
+    laid_out(y).backward(golden(f'in/{case}/gy', dtype))
     for name, tensor in inputs.items():
-        expected = golden(f'out/{case}/grad_{name}')
+        expected = golden(f'out/{case}/grad_{name}', dtype)
         torch.testing.assert_close(tensor.grad, expected, **TOLERANCE[dtype], msg=name)
 
 
@@ -109,12 +124,50 @@ def test_torch_compile_sees_one_graph(backend):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize('layout', ['BLE', 'BDL'])
 @pytest.mark.parametrize('reverse', [False, True], ids=['forward', 'reverse'])
-def test_gradcheck(reverse):
-    inputs = [
-        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(2, 5, 3), (3, 4), 3]
-    ]
-    assert torch.autograd.gradcheck(lambda *t: causal_conv1d(*t, 'silu', reverse), inputs)
+@pytest.mark.parametrize('length', [1, 5])
+def test_gradcheck_with_states(length, reverse, layout):
+    shapes = [(2, length, 3), (3, 4), (3,), (2, 3, 3)]
+    inputs = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+
+    def conv(x, weight, bias, states):
+        if layout == 'BDL':
+            x, states = x.transpose(1, 2), states.transpose(1, 2)
+        options = {'initial_states': states, 'return_final_states': True, 'layout': layout}
+        return causal_conv1d(x, weight, bias, 'silu', reverse, **options)
+
+    assert torch.autograd.gradcheck(conv, inputs)
+
+
+@pytest.mark.parametrize('reverse', [False, True], ids=['forward', 'reverse'])
+@pytest.mark.parametrize('cut', [1, 2, 7])
+def test_a_sequence_in_two_parts_is_the_sequence(cut, reverse):
+    """The states that the first part leaves are those that the second part starts from."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 9, 6), torch.randn(6, 4)
+    parts = [x[:, :cut], x[:, cut:]]
+    out, states = [], None
+    for part in parts[::-1] if reverse else parts:
+        options = {'initial_states': states, 'return_final_states': True}
+        y, states = causal_conv1d(part, weight, None, 'swish', reverse, **options)
+        out.append(y)
+    whole, last = causal_conv1d(x, weight, None, 'silu', reverse, return_final_states=True)
+    torch.testing.assert_close(torch.cat(out[::-1] if reverse else out, 1), whole)
+    assert torch.equal(states, last)
+    assert torch.equal(last, x[:, :3].flip(1) if reverse else x[:, -3:])
+
+
+def test_final_states_are_written_where_asked():
+    x, out = torch.randn(2, 6, 6), torch.empty(2, 6, 3)
+    weight = torch.randn(6, 4)
+    y, states = causal_conv1d(
+        x, weight, layout='BDL', return_final_states=True, final_states_out=out
+    )
+    assert states.data_ptr() == out.data_ptr() and torch.equal(out, x[..., -3:])
+    # As many channels as tokens: the argument decides, and the two layouts differ.
+    assert torch.equal(y, causal_conv1d(x.transpose(1, 2), weight).transpose(1, 2))
+    assert not torch.allclose(y, causal_conv1d(x, weight))
 
 
 def test_weight_as_conv1d_keeps_it_and_an_empty_batch():
@@ -132,6 +185,25 @@ def test_half_precision_input_is_computed_in_the_weights_precision():
     assert torch.equal(y, causal_conv1d(x.float(), weight, activation='silu').bfloat16())
 
 
+@pytest.mark.parametrize('half', [torch.bfloat16, torch.float16], ids=['bfloat16', 'float16'])
+@pytest.mark.parametrize('backend', [r.values[0] for r in RUNS if r.values[1] == torch.float32])
+def test_half_precision_is_rounded_once(backend, half):
+    """Outputs and gradients are as near to the float64 truth as half precision can be."""
+    torch.manual_seed(0)
+    shapes = [(2, 33, 16), (3, 16, 4), (3, 16)]
+    inputs, dy = [torch.randn(s).to(half) for s in shapes], torch.randn(3, 2, 33, 16).to(half)
+
+    def run(dtype, backend):
+        leaves = [t.to(dtype).requires_grad_() for t in inputs]
+        y = directional_conv1d(*leaves, (False, True, True), 'silu', backend)
+        return y, *torch.autograd.grad(y, leaves, dy.to(dtype))
+
+    for exact, found in zip(run(torch.float64, 'torch'), run(half, backend), strict=True):
+        unavoidable = (exact.to(half).double() - exact).norm()
+        assert found.dtype == half
+        assert (found.double() - exact).norm() <= 1.02 * unavoidable
+
+
 @pytest.mark.parametrize(
     'x, weight, bias, activation, message',
     [
@@ -145,3 +217,18 @@ def test_wrong_arguments_are_named(x, weight, bias, activation, message):
     bias = None if bias is None else torch.ones(bias)
     with pytest.raises(UserError, match=message):
         causal_conv1d(torch.ones(x), torch.ones(weight), bias, activation)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'seq_idx': torch.zeros(2, 9, dtype=torch.int32)}, 'seq_idx'),
+        ({'layout': 'BHL'}, "layout is 'BHL'.*'BLE'.*'BDL'"),
+        ({'layout': 'BDL'}, r'x must be|weight'),  # x has 6 channels only when they are last
+        ({'initial_states': torch.ones(2, 6, 3)}, r'initial_states.*\(2, 6, 3\).*\(2, 3, 6\)'),
+        ({'final_states_out': torch.ones(2, 3, 6)}, 'return_final_states'),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        causal_conv1d(torch.ones(2, 9, 6), torch.ones(6, 4), **options)

@@ -56,6 +56,30 @@ def test_golden(case, backend, dtype):
         torch.testing.assert_close(tensor.grad, gradient, **TOLERANCE[dtype], msg=name)
 
 
+@pytest.mark.parametrize('half', [torch.bfloat16, torch.float16], ids=['bfloat16', 'float16'])
+@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('backend', [b for b in BACKENDS['scan'] if usable(b, torch.float32)])
+def test_half_precision_is_rounded_once(case, backend, half):
+    """Outputs and gradients are as near to the float64 truth as half precision can be."""
+    inputs = golden(f'in/{case}', half, *CASES[case]['inputs'])
+    inputs['A'] = inputs['A'].float()  # as a model that trains in half precision keeps it
+
+    def run(dtype, backend):
+        leaves = {n: t.to(dtype or t.dtype).requires_grad_() for n, t in inputs.items()}
+        y = selective_scan(**leaves, delta_softplus=CASES[case]['delta_softplus'], backend=backend)
+        dy = golden(f'in/{case}', half, 'gy')['gy'].to(y.dtype)
+        return {
+            'y': y,
+            **dict(zip(leaves, torch.autograd.grad(y, list(leaves.values()), dy), strict=True)),
+        }
+
+    truth = run(torch.float64, 'reference')
+    for name, found in run(None, backend).items():
+        exact = truth[name].double()
+        unavoidable = (exact.to(found.dtype).double() - exact).norm()
+        assert (found.double() - exact).norm() <= 1.02 * unavoidable + 1e-5 * exact.norm(), name
+
+
 def test_two_groupings_at_once():
     """B in 2 groups and C in 3, over 6 channels: as if each channel had its own."""
     torch.manual_seed(0)

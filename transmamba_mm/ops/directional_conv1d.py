@@ -25,7 +25,8 @@ def directional_conv1d(
 
     Args:
         x: (B, L, E), any strides (say, a chunk of a projection).
-        weight: (K, E, W). Mixed dtypes (autocast) are computed in the wider one.
+        weight: (K, E, W). Mixed dtypes (autocast) are computed in the wider one; half precision in
+            float32 and rounded once, by the backend itself where it takes half precision.
         bias: (K, E) or None.
         reverse: K times, whether the traversal runs from the last token to the first.
         activation: None or 'silu'.
@@ -54,7 +55,10 @@ def directional_conv1d(
     dtype = torch.promote_types(x.dtype, weight.dtype)
     if bias is None:
         bias = weight.new_zeros(weight.shape[:2])
-    chosen = select_backend('conv', backend, x.device, dtype)
+    wide = torch.promote_types(dtype, torch.float32)
+    chosen = select_backend('conv', backend, x.device, wide)
+    if dtype not in chosen.dtypes:
+        dtype = wide
     y = chosen.kernel(
         x.to(dtype), weight.to(dtype), bias.to(dtype), tuple(reverse), activation == 'silu'
     )

@@ -1,6 +1,7 @@
 """``mamba_ssm``'s ``selective_scan_fn``, argument for argument, on our backends."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,8 @@ def selective_scan(
 
     Here D channels, N states, L steps. Channels in G groups share B and C, so the groups are the
     directions of :func:`directional_scan`, all of them walking forward; a B or C that is constant
-    in time is a group per channel. The transposes make this slower than ``directional_scan``.
+    in time is a group per channel. Half precision is computed in float32, the gate included, and
+    rounded once. The transposes make this slower than ``directional_scan``.
 
     Args:
         u: (B, D, L).
@@ -46,6 +48,8 @@ def selective_scan(
         UserError: shapes that do not fit, or a backend that cannot be used.
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
+    dtype = u.dtype
+    u, delta, A, B, C, D, z, delta_bias = map(_widen, (u, delta, A, B, C, D, z, delta_bias))
     batch, channels, length = u.shape
     groups = math.lcm(*(channels if m.dim() == 2 else m.shape[1:-2].numel() for m in (B, C)))
 
@@ -77,7 +81,13 @@ def selective_scan(
     y = y.transpose(2, 3).reshape(u.shape)
     if z is not None:
         y = y * F.silu(z)
+    y = y.to(dtype)
     return (y, last_state.reshape(batch, channels, -1)) if last_state is not None else y
+
+
+def _widen(tensor: Any) -> Any:
+    """Half precision in float32: outputs and gradients are then rounded once, at the end."""
+    return tensor if tensor is None else tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _check(

@@ -144,7 +144,8 @@ class CausalMamba(MambaMixer):
             x.transpose(1, 2), self.layer_idx, conv_kernel_size=self.conv_kernel_size
         )
         if follows and length == 1:
-            u = torch.linalg.vecdot(tokens[..., -self.conv_kernel_size :].to(weight.dtype), weight)
+            window, weight = tokens[..., -self.conv_kernel_size :], _at_least_float(weight)
+            u = torch.linalg.vecdot(window.to(weight.dtype), weight)
             return F.silu(u if bias is None else u + bias)[:, None].to(x.dtype)
         return causal_conv1d(tokens.transpose(1, 2), weight, bias, 'silu')[:, -length:]
 

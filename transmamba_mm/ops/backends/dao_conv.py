@@ -65,6 +65,10 @@ def _rows(x: Tensor) -> Tensor:
 def conv(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...], silu: bool) -> Tensor:
     """See :class:`transmamba_mm.ops.backends.backend.Conv`."""
     if weight.shape[2] not in TAPS or x.numel() == 0:
+        # This kernel rounds half precision once, the torch backend would at every tap.
+        x, weight, bias = (
+            t.to(torch.promote_types(t.dtype, torch.float32)) for t in (x, weight, bias)
+        )
         return torch_conv.conv(x, weight, bias, reverse, silu)
     return conv_with(_kernel(), x, weight, bias, reverse, silu)
 
