@@ -9,9 +9,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
-    dict(type='LabelRangeHook'),
-    dict(type='NonFiniteLossHook'),
-    dict(type='TransferReportHook'),
+    dict(type='transmamba_mm.LabelRangeHook'),
+    dict(type='transmamba_mm.NonFiniteLossHook'),
+    dict(type='transmamba_mm.TransferReportHook'),
 ]
 
 env_cfg = dict(

@@ -1,9 +1,9 @@
 _base_ = './default_runtime.py'
 
 custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='TransferReportHook'),
-    dict(type='BadItemHook'),
+    dict(type='transmamba_mm.NonFiniteLossHook'),
+    dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.BadItemHook'),
 ]
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=400, save_best='vqa/accuracy', rule='greater'),

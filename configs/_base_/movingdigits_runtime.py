@@ -1,9 +1,9 @@
 _base_ = './default_runtime.py'
 
 custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='BadItemHook'),
-    dict(type='TransferReportHook'),
+    dict(type='transmamba_mm.NonFiniteLossHook'),
+    dict(type='transmamba_mm.BadItemHook'),
+    dict(type='transmamba_mm.TransferReportHook'),
 ]
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=250, save_best='retrieval/t2v_R1', rule='greater'),

@@ -1,9 +1,9 @@
 _base_ = './default_runtime.py'
 
 custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='TransferReportHook'),
-    dict(type='BadItemHook'),
-    dict(type='ArchitectureHook'),
+    dict(type='transmamba_mm.NonFiniteLossHook'),
+    dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.BadItemHook'),
+    dict(type='transmamba_mm.ArchitectureHook'),
 ]
 default_hooks = dict(checkpoint=dict(save_best='retrieval/t2v_R1', rule='greater'))

@@ -1,10 +1,10 @@
 _base_ = './default_runtime.py'
 
 custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='TransferReportHook'),
-    dict(type='BadItemHook'),
-    dict(type='ArchitectureHook'),
+    dict(type='transmamba_mm.NonFiniteLossHook'),
+    dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.BadItemHook'),
+    dict(type='transmamba_mm.ArchitectureHook'),
 ]
 find_unused_parameters = (
     True  # the cls token of a frozen tower, roles that the other modality gives

@@ -8,10 +8,12 @@ _base_ = [
 ]
 
 model = dict(
-    type='KnowledgeTransfer',
+    type='transmamba_mm.KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
-    distiller=dict(type='LogitsDistiller', task_weight=0.5, weight=1.0),  # as in wsab_vqa.py
+    distiller=dict(  # as in wsab_vqa.py
+        type='transmamba_mm.LogitsDistiller', task_weight=0.5, weight=1.0
+    ),
     subcloning={{_base_.subcloning}},
     layer_map={{_base_.layer_map}},
 )

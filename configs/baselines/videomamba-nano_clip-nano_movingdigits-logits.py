@@ -8,10 +8,12 @@ _base_ = [
 ]
 
 model = dict(
-    type='KnowledgeTransfer',
+    type='transmamba_mm.KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
-    distiller=dict(type='LogitsDistiller', task_weight=0.5, weight=0.2),  # as in wsab_retrieval.py
+    distiller=dict(  # as in wsab_retrieval.py
+        type='transmamba_mm.LogitsDistiller', task_weight=0.5, weight=0.2
+    ),
     subcloning={{_base_.subcloning}},
     layer_map={{_base_.layer_map}},
 )

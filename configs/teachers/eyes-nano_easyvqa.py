@@ -8,7 +8,7 @@ _base_ = [
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='ClipVision', config={{_base_.eyes}}),
+    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.eyes}}),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=24, in_channels=96),
 )

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 model = dict(
-    type='KnowledgeTransfer',
+    type='transmamba_mm.KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
     distiller={{_base_.distiller}},

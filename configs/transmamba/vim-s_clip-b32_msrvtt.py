@@ -8,12 +8,12 @@ _base_ = [
 ]
 
 model = dict(
-    type='KnowledgeTransfer',
+    type='transmamba_mm.KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
     distiller={{_base_.distiller}},
     subcloning=dict(
-        vision=dict(type='WeightSubcloning', rules='vit_to_vim'),
+        vision=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_vim'),
         text={{_base_.subcloning.text}},
     ),
     layer_map={{_base_.layer_map}},

@@ -8,10 +8,10 @@ _base_ = [
 ]
 
 model = dict(
-    type='KnowledgeTransfer',
+    type='transmamba_mm.KnowledgeTransfer',
     student={{_base_.student}},
     teacher={{_base_.teacher}},
     distiller={{_base_.distiller}},
-    subcloning=dict(type='WeightSubcloning', rules='vit_to_vmamba'),
+    subcloning=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_vmamba'),
     layer_map={{_base_.layer_map}},
 )

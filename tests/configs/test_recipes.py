@@ -1,5 +1,6 @@
 """Every leaf of the config tree resolves, is short, and says what its name promises."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
+from transmamba_mm import registry
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.preflight import KNOWN_KEYS
-from transmamba_mm.registry import DATASETS, HOOKS, MODELS
+from transmamba_mm.registry import DATASETS, HOOKS, MODELS, SCOPE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ('transmamba', 'teachers', 'scratch', 'baselines')
@@ -63,10 +66,37 @@ def test_leaf_is_short_and_complete(leaf):
     for key in ('model', 'data_preprocessor', 'train_dataloader', 'val_evaluator', 'optim_wrapper'):
         assert key in cfg and key in KNOWN_KEYS
     watches = 'LabelRangeHook' if data_of(leaf) in LABELED else 'BadItemHook'
-    assert {hook.type for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', watches}
+    assert {kind_of(hook) for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', watches}
     assert all(HOOKS.get(hook.type) for hook in cfg.custom_hooks)
     assert DATASETS.get(cfg.train_dataloader.dataset.type)
     assert 'clip_grad' in cfg.optim_wrapper
+
+
+def types_in(part):
+    """All names of types in a config."""
+    if isinstance(part, dict):
+        yield from (part['type'],) if isinstance(part.get('type'), str) else ()
+        part = part.values()
+    if not isinstance(part, str) and isinstance(part, Iterable):
+        for value in part:
+            yield from types_in(value)
+
+
+@pytest.fixture(scope='module')
+def our_types():
+    """The names of all our classes: what mmpretrain's scope has no, or another, class for."""
+    ours = [part for part in vars(registry).values() if getattr(part, 'scope', None) == SCOPE]
+    for part in ours:
+        part.import_from_location()
+    return {name for part in ours for name in part.module_dict}
+
+
+@pytest.mark.parametrize('leaf', LEAVES, ids=ids)
+def test_our_types_have_their_scope_and_no_others(leaf, our_types):
+    """mmpretrain's tools read a config in its own scope, whatever the config's is."""
+    names = {name.partition('.')[::2] for name in types_in(Config.fromfile(leaf).to_dict())}
+    assert not {name for name, rest in names if not rest} & our_types
+    assert {rest for name, rest in names if name == SCOPE} <= our_types
 
 
 @pytest.mark.parametrize('leaf', TRANSFERS, ids=ids)
@@ -75,15 +105,15 @@ def test_name_says_student_teacher_and_data(leaf):
     data, _, variant = rest.partition('-')
     cfg = Config.fromfile(leaf)
     model = cfg.model
-    assert model.type == 'KnowledgeTransfer'
-    assert (model.student.backbone.type, model.student.head.in_channels) == STUDENTS[student]
+    assert kind_of(model) == 'KnowledgeTransfer'
+    assert (kind_of(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
     classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10}[data]
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes
     assert bool(variant) is (leaf.parent.name == 'baselines')
-    assert model.distiller.type == ('LogitsDistiller' if variant == 'logits' else 'WSAB')
+    assert kind_of(model.distiller) == ('LogitsDistiller' if variant == 'logits' else 'WSAB')
     assert (model.subcloning is None) is (variant in ('logits', 'no-subcloning'))
 
 

@@ -15,6 +15,7 @@ from transformers import CLIPConfig, CLIPModel
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
 from tests.tools.command_line import run_tool
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
@@ -84,7 +85,7 @@ def load(leaf, clip, videos, folder):
     """The recipe, but for where files are, the sizes, and two steps of training."""
     cfg = Config.fromfile(leaf)
     student = cfg.model.get('student', cfg.model)
-    if student.type == 'Clip4ClipTeacher':
+    if kind_of(student) == 'Clip4ClipTeacher':
         student.checkpoint = str(clip)
     else:
         student.text.checkpoint = str(clip)
@@ -121,14 +122,14 @@ def train(cfg):
 def test_name_says_student_teacher_and_data(leaf):
     cfg = Config.fromfile(leaf)
     name, _, rest = leaf.stem.partition('_')
-    assert data_of(leaf) == cfg.train_dataloader.dataset.type.lower()
+    assert data_of(leaf) == kind_of(cfg.train_dataloader.dataset).lower()
     if leaf.parent.name == 'teachers':
-        assert rest == data_of(leaf) and cfg.model.type == 'Clip4ClipTeacher'
+        assert rest == data_of(leaf) and kind_of(cfg.model) == 'Clip4ClipTeacher'
         assert cfg.model.get('checkpoint') == {'clip-b32': CLIP, 'clip-nano': None}[name]
         return
     student = cfg.model.get('student', cfg.model)
     kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
-    assert (student.type, student.vision.type) == ('VideoTextRetriever', kinds[name])
+    assert (kind_of(student), kind_of(student.vision)) == ('VideoTextRetriever', kinds[name])
     assert leaf in NANO or student.text.checkpoint == CLIP
     logits = leaf.stem.endswith('-logits')
     assert logits is (leaf.parent.name == 'baselines')
@@ -136,12 +137,12 @@ def test_name_says_student_teacher_and_data(leaf):
         assert rest == data_of(leaf) and 'teacher' not in cfg.model
         return
     teacher = cfg.model.teacher
-    assert teacher.model.type == 'Clip4ClipTeacher'
+    assert kind_of(teacher.model) == 'Clip4ClipTeacher'
     if rest.startswith('clip-nano_'):
         assert teacher.checkpoint == f'work_dirs/clip-nano_{data_of(leaf)}'
     else:
         assert rest.startswith('clip-b32_') and teacher.model.checkpoint == CLIP
-    assert cfg.model.distiller.type == ('LogitsDistiller' if logits else 'WSAB')
+    assert kind_of(cfg.model.distiller) == ('LogitsDistiller' if logits else 'WSAB')
     assert (cfg.model.subcloning is None) is logits
 
 

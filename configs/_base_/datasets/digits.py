@@ -9,7 +9,7 @@ data_preprocessor = dict(
     # One resampling of the whole batch: 0.2 ms, where a pipeline per image would take 10 ms.
     batch_augments=dict(
         augments=dict(
-            type='RandomAffine',
+            type='transmamba_mm.RandomAffine',
             rotate=15.0,
             translate=0.1,
             scale=0.15,
@@ -25,7 +25,11 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='Digits', split='train', fraction=1.0, seed=0, pipeline=[dict(type='PackInputs')]
+        type='transmamba_mm.Digits',
+        split='train',
+        fraction=1.0,
+        seed=0,
+        pipeline=[dict(type='PackInputs')],
     ),
 )
 val_dataloader = dict(
@@ -33,7 +37,7 @@ val_dataloader = dict(
     num_workers=0,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')]),
+    dataset=dict(type='transmamba_mm.Digits', split='test', pipeline=[dict(type='PackInputs')]),
 )
 val_evaluator = dict(type='Accuracy', topk=1)
 

@@ -13,12 +13,12 @@ pack = dict(
 )
 # 4,000 images are soon known by heart. No question asks where a shape is; triangles point upward.
 train_pipeline = [
-    dict(type='LoadImage', on_bad='skip'),
+    dict(type='transmamba_mm.LoadImage', on_bad='skip'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=64, padding=8, padding_mode='edge'),
     pack,
 ]
-test_pipeline = [dict(type='LoadImage', on_bad='raise'), pack]
+test_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='raise'), pack]
 
 train_dataloader = dict(
     batch_size=64,
@@ -26,7 +26,9 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='EasyVQA', split='train', fraction=1.0, seed=0, pipeline=train_pipeline),
+    dataset=dict(
+        type='transmamba_mm.EasyVQA', split='train', fraction=1.0, seed=0, pipeline=train_pipeline
+    ),
 )
 val_dataloader = dict(
     batch_size=256,
@@ -34,10 +36,10 @@ val_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='EasyVQA', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.EasyVQA', split='test', pipeline=test_pipeline),
 )
 # Most answers are yes or no, which the question alone half gives away: see the others too.
-val_evaluator = [dict(type='VQAExactMatch'), dict(type='VQAAcc')]
+val_evaluator = [dict(type='transmamba_mm.VQAExactMatch'), dict(type='VQAAcc')]
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

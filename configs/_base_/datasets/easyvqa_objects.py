@@ -8,26 +8,26 @@ data_preprocessor = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImage', on_bad='skip'),
+    dict(type='transmamba_mm.LoadImage', on_bad='skip'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=64, padding=8, padding_mode='edge'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='LoadImage', on_bad='raise'), dict(type='PackInputs')]
+test_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='raise'), dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=64,
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='EasyVQAObjects', split='train', pipeline=train_pipeline),
+    dataset=dict(type='transmamba_mm.EasyVQAObjects', split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=256,
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='EasyVQAObjects', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.EasyVQAObjects', split='test', pipeline=test_pipeline),
 )
 val_evaluator = dict(type='Accuracy', topk=(1,))
 

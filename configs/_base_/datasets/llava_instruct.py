@@ -5,7 +5,7 @@ _base_ = './vqav2.py'
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='LlavaInstruct',
+        type='transmamba_mm.LlavaInstruct',
         data_root='data/coco',
         data_prefix=dict(img_path='train2017'),
         ann_file='annotations/llava_instruct_150k.json',

@@ -6,7 +6,7 @@ blank = {{_base_.data_preprocessor.mean}}
 prepare = [
     dict(type='ResizeEdge', scale=336, interpolation='bicubic', backend='pillow'),
     dict(type='CenterCrop', crop_size=336),
-    dict(type='ListChoices'),
+    dict(type='transmamba_mm.ListChoices'),
     dict(
         type='PackInputs',
         algorithm_keys=[
@@ -15,8 +15,8 @@ prepare = [
         meta_keys=['image_id', 'img_path'],
     ),
 ]
-train_pipeline = [dict(type='LoadImage', on_bad='skip', blank=blank), *prepare]
-test_pipeline = [dict(type='LoadImage', on_bad='raise', blank=blank), *prepare]
+train_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='skip', blank=blank), *prepare]
+test_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='raise', blank=blank), *prepare]
 
 files = dict(
     type='ScienceQA',
@@ -42,5 +42,5 @@ test_dataloader = dict(
         **files, split='test', data_prefix=dict(img_path='images/test'), pipeline=test_pipeline
     )
 )
-val_evaluator = dict(type='ScienceQAAccuracy')
+val_evaluator = dict(type='transmamba_mm.ScienceQAAccuracy')
 test_evaluator = val_evaluator

@@ -16,8 +16,8 @@ prepare = [
     ),
 ]
 # Training leaves out what it cannot read and tells how much; a score is about the whole set.
-train_pipeline = [dict(type='LoadImage', on_bad='skip'), *prepare]
-test_pipeline = [dict(type='LoadImage', on_bad='raise'), *prepare]
+train_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='skip'), *prepare]
+test_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='raise'), *prepare]
 
 train_dataloader = dict(
     batch_size=16,

@@ -3,5 +3,9 @@
 layer_map = dict(language='uniform')
 subcloning = None
 distiller = dict(
-    type='WSAB', task_weight=0.5, layer_weight=1.0, direction_weight=1.0, logits_weight=1.0
+    type='transmamba_mm.WSAB',
+    task_weight=0.5,
+    layer_weight=1.0,
+    direction_weight=1.0,
+    logits_weight=1.0,
 )

@@ -1,11 +1,16 @@
 # The eyes of LLaVA 1.5, kept as they are, and a small pre-trained language Mamba.
 student = dict(
-    type='MambaVQA',
+    type='transmamba_mm.MambaVQA',
     vision=dict(
-        type='ClipVision', checkpoint='openai/clip-vit-large-patch14-336', layer=-2, frozen=True
+        type='transmamba_mm.ClipVision',
+        checkpoint='openai/clip-vit-large-patch14-336',
+        layer=-2,
+        frozen=True,
     ),
-    cross_mamba=dict(type='CrossMamba'),
-    language=dict(type='MambaLM', checkpoint='state-spaces/mamba-130m-hf', dtype='float32'),
+    cross_mamba=dict(type='transmamba_mm.CrossMamba'),
+    language=dict(
+        type='transmamba_mm.MambaLM', checkpoint='state-spaces/mamba-130m-hf', dtype='float32'
+    ),
     prompt='Question: {question} Short answer:',
     answer=' {answer}',  # GPT-NeoX's tokenizer counts the space to the word
     max_answer_tokens=10,

@@ -1,14 +1,14 @@
 student = dict(
-    type='MambaVQA',
+    type='transmamba_mm.MambaVQA',
     vision=dict(
-        type='Vim',
+        type='transmamba_mm.Vim',
         arch=dict(embed_dims=96, num_layers=4, state_dims=8),
         img_size=64,
         patch_size=8,
         out_type='featmap',
     ),
     language=dict(
-        type='MambaLM',
+        type='transmamba_mm.MambaLM',
         config=dict(
             vocab_size=48,
             hidden_size=96,
@@ -19,8 +19,8 @@ student = dict(
             eos_token_id=1,
         ),
     ),
-    cross_mamba=dict(type='CrossMamba', state_dims=8),
-    tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
+    cross_mamba=dict(type='transmamba_mm.CrossMamba', state_dims=8),
+    tokenizer=dict(type='transmamba_mm.WordTokenizer', words='EasyVQA'),
     prompt='{question} {image}',
     max_answer_tokens=2,
 )

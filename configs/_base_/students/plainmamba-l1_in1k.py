@@ -2,7 +2,7 @@
 student = dict(
     type='ImageClassifier',
     backbone=dict(
-        type='PlainMamba',
+        type='transmamba_mm.PlainMamba',
         arch='L1',
         img_size=224,
         parameters_in_raster_order=False,

@@ -1,7 +1,7 @@
 student = dict(
     type='ImageClassifier',
     backbone=dict(
-        type='PlainMamba',
+        type='transmamba_mm.PlainMamba',
         arch='nano',
         img_size=8,
         patch_size=2,

@@ -1,6 +1,8 @@
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='VideoMamba', arch='nano', img_size=8, patch_size=2, in_channels=1),
+    backbone=dict(
+        type='transmamba_mm.VideoMamba', arch='nano', img_size=8, patch_size=2, in_channels=1
+    ),
     head=dict(
         type='LinearClsHead',
         num_classes=10,

@@ -1,7 +1,7 @@
 student = dict(
-    type='VideoTextRetriever',
+    type='transmamba_mm.VideoTextRetriever',
     vision=dict(
-        type='VideoMamba',
+        type='transmamba_mm.VideoMamba',
         arch='nano',
         img_size=32,
         num_frames=4,
@@ -9,7 +9,7 @@ student = dict(
         out_type='avg_featmap',
     ),
     text=dict(
-        type='MambaLM',
+        type='transmamba_mm.MambaLM',
         config=dict(
             vocab_size=48,
             hidden_size=64,
@@ -20,6 +20,6 @@ student = dict(
             eos_token_id=1,
         ),
     ),
-    tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
+    tokenizer=dict(type='transmamba_mm.WordTokenizer', words='MovingDigits'),
     embed_dims=64,
 )

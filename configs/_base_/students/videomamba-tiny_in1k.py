@@ -1,7 +1,7 @@
 # An image is a clip of one frame; for clips set num_frames.
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='VideoMamba', arch='tiny', img_size=224),
+    backbone=dict(type='transmamba_mm.VideoMamba', arch='tiny', img_size=224),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,

@@ -1,6 +1,6 @@
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='Vim', arch='nano', img_size=8, patch_size=2, in_channels=1),
+    backbone=dict(type='transmamba_mm.Vim', arch='nano', img_size=8, patch_size=2, in_channels=1),
     head=dict(
         type='LinearClsHead',
         num_classes=10,

@@ -1,7 +1,9 @@
 # The released Vim: middle cls token, both directions averaged, stochastic depth as in its scripts.
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='Vim', arch='small', img_size=224, patch_size=16, drop_path_rate=0.05),
+    backbone=dict(
+        type='transmamba_mm.Vim', arch='small', img_size=224, patch_size=16, drop_path_rate=0.05
+    ),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,

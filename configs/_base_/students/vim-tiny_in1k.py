@@ -1,7 +1,7 @@
 # The released Vim: middle cls token, both directions averaged, stochastic depth as in its scripts.
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='Vim', arch='tiny', img_size=224, patch_size=16),
+    backbone=dict(type='transmamba_mm.Vim', arch='tiny', img_size=224, patch_size=16),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,

@@ -1,6 +1,6 @@
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='VMamba', arch='nano', patch_size=2, in_channels=1),
+    backbone=dict(type='transmamba_mm.VMamba', arch='nano', patch_size=2, in_channels=1),
     head=dict(
         type='LinearClsHead',
         num_classes=10,

@@ -1,7 +1,7 @@
 # VMambav2 of ratio 1 (v05_noz, officially s1l8); stochastic depth as in its recipe.
 student = dict(
     type='ImageClassifier',
-    backbone=dict(type='VMamba', arch='tiny', drop_path_rate=0.2),
+    backbone=dict(type='transmamba_mm.VMamba', arch='tiny', drop_path_rate=0.2),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,

@@ -2,5 +2,9 @@
 # training. To learn from one that was trained on them (configs/teachers/clip-b32_*.py):
 # --cfg-options model.teacher.checkpoint=work_dirs/clip-b32_msrvtt
 teacher = dict(
-    model=dict(type='Clip4ClipTeacher', checkpoint='openai/clip-vit-base-patch32', temporal='mean')
+    model=dict(
+        type='transmamba_mm.Clip4ClipTeacher',
+        checkpoint='openai/clip-vit-base-patch32',
+        temporal='mean',
+    )
 )

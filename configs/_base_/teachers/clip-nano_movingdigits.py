@@ -8,7 +8,7 @@ eyes = dict(
     num_attention_heads=4,
 )
 teacher_model = dict(
-    type='Clip4ClipTeacher',
+    type='transmamba_mm.Clip4ClipTeacher',
     config=dict(
         projection_dim=64,
         vision_config=eyes,
@@ -27,6 +27,6 @@ teacher_model = dict(
     vision_checkpoint='work_dirs/eyes-nano_movingdigits',  # where its own training begins
     out_type='avg_featmap',  # a student is compared with patches: they have to know what is there
     temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
-    tokenizer=dict(type='WordTokenizer', words='MovingDigits'),
+    tokenizer=dict(type='transmamba_mm.WordTokenizer', words='MovingDigits'),
 )
 teacher = dict(model=teacher_model, checkpoint='work_dirs/clip-nano_movingdigits')

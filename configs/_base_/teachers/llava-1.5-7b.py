@@ -1,6 +1,6 @@
 teacher = dict(
     model=dict(
-        type='LlavaTeacher',
+        type='transmamba_mm.LlavaTeacher',
         checkpoint='llava-hf/llava-1.5-7b-hf',
         dtype='float16',
         prompt='USER: {image}\n{question}\n'

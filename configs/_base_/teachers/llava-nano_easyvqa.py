@@ -7,7 +7,7 @@ eyes = dict(
     num_attention_heads=4,
 )
 teacher_model = dict(
-    type='LlavaTeacher',
+    type='transmamba_mm.LlavaTeacher',
     config=dict(
         vision_config=dict(model_type='clip_vision_model', **eyes),
         text_config=dict(
@@ -26,7 +26,7 @@ teacher_model = dict(
         vision_feature_layer=-1,
     ),
     vision_checkpoint='work_dirs/eyes-nano_easyvqa',  # where its own training begins
-    tokenizer=dict(type='WordTokenizer', words='EasyVQA'),
+    tokenizer=dict(type='transmamba_mm.WordTokenizer', words='EasyVQA'),
     # The patches come behind the question: what looks for a red circle is found sooner.
     prompt='{question} {image}',
     max_answer_tokens=2,

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.moving_digits import make_moving_digits
 from transmamba_mm.datasets import LabelPlace, MovingDigits, MovingDigitsKinds
 from transmamba_mm.errors import UserError
@@ -71,7 +72,7 @@ def test_config_normalizes_with_the_videos_own_statistics(config, root):
 
 
 def test_no_step_of_the_config_flips(config):
-    kinds = {step.type for step in [*config.train_pipeline, *config.test_pipeline]}
+    kinds = {kind_of(step) for step in [*config.train_pipeline, *config.test_pipeline]}
     assert kinds == {'DecodeVideo', 'PackClip'}
 
 
