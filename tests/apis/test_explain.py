@@ -7,10 +7,11 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import build_from_cfg
+from mmengine.registry import build_from_cfg, init_default_scope
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from tests.configs.vqa_data import write_all
 from tests.engine.tiny_run import tiny_runner
 from transmamba_mm.apis.explain import explain
 from transmamba_mm.registry import DATASETS, DISTILLERS, HOOKS, METRICS, MODELS, TOKENIZERS
@@ -198,3 +199,18 @@ def test_base_that_does_not_exist(tmp_path):
     (tmp_path / 'leaf.py').write_text("_base_ = 'nowhere.py'\n")
     text = message(lambda: Config.fromfile(tmp_path / 'leaf.py'))
     assert 'nowhere.py' in text
+
+
+@pytest.mark.parametrize('name', ['vqav2', 'okvqa', 'gqa', 'textvqa', 'scienceqa'])
+@pytest.mark.parametrize(
+    'content', [b'[' * 200_000, b'\xff\xfe[]', b'{', b'null', b'[3]', b'{"data": [[]]}']
+)
+def test_annotations_that_mmpretrain_cannot_read_are_named(tmp_path, name, content):
+    write_all(tmp_path)
+    cfg = Config.fromfile(f'configs/_base_/datasets/{name}.py').val_dataloader.dataset
+    cfg.data_root = str(tmp_path)
+    init_default_scope('transmamba_mm')
+    file = tmp_path / cfg.ann_file
+    file.write_bytes(content)
+    text = message(lambda: DATASETS.build(cfg))
+    assert text.startswith(str(file)) and cfg.type in text

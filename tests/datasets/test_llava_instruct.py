@@ -133,7 +133,7 @@ def test_file_that_is_no_list_of_conversations(folder):
     with pytest.raises(UserError, match='cannot be read'):
         LlavaInstruct('gone.json', data_root=str(folder))
     (folder / 'broken.json').write_text('[{')
-    with pytest.raises(UserError, match='is not JSON'):
+    with pytest.raises(UserError, match='not JSON'):
         LlavaInstruct('broken.json', data_root=str(folder))
     with pytest.raises(UserError, match='holds a dict'):
         read(folder, {'conversations': []})

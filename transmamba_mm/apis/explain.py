@@ -20,6 +20,8 @@ CHECKS_INPUT = (
 NO_CONFIG = ('cfg should be a dict', 'type must be a str')
 #: What torch says of items that do not make a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'
+#: Where a data set of mmpretrain keeps the names of its files.
+ANNOTATIONS = ('ann_file', 'question_file', 'split_file')
 OTHER_RUN = (
     'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '
     'config. To begin with its weights alone, name it as load_from in --cfg-options instead.'
@@ -44,6 +46,8 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, SyntaxError):
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     text = str(error.args[0]) if error.args else ''
+    if message := _unreadable_annotations(error):
+        return message
     if isinstance(error, RecursionError):
         return _unreadable_option(error)
     if UNEQUAL in text and 'collate' in text + _raised_in(error):
@@ -110,6 +114,22 @@ def _unknown_metric(name: str, error: KeyError) -> str | None:
             f'An evaluator wants {name!r}, which this model does not predict: choose the '
             'val_evaluator and test_evaluator that belong to its task.'
         )
+    return None
+
+
+def _unreadable_annotations(error: Exception) -> str | None:
+    """Explain files that do not hold what a data set of another package reads from them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name != 'load_data_list':
+            continue
+        owner = frame.f_locals.get('self')
+        files = [str(file) for name in ANNOTATIONS if (file := getattr(owner, name, None))]
+        if files and not type(owner).__module__.startswith('transmamba_mm'):
+            said = f'{type(error).__name__}: {error}'.partition('\n')[0]
+            return (
+                f'{", ".join(files)}: not what {type(owner).__name__} reads ({said:.200}). Fetch '
+                'the annotations again, or correct their names and data_root.'
+            )
     return None
 
 

@@ -1,13 +1,17 @@
 """The videos that folders, lists and annotation files name."""
 
-import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
-from io import StringIO
 from pathlib import Path
 
-from transmamba_mm.datasets.retrieval.annotations import read_text
+from transmamba_mm.datasets.annotations import (
+    TOO_LONG,
+    name_fault,
+    parse_json,
+    read_csv,
+    read_json,
+    read_lines,
+)
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
 from transmamba_mm.datasets.video.frames_reader import SUFFIXES as IMAGE_SUFFIXES
 from transmamba_mm.errors import UserError
@@ -70,39 +74,51 @@ def _listed(file: Path, root: Path) -> Iterator[str]:
 
 
 def _names(file: Path) -> list[str]:
-    text, suffix = read_text(file, 'Name another list.'), file.suffix.lower()
-    if suffix == '.csv':
-        entries: object = list(csv.DictReader(StringIO(text, newline='')))
-    elif suffix == '.json':
-        entries = _parsed(text, str(file))
-    else:  # not splitlines, which also cuts at line ends that JSON allows in a text
-        lines = [(number, line.strip()) for number, line in enumerate(text.split('\n'), 1)]
-        entries = [
-            {NAMES[0]: line} if suffix == '.txt' else _parsed(line, f'{file}, line {number}')
-            for number, line in lines
-            if line
-        ]
-    names = list(_named(entries))
+    names = [name for place, entry in _entries(file) for name in _named(entry, place)]
     if not names:
         raise UserError(f'{file} names no video: its entries need one of {", ".join(NAMES)}.')
     return names
 
 
-def _parsed(text: str, place: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f'{place}: not JSON ({error}). Mend it, or take it out.') from error
+def _entries(file: Path) -> Iterator[tuple[str, object]]:
+    """Yield what a list or an annotation file holds, and where, for messages."""
+    advice, suffix = 'Name another list.', file.suffix.lower()
+    if suffix == '.json':
+        yield str(file), read_json(file, object, advice)
+    elif suffix == '.csv':
+        for place, row in read_csv(file, (), advice):
+            if row is None:
+                raise UserError(f'{file}, {place}: not one field for each column. Mend the row.')
+            yield f'{file}, {place}', row
+    else:
+        for number, line in read_lines(file, advice):
+            place = f'{file}, line {number}'
+            try:
+                if line is None:
+                    raise ValueError(TOO_LONG)
+                if suffix == '.txt':
+                    yield place, {NAMES[0]: line.decode('utf-8-sig').strip()}
+                else:
+                    yield place, parse_json(line)
+            except UserError:
+                raise
+            except ValueError as error:
+                raise UserError(f'{place}: {error}. Mend it, or take it out.') from error
 
 
-def _named(entries: object) -> Iterator[str]:
+def _named(entry: object, place: str) -> Iterator[str]:
     """Yield what is called by one of ``NAMES``, however deep it lies."""
-    if isinstance(entries, list):
-        for entry in entries:
-            yield from _named(entry)
-    elif isinstance(entries, dict):
-        name = next((str(entries[name]) for name in NAMES if entries.get(name)), None)
-        if name is not None:
-            yield name
-        else:
-            yield from _named(list(entries.values()))
+    parts = [entry]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += reversed(part)
+        elif isinstance(part, dict):
+            name = next((part[name] for name in NAMES if part.get(name)), None)
+            name = str(name) if isinstance(name, int) else name  # a video_id
+            if name is None:
+                parts += reversed(part.values())
+            elif fault := name_fault(name):
+                raise UserError(f'{place}: {fault} ({name!r:.60}). Mend it, or take it out.')
+            else:
+                yield name

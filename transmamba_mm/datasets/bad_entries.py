@@ -38,6 +38,7 @@ def report_bad(
     counted = '; '.join(f'{number} x {fault}' for fault, number in causes)
     first = '; '.join(f'{name}: {fault}' for name, fault in bad[:SHOWN])
     text = f'{source} has bad entries ({len(bad)}): {counted}. The first: {first}.'
+    text = text.encode('utf-8', 'backslashreplace').decode()  # a log takes no half of a pair
     if on_bad == 'raise':
         raise UserError(f"{text} Mend them, or leave them out with on_bad='skip'.")
     MMLogger.get_current_instance().warning(f'{text} {fate}')

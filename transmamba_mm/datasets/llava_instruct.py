@@ -1,17 +1,17 @@
 """LLaVA's instruction data: conversations about an image, in one JSON file."""
 
-import json
 import os
-from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
+from transmamba_mm.datasets.annotations import is_unicode, name_fault, read_json
 from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
 IMAGE_MARK = '<image>'
 SPEAKERS = ('human', 'gpt')
+HELP = 'Correct ann_file and data_root, or fetch the list of conversations of LLaVA again.'
 
 
 @DATASETS.register_module()
@@ -49,7 +49,7 @@ class LlavaInstruct(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read and check the file: one dict per good entry, in its order."""
         items, bad, texts = [], [], 0
-        for place, entry in enumerate(self._entries()):
+        for place, entry in enumerate(read_json(self.ann_file, list, HELP)):
             fault = self._fault(entry)
             if fault:
                 name = entry.get('id', place) if isinstance(entry, dict) else place
@@ -66,24 +66,6 @@ class LlavaInstruct(BaseDataset):
             )
         return items
 
-    def _entries(self) -> list:
-        """What the JSON file holds."""
-        try:
-            entries = json.loads(Path(self.ann_file).read_text(encoding='utf-8'))
-        except OSError as error:
-            raise UserError(
-                f'The conversations {self.ann_file} cannot be read ({error.strerror}): correct '
-                'ann_file and data_root.'
-            ) from error
-        except ValueError as error:
-            raise UserError(f'{self.ann_file} is not JSON: {error}.') from error
-        if not isinstance(entries, list):
-            raise UserError(
-                f'{self.ann_file} holds a {type(entries).__name__}: a list of conversations, as '
-                'LLaVA publishes them, is needed.'
-            )
-        return entries
-
     def _fault(self, entry: object) -> str | None:
         """What is wrong with an entry, if anything."""
         turns = entry.get('conversations') if isinstance(entry, dict) else None
@@ -95,6 +77,8 @@ class LlavaInstruct(BaseDataset):
             text = turn.get('value')
             if not isinstance(text, str) or not text.replace(IMAGE_MARK, '').strip():
                 return 'a question without text' if place % 2 == 0 else 'an answer without text'
+            if not is_unicode(text):
+                return 'a text that is not Unicode'
         if len(turns) % 2:
             return 'a question without an answer'
         if any(IMAGE_MARK in turn['value'] for turn in turns[1::2]):
@@ -102,7 +86,7 @@ class LlavaInstruct(BaseDataset):
         image = entry.get('image')
         if sum(turn['value'].count(IMAGE_MARK) for turn in turns) != bool(image):
             return f'not one {IMAGE_MARK} for each image'
-        if image and not (isinstance(image, str) and os.path.isfile(self._image_path(image))):
+        if image and (name_fault(image) or not os.path.isfile(self._image_path(image))):
             return 'an image that is not on the disk'
         return None
 

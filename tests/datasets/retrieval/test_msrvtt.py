@@ -70,7 +70,7 @@ def test_sentences_that_are_bad_are_left_out(tmp_path):
     ('file', 'text', 'word'),
     [
         ('MSRVTT_data.json', None, r'cannot be read .*msrvtt_data\.zip'),
-        ('MSRVTT_data.json', '{"sentences": ', 'is not JSON'),
+        ('MSRVTT_data.json', '{"sentences": ', 'not JSON'),
         ('MSRVTT_data.json', '[]', 'holds a list, not the dict'),
         ('MSRVTT_data.json', '{"videos": []}', 'no list of sentences'),
         ('MSRVTT_train.9k.csv', 'name\nvideo0\n', 'no column video_id'),

@@ -1,5 +1,7 @@
 """VideoCaptions: captions and videos of a folder; what is bad is counted by cause, or a hole."""
 
+import re
+
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import Evaluator
@@ -102,6 +104,18 @@ BAD = [
     ('["a.mp4", "a text"]', 'names no video'),
     ('{"video": "a.mp4", "caption": "cut', 'not JSON'),
     ('{"video": "a.mp4", "caption": "hôtel"}'.encode('latin-1'), 'not UTF-8'),
+    ('{"video": "a.mp4", "caption": "nul \0"}', 'not JSON'),
+    ('{"video": "a\\u0000.mp4", "caption": "nul"}', 'a name with a NUL byte'),
+    ('{"video": "a\\ud800.mp4", "caption": "half"}', 'a name that is not Unicode'),
+    ({'video': 'a' * 300, 'caption': 'long'}, 'a name that is too long for a file'),
+    ('{"video": "a.mp4", "caption": "x", "caption": "y"}', "the key 'caption' twice"),
+    ({'video': 'a.mp4', 'caption': 'x', 'meaning': ['x']}, 'a meaning that is not text'),
+    ('[' * 200_000, 'nested too deep'),
+    (
+        '{"video": "a.mp4", "caption": ' + '9' * 5000 + '}',
+        'Exceeds the limit (4300 digits) for integer string conversion',
+    ),
+    ('"' + 'x' * 2**24 + '"', 'a line of more than 16 MB'),
 ]
 
 
@@ -113,7 +127,7 @@ def test_bad_lines_are_left_out_counted_and_named(tmp_path, warned, line, cause)
     assert kept in (['good'], ['good', 'fine'])
     assert f'{file} has bad entries (1): 1 x {cause}' in warned.text
     assert f'The first: line 2: {cause}.' in warned.text
-    with pytest.raises(UserError, match=f'{cause}.*on_bad='):
+    with pytest.raises(UserError, match=f'{re.escape(cause)}.*on_bad='):
         VideoCaptions(data_root=str(tmp_path), on_bad='raise')
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from transmamba_mm.datasets.retrieval.annotations import read_json, read_text
+from transmamba_mm.datasets.annotations import name_fault, read_json, read_text
 from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
@@ -55,7 +55,10 @@ class DiDeMo(VideoTextDataset):
         """Read the descriptions of the listed videos, in the order of the list."""
         path = os.path.join(self.data_root, self.files(self.split)[0])
         lines = (line.strip() for line in read_text(path, self.help()).split('\n'))
-        names = dict.fromkeys(line for line in lines if line)
+        listed = [(f'{os.path.basename(path)}, line {i}', line) for i, line in enumerate(lines, 1)]
+        faults = [(place, name_fault(line)) for place, line in listed if line]
+        bad += [(place, fault) for place, fault in faults if fault]
+        names = dict.fromkeys(line for _, line in listed if not name_fault(line))
         for name in names:
             yield Entry(name, [], name)
         for place, content in enumerate(read_json(self.ann_file, list, self.help())):

@@ -62,12 +62,14 @@ class MovingDigitsKinds(MovingDigits):
     def load_data_list(self) -> list[dict]:
         """Tell the kind from the meaning of a video's captions."""
         number = {name: i for i, name in enumerate(self.metainfo['classes'])}
-        videos = {item['video_id']: item for item in super().load_data_list()}
-        return [
-            {
-                'video_path': item['video_path'],
-                'video_id': name,
-                'gt_label': number[' '.join(item['caption_id'].split()[:2])],
-            }
-            for name, item in videos.items()
-        ]
+        items = []
+        for name, item in {item['video_id']: item for item in super().load_data_list()}.items():
+            kind = ' '.join(item['caption_id'].split()[:2])
+            if kind not in number:
+                raise UserError(
+                    f'{self.ann_file} has no meaning such as "large seven moves left" for {name}. '
+                    f'{self.help()}'
+                )
+            label = number[kind]
+            items.append({'video_path': item['video_path'], 'video_id': name, 'gt_label': label})
+        return items

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from transmamba_mm.datasets.retrieval.annotations import read_csv, read_json
+from transmamba_mm.datasets.annotations import name_fault, read_csv, read_json
 from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
@@ -11,6 +11,7 @@ from transmamba_mm.registry import DATASETS
 CAPTIONS = 'MSRVTT_data.json'
 TRAIN_VIDEOS = 'MSRVTT_train.9k.csv'
 TEST_CAPTIONS = 'MSRVTT_JSFUSION_test.csv'
+UNEVEN = 'not one field for each column (a text with a comma needs quotes)'
 #: Files of each split of each partition; the last holds the captions.
 FILES = {
     '1k-A': {'train': (TRAIN_VIDEOS, CAPTIONS), 'test': (TEST_CAPTIONS,)},
@@ -64,12 +65,15 @@ class MSRVTT(VideoTextDataset):
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
         """Read the captions of the split's videos, in the order of the list of videos."""
         if self.ann_file.endswith('.csv'):
-            rows = read_csv(self.ann_file, ('video_id', 'sentence'), self.help())
-            for number, row in enumerate(rows, 2):  # the first line names the columns
-                yield Entry(row['video_id'], [row['sentence']], f'line {number}')
+            for place, row in read_csv(self.ann_file, ('video_id', 'sentence'), self.help()):
+                fault = UNEVEN if row is None else name_fault(row['video_id'])
+                if fault:
+                    bad.append((place, fault))
+                else:
+                    yield Entry(row['video_id'], [row['sentence']], place)
             return
         content = read_json(self.ann_file, dict, self.help())
-        names = self._names(content)
+        names = self._names(content, bad)
         for name in names:
             yield Entry(name, [], name)
         for place, sentence in enumerate(_list(content, 'sentences', self.ann_file)):
@@ -78,19 +82,23 @@ class MSRVTT(VideoTextDataset):
             elif sentence['video_id'] in names:
                 yield Entry(sentence['video_id'], [sentence.get('caption')], f'sentence {place}')
 
-    def _names(self, content: dict) -> dict[str, None]:
+    def _names(self, content: dict, bad: list[tuple[str, str]]) -> dict[str, None]:
         """The split's videos, in order."""
         if self.partition == '1k-A':
             path = os.path.join(self.data_root, TRAIN_VIDEOS)
             rows = read_csv(path, ('video_id',), self.help())
-            return dict.fromkeys(row['video_id'] for row in rows)
-        split = 'validate' if self.split == 'val' else self.split
-        videos = _list(content, 'videos', self.ann_file)
-        return dict.fromkeys(
-            video['video_id']
-            for video in videos
-            if isinstance(video, dict) and video.get('split') == split and 'video_id' in video
-        )
+            listed = [(f'{TRAIN_VIDEOS}, {place}', row and row['video_id']) for place, row in rows]
+        else:
+            split = 'validate' if self.split == 'val' else self.split
+            videos = enumerate(_list(content, 'videos', self.ann_file))
+            listed = [
+                (f'video {place}', video.get('video_id') if isinstance(video, dict) else None)
+                for place, video in videos
+                if not isinstance(video, dict) or video.get('split') == split
+            ]
+        faults = [(place, name_fault(name)) for place, name in listed]
+        bad += [(place, fault) for place, fault in faults if fault]
+        return dict.fromkeys(name for _, name in listed if not name_fault(name))
 
 
 def _list(content: dict, key: str, path: str) -> list:

@@ -1,9 +1,8 @@
 """A folder of videos and a file of their captions."""
 
-import json
 from collections.abc import Iterator
 
-from transmamba_mm.datasets.retrieval.annotations import read_bytes
+from transmamba_mm.datasets.annotations import TOO_LONG, name_fault, parse_json, read_lines
 from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
 from transmamba_mm.registry import DATASETS
 
@@ -32,11 +31,8 @@ class VideoCaptions(VideoTextDataset):
 
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
         """Read the lines."""
-        # bytes, as str.splitlines would also cut at line ends that JSON allows in a text
-        for number, line in enumerate(read_bytes(self.ann_file, self.help()).split(b'\n'), 1):
-            if not line.strip():
-                continue
-            entry = _entry(line, f'line {number}')
+        for number, line in read_lines(self.ann_file, self.help()):
+            entry = TOO_LONG if line is None else _entry(line, f'line {number}')
             if isinstance(entry, Entry):
                 yield entry
             else:
@@ -46,18 +42,18 @@ class VideoCaptions(VideoTextDataset):
 def _entry(line: bytes, place: str) -> Entry | str:
     """Read a line, or say what is wrong with it."""
     try:
-        content = json.loads(line.decode('utf-8-sig'))
-    except UnicodeDecodeError:
-        return 'not UTF-8'
-    except ValueError:
-        return 'not JSON'
+        content = parse_json(line)
+    except ValueError as error:
+        return str(error).partition(':')[0]  # causes are counted, and where it is differs
     video = content.get('video') if isinstance(content, dict) else None
-    if not isinstance(video, str) or not video:
-        return 'names no video'
+    if fault := name_fault(video):
+        return fault
     captions = content.get('captions', [])
     if not isinstance(captions, list) or not {'caption', 'captions'} & set(content):
         return 'has neither a caption nor a list of captions'
     if 'caption' in content:
         captions = [content['caption'], *captions]
     meaning = content.get('meaning')
-    return Entry(video, captions, place, None if meaning is None else str(meaning))
+    if not isinstance(meaning, str | None):
+        return 'a meaning that is not text'
+    return Entry(video, captions, place, meaning)

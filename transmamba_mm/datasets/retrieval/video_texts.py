@@ -8,6 +8,7 @@ from unicodedata import category
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from transmamba_mm.datasets.annotations import is_unicode
 from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
 from transmamba_mm.datasets.retrieval.find_video import VideoFinder
 from transmamba_mm.datasets.subset import take_fraction
@@ -178,8 +179,4 @@ def _fault(caption: object) -> str | None:
         return 'a caption that is not text'
     if all(category(sign) in BLANK for sign in caption):
         return 'a blank caption'
-    try:
-        caption.encode('utf-8')
-    except UnicodeEncodeError:  # half of a surrogate pair, which no tokenizer takes
-        return 'a caption that is not Unicode'
-    return None
+    return None if is_unicode(caption) else 'a caption that is not Unicode'
