@@ -116,7 +116,8 @@ class VideoSearch:
         if not os.path.isdir(root):
             raise UserError(f'There is no folder {root} (looked at {os.path.abspath(root)}).')
         there = {os.path.relpath(path, root): stamp(path) for path in find_videos([root])}
-        index = VideoIndex(file or self.index_file(root), self._maker, rebuild)
+        dims = self._encode(['a']).shape[1]
+        index = VideoIndex(file or self.index_file(root), self._maker, rebuild, dims)
         wanted, gone = index.update(there)
         report = IndexReport([], len(index), gone)
         if wanted or gone:
@@ -173,7 +174,7 @@ class VideoSearch:
         if any(not text.strip() for text in texts):
             raise UserError('A text is empty: say what the video shows.')
         texts = [text.strip() for text in texts]
-        queries = self.model.encode_text(texts).float().cpu()
+        queries = self._encode(texts)
         reranker = self.model.reranker
         wanted = top if reranker is None else max(top, reranker.top_k + 1)
         scores, places = nearest(queries, self._index.vectors, wanted)
@@ -186,6 +187,11 @@ class VideoSearch:
             pairs = zip(texts, found, strict=True)
             found = [self._look_again(text, hits, reranker.top_k) for text, hits in pairs]
         return [hits[:top] for hits in found]
+
+    @torch.no_grad()
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors (n, D) of texts."""
+        return self.model.encode_text(texts).float().cpu()
 
     def _look_again(self, text: str, hits: list[Hit], top_k: int) -> list[Hit]:
         """Hits, the nearest first, in the order of the re-ranker."""

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import LongTensor, Tensor, nn
 
+from transmamba_mm.datasets.annotations import parse_json
 from transmamba_mm.errors import UserError
 
 FORMAT = 'transmamba_mm video index 1'
@@ -72,13 +73,16 @@ class VideoIndex:
         file (str | Path): Read if it is there.
         maker (str): Fingerprint of the model that makes the embeddings.
         rebuild (bool): Begin anew, whatever is in the file.
+        dims (int, optional): Numbers of an embedding.
 
     Raises:
         UserError: The file is another model's, or something else.
     """
 
-    def __init__(self, file: str | Path, maker: str, rebuild: bool = False) -> None:
-        self.file, self.maker = Path(file), maker
+    def __init__(
+        self, file: str | Path, maker: str, rebuild: bool = False, dims: int | None = None
+    ) -> None:
+        self.file, self.maker, self.dims = Path(file), maker, dims
         self.stamps: dict[str, Stamp] = {}
         self._vectors: dict[str, Tensor] = {}
         self._stacked: Tensor | None = None
@@ -156,22 +160,50 @@ class VideoIndex:
     def _load(self) -> None:
         try:
             with safe_open(self.file, 'pt') as opened:
-                told = opened.metadata() or {}
-                if told.get('format') != FORMAT:
-                    raise ValueError(f'its format is {told.get("format")!r}')
-                if told['maker'] == self.maker:
-                    manifest = json.loads(bytes(opened.get_tensor('manifest').numpy()))
+                header = opened.metadata() or {}
+                if header.get('format') != FORMAT:
+                    raise ValueError(f'its format is {header.get("format")!r}')
+                if header.get('maker') == self.maker:
+                    stamps = _read_manifest(opened.get_tensor('manifest'))
                     vectors = opened.get_tensor('embeddings')
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+                    _check_vectors(vectors, len(stamps), self.dims)
+        except (SafetensorError, OSError, ValueError) as error:
             raise UserError(
                 f'{self.file} is no index of videos ({error}): name another file with --index, or '
                 'overwrite it with --rebuild.'
             ) from error
-        if told['maker'] != self.maker:
+        if header.get('maker') != self.maker:
             raise UserError(
                 f'{self.file} was made by other weights or another test pipeline, so its '
                 'embeddings cannot be compared with these: name another file with --index, or '
                 'embed all videos again with --rebuild.'
             )
-        self.stamps = {path: (size, time) for path, size, time in manifest}
-        self._vectors = dict(zip(self.stamps, vectors, strict=True))
+        self.stamps = stamps
+        self._vectors = dict(zip(stamps, vectors, strict=True))
+
+
+def _read_manifest(manifest: Tensor) -> dict[str, Stamp]:
+    """Stamps of an index's videos; ValueError if it is none."""
+    if manifest.dtype != torch.uint8 or manifest.dim() != 1:
+        raise ValueError(f'manifest is {manifest.dtype} {tuple(manifest.shape)}, not bytes')
+    entries = parse_json(bytes(manifest.numpy()))
+    stamps: dict[str, Stamp] = {}
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if not isinstance(entry, list) or [type(value) for value in entry] != [str, int, int]:
+            raise ValueError(f'manifest holds {entry!r:.60}, not a path, a size and a time')
+        if entry[0] in stamps:
+            raise ValueError(f'manifest names {entry[0]!r} twice')
+        stamps[entry[0]] = (entry[1], entry[2])
+    return stamps
+
+
+def _check_vectors(vectors: Tensor, count: int, dims: int | None) -> None:
+    """ValueError unless they are ``count`` unit vectors of ``dims`` numbers."""
+    shape = tuple(vectors.shape)
+    if vectors.dtype != torch.float32 or vectors.dim() != 2 or len(vectors) != count:
+        raise ValueError(f'embeddings are {vectors.dtype} {shape}, for {count} videos')
+    if count and dims not in (None, shape[1]):
+        raise ValueError(f'embeddings have {shape[1]} numbers, those of the model {dims}')
+    lengths = vectors.norm(dim=1)
+    if count and not (lengths - 1).abs().max() < 1e-3:  # of NaN neither
+        raise ValueError('embeddings are not finite, or no unit vectors')
