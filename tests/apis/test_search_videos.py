@@ -8,15 +8,18 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 
 from tests.apis.search_run import PIPELINE, write_run
-from tests.datasets.video.clips import bad_videos, write_clip, write_frames
+from tests.datasets.video.clips import bad_videos, turn, write_clip, write_frames
 from tests.models.retrieval.small_retrieval import VIM
-from transmamba_mm.apis.search_videos import VideoSearch
+from transmamba_mm.apis.search_videos import Hit, VideoSearch
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
+from transmamba_mm.datasets import DecodeVideo
 from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
+from transmamba_mm.visualization.contact_sheet import draw_hits
 
 TEXTS = ['a seven moves left', 'two']
 
@@ -134,7 +137,7 @@ def test_an_interrupted_run_goes_on(search, videos, tmp_path):
 KILLED = """
 import os, sys
 from tests.apis.test_search_videos import stop_after
-from transmamba_mm.apis.search_videos import VideoSearch
+from transmamba_mm.apis.search_videos import Hit, VideoSearch
 
 on_video, _ = stop_after(10, lambda: os._exit(9))
 VideoSearch(sys.argv[1], device='cpu').index(*sys.argv[2:], save_every=4, on_video=on_video)
@@ -246,7 +249,7 @@ def test_a_re_ranker_puts_the_nearest_into_its_order(videos, tmp_path):
     patches = {}
     for paths in (search._index.paths[:8], search._index.paths[8:]):
         clips = VideoClips(str(videos), paths, search._steps)
-        found = search._run([clips.read(i) for i in range(len(paths))])
+        found = search._run([clips[i][1] for i in range(len(paths))])
         patches |= {path: [sample.patches] for path, sample in zip(paths, found, strict=True)}
     search.model.reranker.head.weight.mul_(50)
     towers.model.reranker = None
@@ -276,10 +279,65 @@ def test_videos_of_several_shapes_without_a_crop(videos, tmp_path):
     )
 
 
-def test_a_pipeline_that_does_not_fit_the_videos_is_told(tmp_path, videos):
+def test_a_crop_larger_than_the_videos_enlarges_them(tmp_path, videos):
     steps = [
         {**step, 'size': 16} if step['type'] == 'CenterCropClip' else step for step in PIPELINE
     ]
     search = VideoSearch(str(write_run(tmp_path / 'run', pipeline=steps)), device='cpu')
-    with pytest.raises(UserError, match=r'^CenterCropClip cuts'):
-        search.index(videos, jobs=1)
+    assert not any(check.cause for check in search.index(videos, jobs=1).checks)
+    assert shapes_of(search, videos) == {(3, 4, 16, 16)}
+
+
+def shapes_of(search, folder):
+    """Shapes of the clips that the model gets."""
+    clips = VideoClips(str(folder), search._index.paths, search._steps)
+    return {tuple(clip['inputs'].shape) for _, clip in (clips[i] for i in range(len(clips)))}
+
+
+@pytest.mark.parametrize('size', [8, None], ids=['short side', 'as stored'])
+def test_videos_of_any_shape_become_what_the_model_was_trained_on(tmp_path, size):
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    for name, width in (('narrow', 16), ('wide', 640), ('square', 32), ('band', 2000)):
+        write_clip(videos / f'{name}.mp4', 6, width=width)
+    turn(write_clip(videos / 'phone.mp4', 6, width=96))
+    for name, shape in (('small', (48, 64)), ('pixel', (1, 1)), ('photo', (200, 300))):
+        (videos / name).mkdir()
+        for i in range(5):
+            Image.new('RGB', shape[::-1], (40 * i, 90, 20)).save(videos / name / f'{i}.png')
+    steps = [{'type': 'DecodeVideo', 'num_frames': 4, 'size': size}, {'type': 'PackClip'}]
+    search = VideoSearch(str(write_run(tmp_path / 'run', pipeline=steps)), device='cpu')
+    report = search.index(videos)
+    assert [check.cause for check in report.checks] == [''] * 8
+    assert shapes_of(search, videos) == {(3, 4, 8, 8)}
+    assert len(search(TEXTS, 99)[0]) == 8
+
+
+def test_one_bad_file_never_ends_a_search(search, videos, tmp_path, monkeypatch):
+    (videos / 'link.mp4').symlink_to(videos / 'nowhere.mp4')
+    (videos / 'frames' / 'frame99.png').symlink_to(videos / 'nowhere.png')
+    fail, whole = videos / '0.mp4', DecodeVideo._decode
+
+    def decode(self, path):
+        if path == str(fail):  # what no decoder here does, and the next release might
+            raise ZeroDivisionError('a frame rate of 0')
+        return whole(self, path)
+
+    monkeypatch.setattr(DecodeVideo, '_decode', decode)
+    report = search.index(videos, tmp_path / 'index')
+    bad = {check.path: check.message for check in report.checks if check.cause}
+    assert set(bad) == {'link.mp4', '0.mp4'} and 'ZeroDivisionError' in bad['0.mp4']
+    assert len(search(TEXTS, 99)[0]) == 11
+
+
+def test_a_video_that_is_gone_is_not_ranked_again(videos, tmp_path):
+    vision = {**VIM, 'out_type': 'featmap'}
+    run = write_run(tmp_path / 'run', vision=vision, rerank={'top_k': 9, 'grid': None})
+    search = VideoSearch(str(run), device='cpu')
+    search.index(videos)
+    first = search(['two'], 3)[0][0].path
+    shutil.rmtree(videos / first) if first == 'frames' else (videos / first).unlink()
+    hits = search(['two'], 99)[0]
+    assert first not in [hit.path for hit in hits] and len(hits) == 11
+    draw_hits({'two': [Hit(first, 0.5), *hits[:1]]}, videos, tmp_path / 'sheet.png')
+    assert (tmp_path / 'sheet.png').is_file()

@@ -8,6 +8,7 @@ from mmengine.dataset import default_collate
 from PIL import Image
 
 from tests.apis.vqa_run import write_run
+from transmamba_mm.apis.data_config import fit_to_model
 from transmamba_mm.apis.vqa import VisualQuestionAnswerer
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
@@ -95,3 +96,47 @@ def test_without_a_config_beside_the_checkpoint_one_has_to_be_named(work_dir, tm
     with pytest.raises(UserError, match='--config'):
         VisualQuestionAnswerer(str(lonely))
     VisualQuestionAnswerer(str(lonely), str(work_dir / 'recipe.py'))
+
+
+@pytest.mark.parametrize(
+    'size', [(300, 200), (640, 480), (48, 64), (64, 64), (1, 1), (4000, 300), (3, 900)]
+)
+def test_images_of_any_shape_become_what_the_model_was_trained_on(work_dir, tmp_path, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'photo.png')
+    answerer = VisualQuestionAnswerer(str(work_dir))
+    seen = []
+    answerer.model.vision.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    answerer([tmp_path / 'photo.png'], QUESTIONS[:1])
+    assert seen[0].shape == (1, 3, 64, 64)
+    if size == (64, 64):  # nothing to do, so nothing is done
+        given = torch.tensor(pixels).permute(2, 0, 1).float()
+        normal = answerer.model.data_preprocessor
+        torch.testing.assert_close(seen[0][0] * normal.std + normal.mean, given, atol=1e-3, rtol=0)
+
+
+def test_a_photo_of_a_phone_is_upright(work_dir, tmp_path):
+    pixels = np.zeros((60, 120, 3), np.uint8)
+    pixels[:, :60] = 255
+    stored = Image.fromarray(np.rot90(pixels))  # turned to the left, with a note to turn it back
+    exif = stored.getexif()
+    exif[0x0112] = 6
+    stored.save(tmp_path / 'phone.jpg', exif=exif, quality=95)
+    answerer = VisualQuestionAnswerer(str(work_dir))
+    seen = []
+    answerer.model.vision.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    answerer([tmp_path / 'phone.jpg'], QUESTIONS[:1])
+    assert seen[0][0, :, :, :24].mean() > seen[0][0, :, :, -24:].mean() + 1
+
+
+def test_the_config_decides_where_it_leads_to_one_size(work_dir):
+    cfg = Config.fromfile('configs/_base_/datasets/vqa_336.py')
+    model = VisualQuestionAnswerer(str(work_dir)).model
+    steps = fit_to_model(cfg.test_pipeline, model)
+    assert [step['type'].rpartition('.')[2] for step in steps] == [
+        *('LoadImage', 'ResizeEdge', 'FitSize', 'CenterCrop', 'PackInputs')
+    ]
+    assert steps[2]['only_smaller'] and steps[2]['size'] == 336
+    resized = [{'type': 'Resize', 'scale': 96}, {'type': 'PackInputs'}]
+    assert fit_to_model(resized, model) == resized
+    assert fit_to_model([{'type': 'ResizeEdge', 'scale': 96}], model)[-1]['size'] == (64, 64)

@@ -1,17 +1,21 @@
 """Find videos by what is said about them: a trained model, a folder, a text."""
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from torch import LongTensor, Tensor
 from torch.utils.data import DataLoader
 
 from transmamba_mm.apis.check_videos import VideoCheck
+from transmamba_mm.apis.data_config import fit_to_model
 from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
@@ -58,7 +62,8 @@ class VideoSearch:
         search.index('videos')  # embeds what is new, and remembers it
         search(['a large seven moves left'])[0][0].path
 
-    Videos go through the test pipeline of the model's config, from its ``DecodeVideo`` on.
+    Videos go through the test pipeline of the model's config, from its ``DecodeVideo`` on, whatever
+    their shape: see :func:`~transmamba_mm.apis.data_config.fit_to_model`.
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.
@@ -81,7 +86,7 @@ class VideoSearch:
             'retrieves no videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.',
         )
         self.work_dir = locate(checkpoint).parent
-        self._steps = video_pipeline(cfg)
+        self._steps = fit_to_model(video_pipeline(cfg), self.model)
         self._maker = fingerprint(self.model, [self._steps, cfg.model.get('data_preprocessor')])
         self._index: VideoIndex | None = None
         self.folder = Path()
@@ -163,9 +168,10 @@ class VideoSearch:
         If the model has a re-ranker, it looks at the nearest videos once more, so they are decoded
         again, and puts them into its order.
 
+        A video that it can no longer read is left out, with a warning.
+
         Raises:
             UserError: A text is empty, ``top`` is not positive, or nothing was indexed before.
-            BadVideo: A video that is to be looked at once more can no longer be read.
         """
         if self._index is None:
             raise UserError('There is nothing to search: call index(folder) first.')
@@ -196,22 +202,45 @@ class VideoSearch:
     def _look_again(self, text: str, hits: list[Hit], top_k: int) -> list[Hit]:
         """Hits, the nearest first, in the order of the re-ranker."""
         matches: dict[int, float] = {}
+        gone: set[int] = set()
 
         def match(_: LongTensor, places: LongTensor) -> Tensor:
             clips = VideoClips(str(self.folder), [hits[i].path for i in places], self._steps)
-            patches = []
+            scores = torch.full((len(places),), -torch.inf)
             for start in range(0, len(clips), BATCH):
-                some = range(start, min(start + BATCH, len(clips)))
-                patches += [sample.patches for sample in self._run([clips.read(i) for i in some])]
-            scores = self.model.match(patches, [text] * len(patches))
+                batch = self._readable(clips, range(start, min(start + BATCH, len(clips))))
+                patches = [sample.patches for sample in self._run(list(batch.values()))]
+                if patches:
+                    found = self.model.match(patches, [text] * len(patches))
+                    scores[list(batch)] = found.float().cpu()
             matches.update(zip(places.tolist(), scores.tolist(), strict=True))
+            gone.update(places[scores.isneginf()].tolist())
             return scores
 
         ordered = rerank(torch.tensor([[hit.score for hit in hits]]), top_k, match)[0]
         return [
             replace(hits[i], match=matches.get(i))
             for i in ordered.argsort(descending=True, stable=True).tolist()
+            if i not in gone
         ]
+
+    def _readable(self, clips: VideoClips, numbers: Iterable[int]) -> dict[int, dict]:
+        """Clips by number, without those that cannot be read any more."""
+        found = {}
+        for number in numbers:
+            check, clip = self._opened(clips[number])
+            if clip is None:
+                print_log(f'Left out: {check.message}', 'current', logging.WARNING)
+            else:
+                found[number] = clip
+        return found
+
+    @staticmethod
+    def _opened(found: Any) -> tuple[VideoCheck, dict | None]:
+        """An item of :class:`VideoClips`; what is wrong with all videos is raised."""
+        if isinstance(found, UserError):
+            raise found
+        return found
 
     def _embed(
         self, root: str, paths: Sequence[str], jobs: int
@@ -219,9 +248,7 @@ class VideoSearch:
         """Yield batches of checks and of vectors (D,), None for videos that cannot be read."""
         clips = VideoClips(root, paths, self._steps)
         for batch in DataLoader(clips, BATCH, num_workers=jobs, collate_fn=list):
-            for found in batch:
-                if isinstance(found, UserError):
-                    raise found
+            batch = [self._opened(found) for found in batch]
             samples = self._run([clip for _, clip in batch if clip is not None])
             vectors = (sample.video_embedding.float().cpu() for sample in samples)
             yield (

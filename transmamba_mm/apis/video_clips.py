@@ -49,15 +49,14 @@ class VideoClips(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, number: int) -> dict:
-        """The clip of a video; UserError, of which BadVideo is one, if there is none."""
-        return self.pipeline({'video_path': os.path.join(self.root, self.paths[number])})
-
     def __getitem__(self, number: int) -> tuple[VideoCheck, dict | None] | UserError:
         path = self.paths[number]
         try:
-            return VideoCheck(path), self.read(number)
+            return VideoCheck(path), self.pipeline({'video_path': os.path.join(self.root, path)})
         except BadVideo as error:
             return VideoCheck(path, error.cause, str(error)), None
         except UserError as error:  # as a result: a DataLoader would wrap it into its traceback
             return error
+        except Exception as error:  # of a decoder that this one file breaks: the others go on
+            message = f'{path} cannot be used: {type(error).__name__} ({error}).'
+            return VideoCheck(path, 'damaged', message), None

@@ -22,12 +22,15 @@ Stamp = tuple[int, int]
 
 
 def stamp(path: str | Path) -> Stamp:
-    """Stamp of a video: a file, or a folder of frames."""
-    stats = [os.stat(path)]
+    """Stamp of a video: a file, or a folder of frames; (0, 0) of a link into nowhere."""
+    paths = [path]
     if os.path.isdir(path):
-        with os.scandir(path) as entries:
-            stats += [entry.stat() for entry in entries]
-    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
+        paths += [os.path.join(path, name) for name in os.listdir(path)]
+    stats = []
+    for each in paths:
+        with contextlib.suppress(OSError):
+            stats.append(os.stat(each))
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
 def nearest(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, LongTensor]:

@@ -9,7 +9,7 @@ import mmcv
 from mmengine.config import Config
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
 
-from transmamba_mm.apis.data_config import kind_of, pipeline_of
+from transmamba_mm.apis.data_config import fit_to_model, kind_of, pipeline_of
 from transmamba_mm.apis.runtime import choose_device
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.load_image import UNREADABLE
@@ -28,6 +28,8 @@ class VisualQuestionAnswerer:
 
         answerer = VisualQuestionAnswerer('work_dirs/mambavqa-nano_llava-nano_easyvqa')
         answerer(['shape.png'], ['What color is the shape?'])  # ['red']
+
+    Images may have any shape: see :func:`~transmamba_mm.apis.data_config.fit_to_model`.
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.
@@ -48,7 +50,7 @@ class VisualQuestionAnswerer:
             'answers no questions: name the config of a MambaVQA or a LlavaTeacher.',
         )
         # Where mmpretrain's inferencer looks for the pipeline, and all that it looks for.
-        dataset = {'pipeline': image_pipeline(cfg)}
+        dataset = {'pipeline': fit_to_model(image_pipeline(cfg), self.model)}
         self.model._config = Config({'test_dataloader': {'dataset': dataset}})
         self._ask = VisualQuestionAnsweringInferencer(self.model, device=choose_device(device))
 

@@ -4,6 +4,7 @@ import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.easy_vqa import EasyVQA, EasyVQAObjects  # noqa: E402
+from transmamba_mm.datasets.fit_size import FitSize  # noqa: E402
 from transmamba_mm.datasets.list_choices import ListChoices  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
@@ -33,6 +34,7 @@ __all__ = [
     'Digits',
     'EasyVQA',
     'EasyVQAObjects',
+    'FitSize',
     'LabelPlace',
     'ListChoices',
     'LlavaInstruct',

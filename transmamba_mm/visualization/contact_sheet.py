@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from transmamba_mm.apis.search_videos import Hit
+from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.datasets.video.reader import open_video
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.sampling import FrameSampler
@@ -32,8 +33,7 @@ def draw_hits(
         path: The PNG to write.
         frames: How many of each video, at even distances.
 
-    Raises:
-        BadVideo: A video can no longer be read.
+    A video that can no longer be read has a gray strip.
     """
     strips = {
         text: [film_strip(os.path.join(folder, hit.path), frames) for hit in hits[:ROWS]]
@@ -62,9 +62,12 @@ def draw_hits(
 
 def film_strip(video: str, frames: int) -> np.ndarray:
     """Frames of a video beside each other: (``HEIGHT``, W, 3), uint8."""
-    with open_video(video) as opened:
-        places, is_real = FrameSampler(frames)(len(opened), opened.fps)
-        pictures = opened.read(places[is_real], HEIGHT)
+    try:
+        with open_video(video) as opened:
+            places, is_real = FrameSampler(frames)(len(opened), opened.fps)
+            pictures = opened.read(places[is_real], HEIGHT)
+    except BadVideo:
+        return np.full((HEIGHT, 2 * HEIGHT, 3), 200, np.uint8)
     height, width = pictures.shape[1:3]
     pictures = resize_frames(pictures, (HEIGHT, max(1, round(HEIGHT * width / height))))
     gap = np.full((HEIGHT, GAP, 3), 255, np.uint8)
