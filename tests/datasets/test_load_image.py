@@ -10,20 +10,10 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from tests.datasets.pictures import KINDS, bad_pictures, expected, write_picture
 from transmamba_mm.apis.explain import explain
 from transmamba_mm.datasets import LoadImage
 from transmamba_mm.errors import UserError
-
-NO_IMAGE = 'empty, damaged or no image'
-BAD = {
-    'absent.png': 'No such file',
-    'empty.png': NO_IMAGE,
-    'text.png': NO_IMAGE,
-    'half.png': NO_IMAGE,
-    'folder.png': 'Is a directory',
-    None: 'has none',
-}
-
 
 class Images(BaseDataset):
     def __init__(self, paths, **kwargs):
@@ -40,16 +30,16 @@ def scope():
 
 
 @pytest.fixture
-def bad(tmp_path):
-    """Paths of everything that is no image, or half of one."""
-    (tmp_path / 'empty.png').touch()
-    (tmp_path / 'text.png').write_text('<html>404</html>')
-    (tmp_path / 'folder.png').mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / 'half.png')
-    whole = (tmp_path / 'half.png').read_bytes()
-    (tmp_path / 'half.png').write_bytes(whole[: len(whole) // 2])
-    return [name and str(tmp_path / name) for name in BAD]
+def reasons(tmp_path):
+    """Path of everything that is no image of bearable size, and why."""
+    reasons = bad_pictures(tmp_path)
+    paths = {str(tmp_path / name): reason for name, reason in reasons.items()}
+    return {**paths, None: 'has none', ('a.png', 'b.png'): 'a tuple is no path'}
+
+
+@pytest.fixture
+def bad(reasons):
+    return list(reasons)
 
 
 @pytest.fixture
@@ -68,7 +58,7 @@ def warnings(caplog):
     logger.removeHandler(caplog.handler)
 
 
-def test_reads_what_mmcv_reads(good):
+def test_adds_what_mmcv_adds(good):
     item = LoadImage().transform({'img_path': good})
     assert item['img'].shape == (6, 8, 3) and item['img'][0, 0].tolist() == [0, 0, 200]
     assert item['img_shape'] == item['ori_shape'] == (6, 8)
@@ -79,7 +69,8 @@ def test_a_glance_sees_what_is_missing_or_empty(good, bad):
     seen = dict(LoadImage().glance({'img_path': path}) for path in [good, *bad])
     assert seen.pop(good) == ''
     told = {path[path.rfind('/') + 1 :] for path, fault in seen.items() if path in fault and path}
-    assert told >= {'absent.png', 'empty.png'} and not told & {'text.png', 'half.png'}
+    assert told >= {'absent.png', 'empty.png', 'fifo.png', 'dangling.png', 'device.png'}
+    assert not told & {'text.png', 'half.png'}
     assert seen[''] == 'An item has no image.'
     assert LoadImage(blank=(0, 0, 0)).glance({'img_path': None}) == ('', '')
     assert LoadImage(backend_args={'backend': 'http'}).glance({'img_path': 'x'}) == ('x', '')
@@ -98,11 +89,33 @@ def test_bad_images_are_replaced_and_counted_in_training(good, bad, workers, war
         assert 'absent.png cannot be read (No such file or directory)' in first[0]
 
 
-@pytest.mark.parametrize('name', BAD)
-def test_an_evaluation_stops_and_names_the_file_and_the_cause(bad, name):
-    message = f'{name} cannot be read .*{BAD[name]}.*leaves nothing out'
-    with pytest.raises(UserError, match=message):
-        Images(bad, on_bad='raise')[list(BAD).index(name)]
+def test_an_evaluation_stops_and_names_the_file_and_the_cause(reasons):
+    images = Images(list(reasons), on_bad='raise')
+    for place, (path, reason) in enumerate(reasons.items()):
+        with pytest.raises(UserError, match=f'(?i){reason}.*leaves nothing out') as caught:
+            images[place]
+        assert f'{path} cannot be read' in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_of_file(tmp_path, kind):
+    path = write_picture(kind, tmp_path / f'picture{KINDS[kind]}')
+    image = LoadImage(on_bad='raise').transform({'img_path': str(path)})['img']
+    assert image.flags.c_contiguous and image.dtype == np.uint8
+    assert np.abs(image[..., ::-1].astype(int) - expected(kind)).mean() < 4
+
+
+def test_files_that_are_not_on_a_disk(good, bad):
+    step = LoadImage(on_bad='raise', backend_args={'backend': 'local'})
+    assert step.transform({'img_path': good})['img'][0, 0].tolist() == [0, 0, 200]
+    for path in bad[:2]:
+        with pytest.raises(UserError, match=path):
+            step.transform({'img_path': path})
+
+
+def test_what_mmpretrains_inferencers_have_read_stays():
+    item = {'img': np.zeros((2, 3, 3)), 'img_shape': (2, 3)}
+    assert LoadImage(on_bad='raise').transform(dict(item)).keys() == item.keys()
 
 
 def test_the_message_of_a_worker_is_the_message(bad):
@@ -123,3 +136,5 @@ def test_an_item_without_an_image_gets_one_of_the_color_asked_for():
 def test_another_on_bad_is_refused():
     with pytest.raises(UserError, match="on_bad='mark' is unknown"):
         LoadImage(on_bad='mark')
+    with pytest.raises(UserError, match='max_megapixels=0'):
+        LoadImage(max_megapixels=0)

@@ -48,9 +48,9 @@ def test_unknown_words_are_told_beside_the_answers(folder):
 @pytest.mark.parametrize(
     'checkpoint, image, question, message',
     [
-        ('.', 'text.png', 'What is it?', 'text.png cannot be read as an image'),
-        ('.', 'empty.png', 'What is it?', 'empty.png cannot be read as an image'),
-        ('.', 'absent.png', 'What is it?', 'There is no image absent.png'),
+        ('.', 'text.png', 'What is it?', 'text.png cannot be read (it is no image'),
+        ('.', 'empty.png', 'What is it?', 'empty.png cannot be read (it is empty'),
+        ('.', 'absent.png', 'What is it?', 'absent.png cannot be read (No such file'),
         ('.', 'white.png', ' ', 'The question about white.png is empty'),
         ('other.pth', 'white.png', 'What is it?', 'other.pth does not fit the MambaVQA'),
         ('absent.pth', 'white.png', 'What is it?', 'No checkpoint at absent.pth'),

@@ -5,14 +5,13 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-import mmcv
 from mmengine.config import Config
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
 
 from transmamba_mm.apis.data_config import fit_to_model, kind_of, pipeline_of
 from transmamba_mm.apis.runtime import choose_device
 from transmamba_mm.apis.trained_model import load_trained
-from transmamba_mm.datasets.load_image import UNREADABLE
+from transmamba_mm.datasets.images import read_image
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.tokenizers import split_words
 from transmamba_mm.models.vqa import VisualAnswerer
@@ -77,7 +76,7 @@ class VisualQuestionAnswerer:
         for image, question in zip(images, questions, strict=True):
             if not question.strip():
                 raise UserError(f'The question about {image} is empty: ask something.')
-            pixels = _read(image)
+            pixels = read_image(image)[..., ::-1].copy()  # mmcv's order B, G, R
             with redirect_stdout(StringIO()):  # mmpretrain's progress bar, one for each question
                 (result,) = self._ask(pixels, question.strip())
             answers.append(result['pred_answer'])
@@ -99,15 +98,3 @@ def image_pipeline(cfg: Config) -> list[dict]:
             'with --config.'
         )
     return [step for step, name in zip(steps, names, strict=True) if name not in LOADERS]
-
-
-def _read(image: str | Path):
-    if not Path(image).is_file():
-        raise UserError(f'There is no image {image} (looked at {Path(image).absolute()}).')
-    try:
-        pixels = mmcv.imread(str(image))
-    except UNREADABLE:
-        pixels = None
-    if pixels is None:
-        raise UserError(f'{image} cannot be read as an image: is it damaged, or no image at all?')
-    return pixels

@@ -1,29 +1,38 @@
 """The step of a data pipeline that opens an image."""
 
-import errno
-import os
 from collections.abc import Sequence
+from io import BytesIO
 
-import cv2
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
 
 from transmamba_mm.datasets.bad_item_count import BadItemCount
+from transmamba_mm.datasets.images import (
+    MAX_MEGAPIXELS,
+    ImageError,
+    check_megapixels,
+    check_regular,
+    image_error,
+    read_image,
+)
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
 
 ON_BAD = ('skip', 'raise')
 BLANK = (32, 32)  # height and width of a blank image; it is resized like any other
-#: What mmcv raises: no file or no permission, an empty file, half an image or something else.
-UNREADABLE = (OSError, cv2.error, AssertionError)
 
 
 @TRANSFORMS.register_module()
-class LoadImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile``, which one image that cannot be read does not stop.
+class LoadImage(BaseTransform):
+    """Read an image file, as :func:`transmamba_mm.datasets.images.read_image` does.
 
-    Required keys: ``img_path``, None for an item that has no image. Added keys: ``img``,
-    ``img_shape`` and ``ori_shape``, as mmcv's.
+    It takes the place of mmcv's ``LoadImageFromFile``: a bad file stops no training, an image of
+    too many pixels is never decoded, 16 bits are scaled to 8.
+
+    Required keys: ``img_path``, None for an item that has no image; an item that has its ``img``
+    already (mmpretrain's inferencers) stays as it is. Added keys: ``img`` (H, W, 3), uint8, in
+    mmcv's order B, G, R; ``img_shape`` and ``ori_shape``, (height, width).
 
     Args:
         on_bad (str): What becomes of an image that cannot be read. ``'skip'``, for training: the
@@ -33,43 +42,52 @@ class LoadImage(LoadImageFromFile):
         blank (Sequence[float], optional): Red, green and blue, 0..255, of the image of one color
             that an item without an image gets; the mean of ``data_preprocessor``, and the model
             sees zeros. None: such an item is one that cannot be read. Defaults to None.
-        **kwargs: See mmcv's ``LoadImageFromFile``.
+        max_megapixels (float): Larger images cannot be read. Defaults to 100.
+        to_float32 (bool): Whether ``img`` is float32, as of mmcv. Defaults to False.
+        backend_args (dict, optional): Where files are, if not on a disk: of mmengine's ``fileio``.
 
     Attributes:
         bad_items (BadItemCount): How often ``'skip'`` was needed, in all workers.
 
     Raises:
-        UserError: An unknown ``on_bad``; with ``'raise'`` an image that cannot be read.
+        UserError: An unknown ``on_bad``, a ``max_megapixels`` that is not positive; with
+            ``'raise'`` an image that cannot be read.
     """
 
     def __init__(
-        self, on_bad: str = 'skip', blank: Sequence[float] | None = None, **kwargs
+        self,
+        on_bad: str = 'skip',
+        blank: Sequence[float] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        to_float32: bool = False,
+        backend_args: dict | None = None,
     ) -> None:
-        super().__init__(**kwargs)
         if on_bad not in ON_BAD:
             raise UserError(f'on_bad={on_bad!r} is unknown: choose one of {ON_BAD}.')
         self.on_bad = on_bad
         self.blank = blank
+        self.max_megapixels = check_megapixels(max_megapixels)
+        self.to_float32 = to_float32
+        self.backend_args = backend_args
         self.bad_items = BadItemCount('an image', 'The first are named above.')
 
     def transform(self, results: dict) -> dict | None:
         """Add the image; None asks the data set for another item."""
         path = results.get('img_path')
+        if 'img' in results and path is None:
+            return results
         if path is None and self.blank is not None:
-            return self._without_image(results)
+            color = np.array(self.blank[::-1]).round().astype(np.uint8)
+            return self._with(results, np.broadcast_to(color, (*BLANK, 3)))
         try:
-            if path is None:
-                raise FileNotFoundError(errno.ENOENT, 'the item has none')
-            return super().transform(results)
-        except UNREADABLE as error:
-            reason = getattr(error, 'strerror', None) or 'it is empty, damaged or no image'
-            message = f'The image {path} cannot be read ({reason}).'
+            return self._with(results, self._read(path)[..., ::-1])
+        except ImageError as error:
             if self.on_bad == 'raise':
                 raise UserError(
-                    f'{message} Fetch it again, or take its question out of the annotations: an '
+                    f'{error} Fetch it again, or take its entry out of the annotations: an '
                     'evaluation leaves nothing out.'
                 ) from error
-            self.bad_items.add(message)
+            self.bad_items.add(str(error))
             return None
 
     def glance(self, results: dict) -> tuple[str, str]:
@@ -77,19 +95,30 @@ class LoadImage(LoadImageFromFile):
         path = results.get('img_path')
         if path is None:
             return '', '' if self.blank is not None else 'An item has no image.'
-        if self.backend_args or self.file_client_args:  # it is not on a disk
-            return path, ''
-        try:
-            fault = '' if os.stat(path).st_size else 'it is empty'
-        except OSError as error:
-            fault = error.strerror
-        return path, f'The image {path} cannot be read ({fault}).' if fault else ''
+        fault = '' if self.backend_args else check_regular(path)
+        return str(path), str(image_error(path, fault)) if fault else ''
 
-    def _without_image(self, results: dict) -> dict:
-        color = np.array(self.blank[::-1]).round().astype(np.uint8)  # mmcv's order is B, G, R
-        results['img'] = np.broadcast_to(color, (*BLANK, 3)).copy()
-        results['img_shape'] = results['ori_shape'] = BLANK
+    def _read(self, path: object) -> np.ndarray:
+        if path is None:
+            raise image_error(path, 'the item has none')
+        if not self.backend_args:
+            return read_image(path, max_megapixels=self.max_megapixels)
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except OSError as error:
+            raise image_error(path, str(error)) from error
+        try:
+            return read_image(BytesIO(content), max_megapixels=self.max_megapixels)
+        except ImageError as error:
+            raise image_error(path, error.reason) from error
+
+    def _with(self, results: dict, image: np.ndarray) -> dict:
+        results['img'] = np.array(image, np.float32 if self.to_float32 else np.uint8, order='C')
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
     def __repr__(self) -> str:
-        return f'{super().__repr__()[:-1]}, on_bad={self.on_bad!r}, blank={self.blank})'
+        return (
+            f'{type(self).__name__}(on_bad={self.on_bad!r}, blank={self.blank}, '
+            f'max_megapixels={self.max_megapixels:g})'
+        )

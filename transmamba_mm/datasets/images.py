@@ -1,0 +1,204 @@
+"""Image files: one way to open them, for every task and for the frames of videos."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from transmamba_mm.errors import UserError
+
+#: Larger images are refused by their header: 100 megapixels are 300 MB as RGB.
+MAX_MEGAPIXELS = 100
+#: What is opened; others of Pillow's formats start programs or are no photographs.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'PPM', 'AVIF', 'JPEG2000')
+IMAGE_SUFFIXES = (
+    *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm', '.avif', '.jp2'),
+)
+START = 16  # bytes that a format is recognized by
+#: EXIF orientation: what brings the image upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(UserError):
+    """An image that cannot be read.
+
+    Attributes:
+        reason (str): Why, without the path.
+        is_too_large (bool): Whether ``max_megapixels`` is the reason.
+    """
+
+    def __init__(self, message: str, reason: str = '', is_too_large: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.is_too_large = is_too_large
+
+
+def image_error(path: object, reason: str, is_too_large: bool = False) -> ImageError:
+    """Make the error for ``path``."""
+    return ImageError(f'The image {path} cannot be read ({reason}).', reason, is_too_large)
+
+
+def check_megapixels(limit: float) -> float:
+    """Return ``limit``; UserError if it is not positive."""
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+        raise UserError(f'max_megapixels={limit!r} has to be a positive number.')
+    return limit
+
+
+def check_regular(path: object) -> str:
+    """Return why ``path`` is no file with content, or an empty string; nothing is opened.
+
+    Opening a FIFO waits for its other end, and a device never ends.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        return f'a {type(path).__name__} is no path'
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        if os.path.islink(path):
+            return f'it is a link to {os.readlink(path)}, which does not exist'
+        return str(error.strerror)
+    except (OSError, ValueError) as error:  # ValueError: a null byte, or no text
+        return getattr(error, 'strerror', None) or str(error)
+    if stat.S_ISDIR(status.st_mode):
+        return 'Is a directory'
+    if not stat.S_ISREG(status.st_mode):
+        return 'it is a pipe, a socket or a device, not a file'
+    return '' if status.st_size else 'it is empty'
+
+
+def image_format(start: bytes) -> str:
+    """Name the format of a file by its first ``START`` bytes; empty if it is none of FORMATS."""
+    Image.init()
+    for name in FORMATS:
+        _, accepts = Image.OPEN.get(name, (None, None))
+        if accepts is not None and accepts(start) is True:
+            return name
+    return ''
+
+
+def open_image(
+    source: str | Path | BinaryIO, max_megapixels: float = MAX_MEGAPIXELS
+) -> Image.Image:
+    """Read the header of an image; its pixels are decoded when they are asked for.
+
+    Args:
+        source: A path, or an open file.
+        max_megapixels: Most pixels that it may have, in millions.
+
+    Raises:
+        ImageError: If it is no file, no image, or too large.
+    """
+    if hasattr(source, 'read'):
+        return _open(source, getattr(source, 'name', 'in memory'), max_megapixels)
+    fault = check_regular(source)
+    if fault:
+        raise image_error(source, fault)
+    try:
+        file = open(source, 'rb')  # noqa: SIM115  (the image closes it)
+    except OSError as error:
+        raise image_error(source, str(error.strerror)) from error
+    try:
+        image = _open(file, source, max_megapixels)
+    except BaseException:
+        file.close()
+        raise
+    image._exclusive_fp = True  # Pillow's own mark of files that it closes
+    return image
+
+
+def _open(file: BinaryIO, name: object, max_megapixels: float) -> Image.Image:
+    kind = image_format(file.read(START))
+    if not kind:
+        raise image_error(name, 'it is no image')
+    file.seek(0)
+    try:
+        # not Image.open, whose own limit warns on stderr and is one for the whole process
+        image = Image.OPEN[kind][0](file, '')
+    except Exception as error:  # whatever a plugin stumbles over is in the bytes of the file
+        raise image_error(name, f'it is damaged: {error}') from error
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        raise image_error(
+            name,
+            f'it has {width} x {height} pixels, more than max_megapixels={max_megapixels:g}: '
+            'scale it down, or raise the limit',
+            is_too_large=True,
+        )
+    return image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an image as it is shown; its pixels are not decoded."""
+    return image.size if _orientation(image) >= 5 else image.size[::-1]
+
+
+def to_rgb(image: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode an image as it is shown: (H, W, 3), uint8, RGB.
+
+    Its EXIF orientation is applied, 16 bits are scaled to 8, and transparency is dropped, as
+    mmpretrain, timm and LLaVA's processor do.
+
+    Args:
+        image: Of :func:`open_image`, at the frame that is wanted.
+        size: (height, width) that will be enough: a jpg is decoded at a fraction of its size.
+
+    Raises:
+        ValueError, OSError, ...: Whatever Pillow raises on damaged files.
+    """
+    turn = _orientation(image)
+    if size is not None:
+        image.draft('RGB', size if turn >= 5 else size[::-1])
+    if image.mode.startswith('I'):  # Pillow would clip all above 255 to white
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode == 'F':
+        raise ValueError('its pixels are floating-point numbers: save it with 8 or 16 bits')
+    elif image.mode == 'P':
+        image = image.convert('RGBA')  # Pillow warns of a palette's transparency otherwise
+    image = image.convert('RGB')
+    return np.array(image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == 'TIFF':  # Pillow turns these itself
+        return 1
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data; the pixels may be good
+        return 1
+
+
+def read_image(
+    source: str | Path | BinaryIO,
+    size: tuple[int, int] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> np.ndarray:
+    """Open and decode an image, the first frame of an animated one.
+
+    Args:
+        source: A path, or an open file.
+        size: See :func:`to_rgb`.
+        max_megapixels: See :func:`open_image`.
+
+    Returns:
+        RGB of shape (H, W, 3), uint8.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    with open_image(source, max_megapixels) as image:
+        try:
+            return to_rgb(image, size)
+        except Exception as error:  # as in _open
+            raise image_error(source, f'it is damaged: {error}') from error
