@@ -12,6 +12,7 @@ custom_hooks = [
     dict(type='transmamba_mm.LabelRangeHook'),
     dict(type='transmamba_mm.NonFiniteLossHook'),
     dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.BadItemHook'),
 ]
 
 env_cfg = dict(

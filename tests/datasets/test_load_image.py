@@ -15,6 +15,7 @@ from transmamba_mm.apis.explain import explain
 from transmamba_mm.datasets import LoadImage
 from transmamba_mm.errors import UserError
 
+
 class Images(BaseDataset):
     def __init__(self, paths, **kwargs):
         self.paths = paths

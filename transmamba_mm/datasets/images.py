@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -56,26 +56,28 @@ def check_megapixels(limit: float) -> float:
     return limit
 
 
-def check_regular(path: object) -> str:
-    """Return why ``path`` is no file with content, or an empty string; nothing is opened.
+class FileFault(NamedTuple):
+    """Why a path is no file with content: a word for it, and what it is."""
 
-    Opening a FIFO waits for its other end, and a device never ends.
-    """
+    cause: str
+    detail: str
+
+
+def file_fault(path: object) -> FileFault | None:
+    """Look up what is at ``path`` without opening it: a FIFO would wait, a device never end."""
     if not isinstance(path, (str, os.PathLike)):
-        return f'a {type(path).__name__} is no path'
+        return FileFault('missing', f'a {type(path).__name__} is no path')
     try:
         status = os.stat(path)
-    except FileNotFoundError as error:
-        if os.path.islink(path):
-            return f'it is a link to {os.readlink(path)}, which does not exist'
-        return str(error.strerror)
     except (OSError, ValueError) as error:  # ValueError: a null byte, or no text
-        return getattr(error, 'strerror', None) or str(error)
+        link = os.readlink(path) if isinstance(error, OSError) and os.path.islink(path) else ''
+        reason = getattr(error, 'strerror', None) or str(error)
+        return FileFault('missing', f'{reason}: it is a link to {link}' if link else reason)
     if stat.S_ISDIR(status.st_mode):
-        return 'Is a directory'
+        return FileFault('not a file', 'it is a directory')
     if not stat.S_ISREG(status.st_mode):
-        return 'it is a pipe, a socket or a device, not a file'
-    return '' if status.st_size else 'it is empty'
+        return FileFault('not a file', 'it is a pipe, a socket or a device')
+    return None if status.st_size else FileFault('empty', 'it is empty')
 
 
 def image_format(start: bytes) -> str:
@@ -102,9 +104,9 @@ def open_image(
     """
     if hasattr(source, 'read'):
         return _open(source, getattr(source, 'name', 'in memory'), max_megapixels)
-    fault = check_regular(source)
+    fault = file_fault(source)
     if fault:
-        raise image_error(source, fault)
+        raise image_error(source, fault.detail)
     try:
         file = open(source, 'rb')  # noqa: SIM115  (the image closes it)
     except OSError as error:

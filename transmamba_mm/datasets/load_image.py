@@ -12,7 +12,7 @@ from transmamba_mm.datasets.images import (
     MAX_MEGAPIXELS,
     ImageError,
     check_megapixels,
-    check_regular,
+    file_fault,
     image_error,
     read_image,
 )
@@ -95,8 +95,8 @@ class LoadImage(BaseTransform):
         path = results.get('img_path')
         if path is None:
             return '', '' if self.blank is not None else 'An item has no image.'
-        fault = '' if self.backend_args else check_regular(path)
-        return str(path), str(image_error(path, fault)) if fault else ''
+        fault = None if self.backend_args else file_fault(path)
+        return str(path), str(image_error(path, fault.detail)) if fault else ''
 
     def _read(self, path: object) -> np.ndarray:
         if path is None:
