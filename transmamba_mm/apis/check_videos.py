@@ -45,7 +45,7 @@ def check_video(
                 for start in range(0, total, LOOKS):
                     video.read(range(start, min(start + LOOKS, total)))
             else:
-                video.read(FrameSampler(min(LOOKS, total))(total, video.fps)[0])
+                video.read(FrameSampler(min(LOOKS, total))(total, video.times)[0])
     except BadVideo as error:
         return VideoCheck(path, error.cause, str(error))
     if total < min_frames:

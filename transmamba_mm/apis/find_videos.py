@@ -12,8 +12,8 @@ from transmamba_mm.datasets.annotations import (
     read_json,
     read_lines,
 )
+from transmamba_mm.datasets.images import IMAGE_SUFFIXES
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
-from transmamba_mm.datasets.video.frames_reader import SUFFIXES as IMAGE_SUFFIXES
 from transmamba_mm.errors import UserError
 
 LISTS = ('.txt', '.csv', '.json', '.jsonl')

@@ -64,7 +64,7 @@ def film_strip(video: str, frames: int) -> np.ndarray:
     """Frames of a video beside each other: (``HEIGHT``, W, 3), uint8."""
     try:
         with open_video(video) as opened:
-            places, is_real = FrameSampler(frames)(len(opened), opened.fps)
+            places, is_real = FrameSampler(frames)(len(opened), opened.times)
             pictures = opened.read(places[is_real], HEIGHT)
     except BadVideo:
         return np.full((HEIGHT, 2 * HEIGHT, 3), 200, np.uint8)

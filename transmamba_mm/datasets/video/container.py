@@ -3,10 +3,15 @@
 import os
 import struct
 
+from transmamba_mm.datasets.images import START, file_fault, image_format
 from transmamba_mm.datasets.video.bad_video import bad_video
 
+#: What a video in a folder ends in; files are opened by their content, whatever they end in.
 VIDEO_SUFFIXES = (
-    *('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.flv', '.3gp', '.ts'),
+    *('.mp4', '.m4v', '.mov', '.qt', '.mkv', '.webm', '.avi', '.wmv', '.asf', '.mpg', '.mpeg'),
+    *('.flv', '.f4v', '.3gp', '.3g2', '.ts', '.mts', '.m2ts', '.vob', '.ogv', '.ogg', '.mxf'),
+    *('.m1v', '.m2v', '.mjpeg', '.h264', '.264', '.h265', '.265', '.hevc', '.ivf', '.y4m', '.nut'),
+    '.gif',
 )
 MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
 MP4_CONTENT = (b'moov', b'mdat', b'moof')
@@ -22,7 +27,7 @@ def has_times(path: str) -> bool:
 
 
 def check_file(path: str) -> None:
-    """Refuse a file that is missing, empty, or an mp4 that ends before its boxes do.
+    """Refuse what is no file, missing or empty, and an mp4 that ends before its boxes do.
 
     A decoder plays a truncated mp4 whose index is in front up to where it ends, or not at all,
     depending on the decoder. The sizes of its boxes say so at the cost of one short read each, for
@@ -32,16 +37,17 @@ def check_file(path: str) -> None:
     Raises:
         BadVideo: If so.
     """
+    fault = file_fault(path)
+    if fault:
+        raise bad_video(path, fault.cause, '' if fault.cause == 'empty' else fault.detail)
     try:
         file = open(path, 'rb')  # noqa: SIM115  (entered below)
     except OSError as error:
         raise bad_video(path, 'missing', error.strerror) from error
     with file:
         size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            raise bad_video(path, 'empty')
-        start = file.read(8)
-        if start[4:] not in MP4_START:
+        start = file.read(START)
+        if image_format(start) or start[4:8] not in MP4_START:
             return
         found, position, missing = set(), 0, 0
         while position + 8 <= size:

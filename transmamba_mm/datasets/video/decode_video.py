@@ -7,6 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from transmamba_mm.datasets.bad_item_count import BadItemCount
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS, check_megapixels
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
@@ -21,7 +22,7 @@ FIND = 'Find them: python tools/datasets/check_videos.py DIR'
 
 @TRANSFORMS.register_module()
 class DecodeVideo(BaseTransform):
-    """Read T frames of ``video_path``, a video file or a folder of jpg or png frames.
+    """Read T frames of ``video_path``, a video file, an animated image or a folder of images.
 
     The video is opened and closed in here, so nothing that is open is ever handed to a worker.
 
@@ -36,7 +37,8 @@ class DecodeVideo(BaseTransform):
             ``'uniform'``.
         size (int | tuple[int, int] | None): Scale while decoding: the short side, keeping the
             proportions, or exactly to (height, width). None leaves it. Defaults to None.
-        backend (str): ``'auto'``, ``'decord'``, ``'pyav'`` or ``'frames'``. Defaults to ``'auto'``.
+        backend (str): ``'auto'`` or ``'pyav'``, ``'decord'``, ``'frames'``. Defaults to ``'auto'``,
+            which is PyAV.
         cache (dict, optional): Arguments of ``FrameCache``: ``dir``, ``max_gb`` and perhaps
             ``frames_per_segment``. With it random sampling draws from that many frames of each
             segment; the other samplings give what they give without it.
@@ -48,6 +50,7 @@ class DecodeVideo(BaseTransform):
         fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
         max_seconds (float, optional): How much of the beginning of a video is looked at. Defaults
             to None, all of it.
+        max_megapixels (float): A video of larger frames cannot be read. Defaults to 100.
 
     Attributes:
         bad_items (BadItemCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
@@ -67,6 +70,7 @@ class DecodeVideo(BaseTransform):
         on_bad: str = 'skip',
         fps: float = 1.0,
         max_seconds: float | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
         check_backend(backend)
         if on_bad not in ON_BAD:
@@ -76,6 +80,7 @@ class DecodeVideo(BaseTransform):
         if on_bad == 'mark' and size is None:
             raise UserError("on_bad='mark' makes black clips: set size to tell how large.")
         self.backend = backend
+        self.max_megapixels = check_megapixels(max_megapixels)
         self.cache = FrameCache(**cache) if cache else None
         self.on_bad = on_bad
         self.bad_items = BadItemCount('a video', FIND)
@@ -113,8 +118,8 @@ class DecodeVideo(BaseTransform):
         return path, ''
 
     def _decode(self, path: str) -> tuple:
-        with open_video(path, self.backend) as video:
-            indices, mask = self.sampler(len(video), video.fps)
+        with open_video(path, self.backend, self.max_megapixels) as video:
+            indices, mask = self.sampler(len(video), video.times)
             return video.read(indices, self.size), indices, mask, video.shape
 
     def _cached(self, path: str) -> tuple:
@@ -128,8 +133,8 @@ class DecodeVideo(BaseTransform):
             places, mask = self.sampler.among(len(kept.info.indices))
             indices = np.array(kept.info.indices)[places]
             return kept.read(places), indices, mask, kept.info.shape
-        with open_video(path, self.backend) as video:
-            indices = self.sampler.candidates(len(video), video.fps, per_segment)
+        with open_video(path, self.backend, self.max_megapixels) as video:
+            indices = self.sampler.candidates(len(video), video.times, per_segment)
             frames = video.read(indices, self.size)
             shape = video.shape
         self.cache.put(key, frames, ClipInfo(tuple(indices.tolist()), shape))

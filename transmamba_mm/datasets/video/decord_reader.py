@@ -1,12 +1,16 @@
 """Videos through decord (the maintained package decord2)."""
 
+import os
+
 import decord
 import numpy as np
 from decord import DECORDError
 
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.container import has_times
-from transmamba_mm.datasets.video.reader import VideoReader, check_backend
+from transmamba_mm.datasets.video.pyav_reader import PyAVReader, check_size, open_container
+from transmamba_mm.datasets.video.reader import VideoReader, frame_times
 from transmamba_mm.datasets.video.resize import resize_frames
 
 decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
@@ -16,20 +20,17 @@ class NotForDecordError(Exception):
     """The video may be fine, but this decoder does not do it right."""
 
 
-def open_decord(path: str) -> VideoReader:
+def open_decord(path: str, max_megapixels: float = MAX_MEGAPIXELS) -> VideoReader:
     """Open ``path`` with decord; what it cannot do is left to PyAV.
 
     decord2 3.4.0 gives wrong frames, without a word, of containers that do not tell when each is
-    shown, as avi and ts. And it gives more than 3 channels of some narrow videos, as of 48 or 96
-    pixels, and of those that ask to be turned by 90 degrees.
+    shown, as avi and ts, and of files that ask to be turned. Of several streams of pictures it may
+    choose a cover, and gives more than 3 channels of some narrow videos, as of 48 or 96 pixels.
     """
     try:
-        return DecordReader(path)
+        return DecordReader(path, max_megapixels)
     except NotForDecordError:
-        check_backend('pyav')
-        from transmamba_mm.datasets.video.pyav_reader import PyAVReader
-
-        return PyAVReader(path)
+        return PyAVReader(path, max_megapixels)
 
 
 class DecordReader(VideoReader):
@@ -43,20 +44,26 @@ class DecordReader(VideoReader):
         NotForDecordError: If another decoder has to do it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
         self.path = path
         if not has_times(path):
             raise NotForDecordError
+        with open_container(path, max_megapixels) as container:
+            if len(container.streams.video) > 1:
+                raise NotForDecordError
+            for stream in container.streams.video:
+                check_size(path, stream, max_megapixels)
         try:
             self._video = self._open()
             self._length = len(self._video)
-            self.fps = float(self._video.get_avg_fps())
+            spans = self._video.get_frame_timestamp(list(range(self._length)))  # (N, 2)
             height, width, channels = self._video[0].shape
         except (DECORDError, RuntimeError, AssertionError, StopIteration, ValueError) as error:
             raise self._explain(error) from error
         if channels != 3:
             raise NotForDecordError
         self.shape = self._size = (height, width)
+        self.times = frame_times(spans[:, 0].astype(np.float64))
 
     def __len__(self) -> int:
         return self._length
@@ -68,7 +75,7 @@ class DecordReader(VideoReader):
     def _open(self, width: int = -1, height: int = -1) -> decord.VideoReader:
         # any frame that had to be made up for a broken one is an error
         return decord.VideoReader(
-            self.path, width=width, height=height, num_threads=1, fault_tol=1e-9
+            os.path.abspath(self.path), width=width, height=height, num_threads=1, fault_tol=1e-9
         )
 
     def _read(self, indices: list[int], size: tuple[int, int]) -> np.ndarray:

@@ -22,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None
 
 GB = 10**9
+READING = 2  # a new number when readers or samplers give other frames than before
 ABANDONED = 3600  # seconds after which a file that was never finished belongs to a dead process
 
 
@@ -100,9 +101,10 @@ class FrameCache:
         stats = [os.stat(path)]
         if os.path.isdir(path):
             with os.scandir(path) as entries:
-                stats += [entry.stat() for entry in sorted(entries, key=lambda entry: entry.name)]
+                stats += [_stat(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
         identity = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        return hashlib.sha1(repr((os.path.abspath(path), identity, settings)).encode()).hexdigest()
+        name = repr((READING, os.path.abspath(path), identity, settings))
+        return hashlib.sha1(name.encode()).hexdigest()
 
     def get(self, key: str) -> CachedClip | None:
         """Return the clip under ``key``, if it is there; one that cannot be read is deleted."""
@@ -190,3 +192,10 @@ class FrameCache:
                 file.unlink()
             total -= length
         return total
+
+
+def _stat(entry: os.DirEntry) -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError:  # a link that leads nowhere
+        return entry.stat(follow_symlinks=False)

@@ -4,60 +4,74 @@ import os
 import re
 
 import numpy as np
-from PIL import Image
 
-from transmamba_mm.datasets.video.bad_video import bad_video
+from transmamba_mm.datasets.images import (
+    IMAGE_SUFFIXES,
+    MAX_MEGAPIXELS,
+    ImageError,
+    open_image,
+    read_image,
+    upright_size,
+)
+from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.resize import resize_frames
 
-SUFFIXES = ('.jpg', '.jpeg', '.png')
-
 
 class FramesReader(VideoReader):
-    """A :class:`VideoReader` on a folder of jpg or png files, in natural order.
+    """A :class:`VideoReader` on a folder of images, in natural order.
 
     ``frame2.jpg`` comes before ``frame10.jpg``. A jpg is decoded at a fraction of its size where
-    that is enough for the size asked for. ``fps`` is 0: images do not tell.
+    that is enough for the size asked for. ``times`` is None: images do not tell.
+
+    Args:
+        path: The folder.
+        max_megapixels: Most pixels that a frame may have, in millions.
 
     Raises:
         BadVideo: If there is no such folder, or no image in it.
     """
 
-    fps = 0.0
+    times = None
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
         self.path = path
+        self._max_megapixels = max_megapixels
         try:
-            names = [name for name in os.listdir(path) if name.lower().endswith(SUFFIXES)]
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in entries if _is_frame(entry)]
         except OSError as error:
             cause = 'not a video' if os.path.exists(path) else 'missing'
             raise bad_video(path, cause, 'a folder of frames was expected') from error
         if not names:
-            raise bad_video(path, 'no frames', 'the folder holds no jpg or png file')
+            raise bad_video(path, 'no frames', 'the folder holds no image')
         self._files = [os.path.join(path, name) for name in sorted(names, key=natural_key)]
-        with self._image(0) as image:
-            self.shape = (image.height, image.width)
+        try:
+            with open_image(self._files[0], max_megapixels) as image:
+                self.shape = upright_size(image)
+        except ImageError as error:
+            raise _bad_frame(self._files[0], error) from error
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def _image(self, index: int) -> Image.Image:
-        try:
-            return Image.open(self._files[index])
-        except OSError as error:
-            raise bad_video(self._files[index], 'damaged', 'not an image') from error
-
     def _read(self, indices: list[int], size: tuple[int, int]) -> np.ndarray:
         out = np.empty((len(indices), *size, 3), np.uint8)
         for place, index in enumerate(indices):
-            with self._image(index) as image:
-                image.draft('RGB', size[::-1])
-                try:
-                    frame = np.array(image.convert('RGB'))
-                except (OSError, SyntaxError, ValueError) as error:
-                    raise bad_video(self._files[index], 'damaged', error) from error
+            try:
+                frame = read_image(self._files[index], size, self._max_megapixels)
+            except ImageError as error:
+                raise _bad_frame(self._files[index], error) from error
             out[place] = resize_frames(frame[None], size)[0]
         return out
+
+
+def _is_frame(entry: os.DirEntry) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir()
+
+
+def _bad_frame(file: str, error: ImageError) -> BadVideo:
+    return bad_video(file, 'too large' if error.is_too_large else 'damaged', error.reason)
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

@@ -8,12 +8,13 @@ from types import TracebackType
 
 import numpy as np
 
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS, START, image_format
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.errors import UserError
 
-BACKENDS = ('auto', 'decord', 'pyav', 'frames')
-#: backend: (what Python imports, what pip installs). 'auto' takes the first that is there: PyAV is
-#: as fast as decord (tools/analysis/benchmark_video.py) and reads what decord cannot.
+#: 'auto' is PyAV, which reads what decord cannot, as fast (tools/analysis/benchmark_video.py).
+BACKENDS = ('auto', 'pyav', 'decord', 'frames')
+#: backend: (what Python imports, what pip installs).
 PACKAGES = {'pyav': ('av', 'av'), 'decord': ('decord', 'decord2')}
 #: A short side in pixels that keeps the proportions, an exact (height, width), or as it is.
 FrameSize = int | tuple[int, int] | None
@@ -27,13 +28,15 @@ class VideoReader(ABC):
 
     Attributes:
         path (str): The file or folder.
-        fps (float): Frames per second; 0 where nobody knows (a folder of frames).
-        shape (tuple[int, int]): Height and width of the frames as they are stored.
+        shape (tuple[int, int]): Height and width of the frames as they are shown.
+        times (np.ndarray, optional): (N + 1,), float64: seconds after the first frame at which each
+            of N frames appears, and at which the last one ends. None where nobody knows (a folder
+            of frames, a still image).
     """
 
     path: str
-    fps: float
     shape: tuple[int, int]
+    times: np.ndarray | None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -41,8 +44,13 @@ class VideoReader(ABC):
 
     @property
     def duration(self) -> float:
-        """Seconds; 0 where ``fps`` is unknown."""
-        return len(self) / self.fps if self.fps else 0.0
+        """Seconds; 0 where the times are unknown."""
+        return 0.0 if self.times is None else float(self.times[-1])
+
+    @property
+    def fps(self) -> float:
+        """Frames per second on average; 0 where the times are unknown."""
+        return len(self) / self.duration if self.duration else 0.0
 
     def read(self, indices: Sequence[int], size: FrameSize = None) -> np.ndarray:
         """Decode some frames.
@@ -86,6 +94,17 @@ class VideoReader(ABC):
         self.close()
 
 
+def frame_times(starts: np.ndarray) -> np.ndarray:
+    """Make ``times`` of the seconds (N,) at which frames appear, ascending.
+
+    How long the last one is shown no container tells reliably, with B-frames: as long as the
+    briefest other, which is right at a constant rate and conservative at others.
+    """
+    lengths = np.diff(starts)
+    last = lengths[lengths > 0].min(initial=np.inf)
+    return np.append(starts, starts[-1] + (last if np.isfinite(last) else 1.0)) - starts[0]
+
+
 def target_size(shape: tuple[int, int], size: FrameSize) -> tuple[int, int]:
     """Return (height, width) of a frame of ``shape`` that is brought to ``size``."""
     if size is None:
@@ -106,18 +125,19 @@ def check_backend(backend: str) -> None:
         raise UserError(f'backend={backend!r} reads no videos: choose one of {BACKENDS}.')
     if backend in PACKAGES and not _is_installed(backend):
         raise UserError(
-            f'backend={backend!r} is not installed: pip install {PACKAGES[backend][1]}, or set '
-            "backend='auto'."
+            f'backend={backend!r} is not installed: pip install {PACKAGES[backend][1]}.'
         )
 
 
-def open_video(path: str, backend: str = 'auto') -> VideoReader:
-    """Open a video file, or a folder of jpg or png frames.
+def open_video(
+    path: str, backend: str = 'auto', max_megapixels: float = MAX_MEGAPIXELS
+) -> VideoReader:
+    """Open a video file, an animated image, or a folder of images.
 
     Args:
-        path: The file or folder. A folder is always read as frames.
-        backend: ``'decord'``, ``'pyav'``, ``'frames'``, or ``'auto'``: PyAV where it is
-            installed, else decord.
+        path: The file or folder. A folder is always read as frames, an image always by Pillow.
+        backend: ``'auto'`` or ``'pyav'``: PyAV; ``'decord'``; ``'frames'``: a folder.
+        max_megapixels: Most pixels that a frame may have, in millions; more are not decoded.
 
     Raises:
         BadVideo: If the video cannot be used.
@@ -127,19 +147,22 @@ def open_video(path: str, backend: str = 'auto') -> VideoReader:
     if backend == 'frames' or os.path.isdir(path):
         from transmamba_mm.datasets.video.frames_reader import FramesReader
 
-        return FramesReader(path)
+        return FramesReader(path, max_megapixels)
     check_file(path)
-    if backend == 'auto':
-        backend = next((name for name in PACKAGES if _is_installed(name)), 'auto')
+    with open(path, 'rb') as file:
+        is_image = bool(image_format(file.read(START)))
+    if is_image:
+        from transmamba_mm.datasets.video.animation_reader import AnimationReader
+
+        return AnimationReader(path, max_megapixels)
     if backend == 'decord':
         from transmamba_mm.datasets.video.decord_reader import open_decord
 
-        return open_decord(path)
-    if backend == 'pyav':
-        from transmamba_mm.datasets.video.pyav_reader import PyAVReader
+        return open_decord(path, max_megapixels)
+    check_backend('pyav')
+    from transmamba_mm.datasets.video.pyav_reader import PyAVReader
 
-        return PyAVReader(path)
-    raise UserError('Videos need a decoder: pip install av, or pip install decord2.')
+    return PyAVReader(path, max_megapixels)
 
 
 def _is_installed(backend: str) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from transmamba_mm.errors import UserError
 
 SAMPLINGS = ('uniform', 'random', 'fps')
+ROUNDING = 6e-4  # seconds by which a file's times are off: mkv rounds them to milliseconds
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,12 @@ class FrameSampler:
 
     ``'uniform'``: the middle of each of T equal segments. ``'random'``: a random frame of each of T
     equal segments, drawn from numpy's global generator, which mmengine seeds in every worker.
-    ``'fps'``: CLIP4Clip's (arXiv 2104.08860): one frame every ``1 / fps`` seconds from the first
-    on, and if those are more than T, T of them at even distances, both ends included.
+    ``'fps'``: CLIP4Clip's (arXiv 2104.08860): the frames that are shown every ``1 / fps`` seconds
+    from the first on, and if those are more than T, T of them at even distances, both ends
+    included.
+
+    Seconds are those of the frames' own times, however many there are to a second. A folder of
+    frames has none: its frames count as taken at ``fps`` per second.
 
     A video that has fewer frames to choose from than T gives each of them once, in order; the last
     one is then repeated, and the mask says which are repeats.
@@ -46,37 +51,46 @@ class FrameSampler:
         if self.max_seconds is not None and self.max_seconds <= 0:
             raise UserError(f'max_seconds={self.max_seconds:g} has to be positive, or None.')
 
-    def __call__(self, total: int, video_fps: float) -> tuple[np.ndarray, np.ndarray]:
-        """Choose among ``total`` frames of a video of ``video_fps`` (0: taken as ``fps``).
+    def __call__(
+        self, total: int, times: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Choose among ``total`` frames.
+
+        Args:
+            total: N.
+            times: (N + 1,), as ``VideoReader.times``; None: unknown.
 
         Returns:
             Indices (T,), ascending, int64, and a mask (T,), bool, True for frames that are no
             repeats.
         """
-        total = self._within(total, video_fps)
+        times = self._times(total, times)
         if self.sampling == 'random':
-            indices = _random(total, self.num_frames)
+            indices = _random(len(times) - 1, self.num_frames)
         elif self.sampling == 'fps':
-            indices = _at_fps(total, self.num_frames, video_fps or self.fps, self.fps)
+            indices = _at_fps(times, self.num_frames, self.fps)
         else:
-            indices = _uniform(total, self.num_frames)
+            indices = _uniform(len(times) - 1, self.num_frames)
         return self._filled(indices)
 
-    def candidates(self, total: int, video_fps: float, per_segment: int) -> np.ndarray:
+    def candidates(self, total: int, times: np.ndarray | None, per_segment: int) -> np.ndarray:
         """Return the frames that are worth keeping of a video, ascending and distinct.
 
         For a sampling that always chooses the same frames these are they. For ``'random'`` they are
         the middles of T * ``per_segment`` equal segments, or all frames if there are fewer.
         """
         if self.sampling == 'random':
-            return _uniform(self._within(total, video_fps), self.num_frames * per_segment)
-        return np.unique(self(total, video_fps)[0])
+            return _uniform(len(self._times(total, times)) - 1, self.num_frames * per_segment)
+        return np.unique(self(total, times)[0])
 
-    def _within(self, total: int, video_fps: float) -> int:
-        """How many of ``total`` frames there are to choose from."""
+    def _times(self, total: int, times: np.ndarray | None) -> np.ndarray:
+        """Times of the frames that there are to choose from, and of the end."""
+        if times is None:
+            times = np.arange(total + 1) / self.fps
         if self.max_seconds is None:
-            return total
-        return min(total, max(1, round(self.max_seconds * (video_fps or self.fps))))
+            return times
+        within = max(1, int(np.searchsorted(times[:-1], self.max_seconds - ROUNDING)))
+        return np.append(times[:within], min(times[within], self.max_seconds))
 
     def among(self, kept: int) -> tuple[np.ndarray, np.ndarray]:
         """Choose T places among ``kept`` candidates: indices and mask, as :meth:`__call__`."""
@@ -102,9 +116,10 @@ def _random(total: int, number: int) -> np.ndarray:
     return np.random.randint(edges[:-1], edges[1:])
 
 
-def _at_fps(total: int, number: int, video_fps: float, fps: float) -> np.ndarray:
-    # a video slower than fps gives every frame once
-    ticks = np.unique(np.arange(0, total, max(video_fps / fps, 1.0)).astype(np.int64))
-    if len(ticks) <= number:
-        return ticks
-    return ticks[np.linspace(0, len(ticks) - 1, number).astype(np.int64)]
+def _at_fps(times: np.ndarray, number: int, fps: float) -> np.ndarray:
+    # the first tick at or after each frame's time: a frame is shown at a tick if it is its own
+    ticks = np.ceil((times - ROUNDING) * fps)
+    shown = np.flatnonzero(ticks[:-1] < ticks[1:])
+    if len(shown) <= number:
+        return shown
+    return shown[np.linspace(0, len(shown) - 1, number).astype(np.int64)]
