@@ -7,9 +7,10 @@ Example:
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.read_config import read_config
 
 
 def main() -> None:
@@ -20,8 +21,7 @@ def main() -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     print(cfg.pretty_text)
 
 

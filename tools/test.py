@@ -14,9 +14,9 @@ from pathlib import Path
 
 import mmengine
 from mmengine.evaluator import DumpResults
-from mmengine.runner import Runner
 
 from transmamba_mm import compat
+from transmamba_mm.apis.build_runner import build_runner, model_of
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.preflight import preflight
@@ -62,6 +62,7 @@ def main() -> None:
     cfg = load_config(args)
     cfg.model = student_config(cfg.model)
     cfg.load_from, cfg.resume = None, False
+    cfg.init_weights_for_test_or_val = False  # they come from the checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
 
@@ -73,9 +74,8 @@ def main() -> None:
     cfg.custom_hooks = [hook for hook in hooks if kind_of(hook) != 'EMAHook']
     prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
-    runner = Runner.from_cfg(cfg)
-    model = runner.model.module if runner.distributed else runner.model
-    load_exactly(model, weights, args.checkpoint)
+    runner = build_runner(cfg)
+    load_exactly(model_of(runner), weights, args.checkpoint)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

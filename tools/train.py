@@ -8,9 +8,8 @@ Examples:
 
 import argparse
 
-from mmengine.runner import Runner
-
 from transmamba_mm import compat
+from transmamba_mm.apis.build_runner import build_runner, model_of
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.apis.preflight import preflight
@@ -59,8 +58,8 @@ def main() -> None:
     preflight(cfg, ('train', 'val'))
     prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
-    runner = Runner.from_cfg(cfg)
-    check_load_from(cfg, runner.model.module if runner.distributed else runner.model)
+    runner = build_runner(cfg)
+    check_load_from(cfg, model_of(runner))
     runner.train()
 
 

@@ -34,13 +34,6 @@ def test_misspelt_key_is_named_with_the_one_that_was_meant(key, meant):
     assert f"{key!r} is not read by anything. Did you mean '{meant}'?" in problems({key: {}})
 
 
-@pytest.mark.parametrize(
-    'key', ['train_pipeline', 'test_pipeline', 'bgr_mean', 'student', 'dataset_type', 'tta_model']
-)
-def test_variables_of_a_config_are_no_mistakes(key):
-    assert problems({key: {}}) == ''
-
-
 @pytest.mark.parametrize('role', ['student', 'teacher', 'distiller', 'subcloning'])
 def test_parts_of_a_transfer_are_dicts(role):
     transfer = {'type': 'KnowledgeTransfer', 'subcloning': None}

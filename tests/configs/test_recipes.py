@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from transmamba_mm import registry
 from transmamba_mm.apis.data_config import kind_of
-from transmamba_mm.apis.preflight import KNOWN_KEYS
+from transmamba_mm.apis.read_config import KNOWN_KEYS
 from transmamba_mm.registry import DATASETS, HOOKS, MODELS, SCOPE
 
 ROOT = Path(__file__).parents[2]

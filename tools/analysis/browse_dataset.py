@@ -6,11 +6,12 @@ Example:
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.registry import MODELS
 from transmamba_mm.visualization.figures import plot_images
 
@@ -30,8 +31,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Draw one batch."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     set_random_seed(args.seed)
     preprocessor = MODELS.build(cfg.data_preprocessor)

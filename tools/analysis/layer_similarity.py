@@ -8,10 +8,11 @@ Example:
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.layer_similarity import compare_layers
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.visualization.figures import plot_similarity
 
 
@@ -33,8 +34,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure and draw."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     checkpoints = {str(Path(path)): path for path in args.checkpoints}
     plot_similarity(compare_layers(cfg, checkpoints, args.max_images), args.out)
     print(f'Saved {args.out}')

@@ -9,6 +9,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry, root
 
 from transmamba_mm import registry as ours
+from transmamba_mm.apis.config_path import place_of
 from transmamba_mm.errors import UserError, nearest
 
 #: Where an assertion or a ValueError is about what the user wrote, not about the code.
@@ -39,6 +40,15 @@ ADVICE = {
 
 def explain(error: Exception) -> str | None:
     """Say what to mend, or None where the error is not the user's."""
+    text, place = _explain(error), place_of(error)
+    if place is None or (text is not None and text.startswith(place)):
+        return text
+    if text is None:  # what a part that is made of a config says of that config
+        text = f'{type(error).__name__}: {error}'
+    return f'{place}: {text}'
+
+
+def _explain(error: Exception) -> str | None:
     if isinstance(error, (UserError, ConfigParsingError)):
         return _without_worker(error)
     if isinstance(error, OSError):

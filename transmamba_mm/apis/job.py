@@ -13,11 +13,12 @@ from threading import Thread
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from transmamba_mm import compat
+from transmamba_mm.apis.build_runner import build_runner
 from transmamba_mm.apis.explain import explain
 from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.errors import UserError
 
@@ -42,8 +43,7 @@ class Job:
 
     def load(self) -> Config:
         """The config to run, which goes on where an interrupted training stopped."""
-        cfg = Config.fromfile(self.config)
-        cfg.merge_from_dict(self.options)
+        cfg = read_config(self.config, self.options)
         cfg.work_dir = self.work_dir
         cfg.resume = True
         return cfg
@@ -103,7 +103,7 @@ def train(job: Job, events) -> dict:
     preflight(cfg, ('train', 'val'))
     prepare_runtime(cfg)
     started = time.perf_counter()
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.register_hook(StepReporter(job.name, events))
     runner.train()
     metrics = {key: float(value) for key, value in runner.val_loop.run().items()}

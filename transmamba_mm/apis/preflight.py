@@ -1,6 +1,5 @@
 """Find everything that would stop a run before it is started, and say all of it at once."""
 
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,27 +9,14 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.registry import OPTIMIZERS
-from mmengine.runner import Runner
 
 from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.apis.preflight_metrics import unknown_best
-from transmamba_mm.apis.runtime import RUNTIME_KEYS
+from transmamba_mm.apis.read_config import KNOWN_KEYS, explain_unread
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.registry import SCOPE, mmpretrain
-
-#: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
-KNOWN_KEYS = [
-    *(
-        name
-        for name in inspect.signature(Runner.__init__).parameters
-        if name not in ('self', 'cfg')
-    ),
-    *('auto_scale_lr', 'find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'runner_type'),
-    *('custom_imports', 'vis_backends'),
-    *RUNTIME_KEYS,
-]
 
 
 def preflight(cfg: Config, phases: Sequence[str]) -> None:
@@ -46,7 +32,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     """
     if wrong := [f'{name}={part!r}' for name, part in _parts(cfg) if not isinstance(part, dict)]:
         raise UserError(f'{", ".join(wrong)}: write dict(type=...), or the keys of one.')
-    problems = [*_misspelt_keys(cfg), *_unfinished_hooks(cfg)]
+    problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg)]
     problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
         for leaf in leaves((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
@@ -75,12 +61,9 @@ def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:
     return ((name, part) for name, part in found.items() if part is not None)
 
 
-def _misspelt_keys(cfg: Config) -> Iterator[str]:
-    """Near misses of what a Runner reads; other top-level names are a config's own variables."""
-    for key in cfg:
-        hint = '' if key in KNOWN_KEYS else nearest(key, KNOWN_KEYS, cutoff=0.87)
-        if hint:
-            yield f'{key!r} is not read by anything.{hint} (Rename it if it is your own variable.)'
+def _unread_keys(cfg: Config) -> Iterator[str]:
+    """Top-level names that neither a Runner nor our tools read, nor another entry copies."""
+    return (explain_unread(cfg, key) for key in cfg if key not in KNOWN_KEYS)
 
 
 def _unfinished_hooks(cfg: Config) -> Iterator[str]:

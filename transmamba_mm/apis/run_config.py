@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 
+from transmamba_mm.apis.read_config import read_config
+
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that training and testing share; the same as mmpretrain's tools."""
@@ -35,13 +37,14 @@ def load_config(args: argparse.Namespace) -> Config:
     ``work_dirs/<name of the config>``. ``--cfg-options`` have the last word.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
+    cfg = read_config(args.config, args.cfg_options)
+    if args.launcher != 'none':
+        cfg.launcher = args.launcher
+    cfg.setdefault('launcher', 'none')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if cfg.get(name) is not None:
+        if isinstance(cfg.get(name), dict):
             cfg[name] = _with_defaults(cfg[name])
-    cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 

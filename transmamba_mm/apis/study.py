@@ -11,6 +11,7 @@ from rich.console import Console
 
 from transmamba_mm.apis.job import Job
 from transmamba_mm.apis.job_pool import run_jobs
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
@@ -137,8 +138,7 @@ class Study:
     def load(self, path: Path) -> Config:
         """A config with the options that it knows."""
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict({key: v for key, v in self.options.items() if has_key(cfg, key)})
-        return cfg
+        return read_config(path, {k: v for k, v in self.options.items() if has_key(cfg, k)})
 
     def check(self, configs: dict[str, Config]) -> None:
         """Raise UserError unless the trainings can be compared."""

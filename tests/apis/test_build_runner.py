@@ -1,0 +1,84 @@
+"""The runner that a config names is the one that runs, and its errors name a place."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.registry import Registry
+from mmengine.runner import FlexibleRunner
+
+from transmamba_mm.apis.build_runner import build_runner
+from transmamba_mm.apis.explain import explain
+from transmamba_mm.apis.read_config import read_config
+from transmamba_mm.errors import UserError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+VIM = CONFIGS / 'scratch/vim-nano_digits.py'
+SHORT = {
+    'train_cfg.max_iters': 1,
+    'train_cfg.val_begin': 2,
+    'param_scheduler': [],
+    'train_dataloader.batch_size': 4,
+}
+
+
+@pytest.fixture(autouse=True)
+def unnamed_afterwards(monkeypatch):
+    monkeypatch.setattr(Registry, 'build', Registry.build)
+
+
+def config(tmp_path, leaf=VIM, **options):
+    cfg = read_config(leaf, SHORT | options)
+    cfg.work_dir, cfg.launcher = str(tmp_path), 'none'
+    cfg.experiment_name = f'{tmp_path}'.replace('/', '_')
+    return cfg
+
+
+def failure(cfg) -> str | None:
+    with pytest.raises(Exception) as error:
+        build_runner(cfg).train()
+    return explain(error.value)
+
+
+def test_flexible_runner_trains_by_its_strategy(tmp_path):
+    options = {'runner_type': 'FlexibleRunner', 'strategy': {'type': 'SingleDeviceStrategy'}}
+    runner = build_runner(config(tmp_path, **options))
+    assert isinstance(runner, FlexibleRunner)
+    runner.train()
+    assert runner.iter == 1 and type(runner.strategy).__name__ == 'SingleDeviceStrategy'
+
+
+@pytest.mark.parametrize(
+    ('options', 'named'),
+    [
+        ({'strategy': {'type': 'SingleDeviceStrategy'}}, 'FlexibleRunner'),
+        ({'runner_type': 'FlexibelRunner'}, "'FlexibleRunner'"),
+        ({'runner_type': 'FlexibleRunner', 'strategy': {'type': 'DeepSpeedStrategy'}}, 'DeepSpeed'),
+        ({'runner_type': 'FlexibleRunner', 'compile': True}, 'compile'),
+    ],
+)
+def test_runner_that_cannot_be_had(tmp_path, options, named):
+    assert named in failure(config(tmp_path, **options))
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'place'),
+    [
+        ('model.backbone.patch_size', -2, 'model.backbone (Vim)'),
+        ('model.head.num_classes', -2, 'model.head (LinearClsHead)'),
+        ('model.head.loss.mode', 'x', 'model.head.loss (LabelSmoothLoss)'),
+        ('train_dataloader.dataset.fraction', 3, 'train_dataloader.dataset (Digits)'),
+        ('train_dataloader.sampler.type', 'x', 'train_dataloader.sampler'),
+        ('optim_wrapper.optimizer.betas', 3, 'optim_wrapper.optimizer (AdamW)'),
+    ],
+)
+def test_error_of_a_part_names_its_place(tmp_path, option, value, place):
+    assert failure(config(tmp_path, **{option: value})).startswith(place)
+
+
+def test_custom_keys_of_no_parameter(tmp_path):
+    key = 'optim_wrapper.paramwise_cfg'
+    cfg = config(tmp_path, **{key: {'custom_keys': {'backbone.blocks': {'lr_mult': 0.1}}}})
+    build_runner(cfg)
+    cfg.optim_wrapper.paramwise_cfg.custom_keys = {'pos_embd': {'lr_mult': 10.0}}
+    with pytest.raises(UserError, match=r"custom_keys: 'pos_embd' .* Did you mean 'pos_embed'"):
+        build_runner(cfg)
