@@ -6,6 +6,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+from transmamba_mm.apis.data_config import kind_of
+
 #: Attribute of an error with the place of the part that raised it.
 PLACE = 'config_place'
 _build = Registry.build
@@ -36,9 +38,8 @@ def _build_and_name(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _describe(part: Mapping[str, Any]) -> str | None:
-    kind = part.get('type')
     path = next((path for path, node in parts_of(_cfg[0]) if _became(node, part)), None)
-    return path and f'{path} ({getattr(kind, "__name__", kind)})'
+    return path and f'{path} ({kind_of(part)})'
 
 
 def _became(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
