@@ -9,6 +9,7 @@ import os
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -17,6 +18,7 @@ from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
 
+INDEX, ONE_OF_OURS = 'model-index.yml', 'vim-t_in1k'
 #: Modules of mmpretrain with data sets of questions about images.
 VQA_DATASETS = ('coco_vqa', 'gqa_dataset', 'ocr_vqa', 'scienceqa', 'textvqa', 'vg_vqa', 'vizwiz')
 
@@ -50,6 +52,19 @@ def announce_config_package() -> None:
     mmengine only follows ``package::`` for the packages in its own table, which lists OpenMMLab's.
     """
     MODULE2PACKAGE.setdefault('transmamba_mm', 'transmamba_mm')
+
+
+def announce_models() -> None:
+    """Let mmpretrain's ``list_models`` and ``get_model`` find our configs by their names.
+
+    Their index lies in ``.mim`` where the package is installed, at the root of a bare checkout.
+    """
+    from mmpretrain.apis import ModelHub
+
+    package = Path(__file__).parent
+    roots = [root for root in (package / '.mim', package.parent) if (root / INDEX).is_file()]
+    if roots and not ModelHub.has(ONE_OF_OURS):  # a reloaded package has announced them before
+        ModelHub.register_model_index(roots[0] / INDEX, config_prefix=roots[0])
 
 
 def silence_optional_imports() -> None:

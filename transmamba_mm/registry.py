@@ -13,7 +13,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from transmamba_mm.compat import prepare_torchvision
+from transmamba_mm.compat import announce_models, prepare_torchvision
 from transmamba_mm.errors import UserError
 
 prepare_torchvision()  # before the first import of mmpretrain, which imports torchvision
@@ -21,6 +21,8 @@ prepare_torchvision()  # before the first import of mmpretrain, which imports to
 from mmpretrain import registry as mmpretrain  # noqa: E402
 
 SCOPE = 'transmamba_mm'
+
+announce_models()
 
 
 def _child(name: str, parent: Registry, *locations: str) -> Registry:

@@ -8,12 +8,12 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
+from mmpretrain import get_model
 
 from transmamba_mm import registry
 from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.read_config import KNOWN_KEYS
-from transmamba_mm.registry import DATASETS, HOOKS, MODELS, SCOPE
+from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ('transmamba', 'teachers', 'scratch', 'baselines')
@@ -124,8 +124,8 @@ def test_real_recipe_builds_and_keeps_decay_off_the_scan(leaf):
     # transformers.
     computes = 'swin' in leaf.stem or data_of(leaf) not in LABELED
     device = torch.device('cpu' if computes else 'meta')
-    with DefaultScope.overwrite_default_scope('transmamba_mm'), device:
-        model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
+    with device:
+        model = get_model(cfg)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed = {
@@ -138,12 +138,16 @@ def test_real_recipe_builds_and_keeps_decay_off_the_scan(leaf):
     assert not [name for name in decayed if name.endswith(spared)]
 
 
-def test_package_index_lists_every_transfer():
+def test_package_index_lists_every_student():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    listed = {
-        model['Config']
+    models = [
+        model
         for metafile in index['Import']
         for model in yaml.safe_load((ROOT / metafile).read_text())['Models']
-    }
-    leaves = (ROOT / 'configs/transmamba').glob('*.py')
-    assert listed == {str(leaf.relative_to(ROOT)) for leaf in leaves}
+    ]
+    leaves = {leaf for leaf in LEAVES if leaf.parent.name in ('transmamba', 'scratch')}
+    assert {model['Config'] for model in models} == {str(leaf.relative_to(ROOT)) for leaf in leaves}
+    for model in models:
+        assert model['Name'] == Path(model['Config']).stem
+        task = model['Results'][0]['Task']
+        assert (task == 'Image Classification') is (data_of(Path(model['Config'])) in LABELED)

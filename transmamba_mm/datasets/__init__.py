@@ -17,6 +17,7 @@ from transmamba_mm.datasets.retrieval import (  # noqa: E402
     MovingDigitsKinds,
     VideoCaptions,
 )
+from transmamba_mm.datasets.to_grayscale import ToGrayscale  # noqa: E402
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
     DecodeVideo,
@@ -46,5 +47,6 @@ __all__ = [
     'RandomFlipClip',
     'RandomResizedCropClip',
     'ResizeClip',
+    'ToGrayscale',
     'VideoCaptions',
 ]

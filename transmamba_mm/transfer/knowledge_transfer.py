@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import IMAGES, towers_of
-from transmamba_mm.registry import DISTILLERS, MODELS
+from transmamba_mm.registry import DISTILLERS, MODELS, build_part
 from transmamba_mm.transfer.clip_as_vit import as_rules_know_them
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.layer_map import LayerMap
@@ -74,7 +74,7 @@ class KnowledgeTransfer(BaseModel):
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(**teacher)
         self.tower_pairs = self._pair_towers(layer_map)
         pairs = [pair for towers in self.tower_pairs for pair in towers.pairs]
-        self.distiller = DISTILLERS.build({**distiller, 'pairs': pairs})
+        self.distiller = build_part(DISTILLERS, {**distiller, 'pairs': pairs})
         self._check_vocabularies()
         for towers in self.tower_pairs:
             towers.connect(self.student, self.teacher.model, self.distiller)
@@ -205,6 +205,15 @@ class KnowledgeTransfer(BaseModel):
         report = report.renamed(name, tower.path, tower.head)
         before = self.transfer_report
         self.transfer_report = report if before is None else before.joined(report)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The student's: for tools that take a classifier, a transfer is its student."""
+        return self.student.backbone
+
+    def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
+        """Return the student's features; see its ``extract_feat``."""
+        return self.student.extract_feat(inputs, **kwargs)
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning rates; projectors count as the last."""

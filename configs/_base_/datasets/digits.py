@@ -32,12 +32,18 @@ train_dataloader = dict(
         pipeline=[dict(type='PackInputs')],
     ),
 )
+# Any image of a digit, white on black; the data set's own pass through as they are.
+test_pipeline = [
+    dict(type='transmamba_mm.ToGrayscale'),
+    dict(type='Resize', scale=8, interpolation='area'),
+    dict(type='PackInputs'),
+]
 val_dataloader = dict(
     batch_size=360,
     num_workers=0,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='transmamba_mm.Digits', split='test', pipeline=[dict(type='PackInputs')]),
+    dataset=dict(type='transmamba_mm.Digits', split='test', pipeline=test_pipeline),
 )
 val_evaluator = dict(type='Accuracy', topk=1)
 
