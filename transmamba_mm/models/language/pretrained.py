@@ -84,6 +84,7 @@ def load_weights(
         model, report = model_class.from_pretrained(
             checkpoint,
             dtype='auto' if dtype is None else dtype,
+            trust_remote_code=False,  # by default transformers asks, and may be answered yes
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below, with all others
         )
@@ -131,7 +132,9 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
     if not source:
         raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **{'padding_side': 'left', **kwargs})
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, **{'padding_side': 'left', 'trust_remote_code': False, **kwargs}
+        )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
     # Where there are no files transformers makes one up that knows no words.
@@ -168,4 +171,6 @@ def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:
 
 
 def _first_line(error: Exception) -> str:
+    if 'trust_remote_code' in str(error):
+        return 'It needs code of its own (auto_map), which is not executed.'
     return str(error).strip().partition('\n')[0].rstrip('.') + '.'
