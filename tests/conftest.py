@@ -5,6 +5,14 @@ import transmamba_mm  # noqa: F401  (makes mmpretrain importable beside CPU torc
 from transmamba_mm.compat import load_checkpoints_safely
 
 
+@pytest.fixture(scope='session', autouse=True)
+def state_folder(tmp_path_factory):
+    """A key of the tests' own, also for the processes they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_STATE_HOME', str(tmp_path_factory.mktemp('state')))
+        yield
+
+
 @pytest.fixture
 def safe_loading(monkeypatch):
     """Load as our tools do, for the length of one test."""

@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         '--question', required=True, nargs='+', action='extend', help='one question or several'
     )
     parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
-    parser.add_argument('--config', help='default: the one beside the checkpoint')
+    parser.add_argument('--config', help='default: the one that your training left beside it')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
     return parser.parse_args()
 

@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--videos', required=True, metavar='DIR', help='folder to search')
     parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
-    parser.add_argument('--config', help='default: the one beside the checkpoint')
+    parser.add_argument('--config', help='default: the one that your training left beside it')
     parser.add_argument('--top', type=int, default=5, help='videos of each text (default: 5)')
     parser.add_argument('--index', metavar='FILE', help='default: beside the checkpoint')
     parser.add_argument('--rebuild', action='store_true', help='embed all videos again')

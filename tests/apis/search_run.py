@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 
 from tests.models.retrieval.small_retrieval import MAMBA_LM, VIM, WORDS
+from transmamba_mm.apis.signed_config import sign_config
 from transmamba_mm.registry import MODELS
 
 MODEL = {
@@ -34,6 +35,7 @@ def write_run(folder: Path, seed: int = 0, pipeline: list | None = None, **chang
             'test_dataloader': {'dataset': {'pipeline': pipeline or PIPELINE}},
         }
     ).dump(str(folder / 'recipe.py'))
+    sign_config(folder / 'recipe.py')
     torch.manual_seed(seed)
     built = MODELS.build({**model, 'data_preprocessor': PREPROCESSOR})
     built.init_weights()

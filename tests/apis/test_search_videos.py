@@ -235,7 +235,7 @@ def test_a_model_that_retrieves_nothing(tmp_path):
     cfg.dump(str(tmp_path / 'recipe.py'))
     torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='retrieves no videos'):
-        VideoSearch(str(tmp_path / 'a.pth'))
+        VideoSearch(str(tmp_path / 'a.pth'), str(tmp_path / 'recipe.py'))
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from transmamba_mm.apis.signed_config import sign_config
 from transmamba_mm.registry import MODELS
 
 RECIPE = 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'
@@ -19,6 +20,7 @@ def write_run(folder: Path) -> Path:
     cfg = Config.fromfile(RECIPE)
     cfg.merge_from_dict(SMALL)
     cfg.dump(str(folder / 'recipe.py'))
+    sign_config(folder / 'recipe.py')
     torch.manual_seed(0)
     student = MODELS.build({**cfg.model.student, 'data_preprocessor': cfg.data_preprocessor})
     student.init_weights()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.tools.command_line import run_tool
+from transmamba_mm.apis.signed_config import is_own_config
 from transmamba_mm.checkpoint import load_checkpoint, load_state_dict
 from transmamba_mm.convert import to_official
 from transmamba_mm.registry import MODELS
@@ -37,6 +38,12 @@ def test_resume_continues_at_the_right_step(trained, tmp_path):
     assert 'iter: 4' in result.stdout and '[5/6]' in result.stdout
     assert '[4/6]' not in result.stdout
     assert load_checkpoint(tmp_path / 'work_dirs/transmamba')['meta']['iter'] == 6
+
+
+def test_config_that_training_and_testing_leave_is_known_as_one_s_own(trained, tmp_path):
+    assert is_own_config(trained / 'work_dirs/transmamba/transmamba.py')
+    metrics(trained, tmp_path, 'transmamba.py', trained / 'work_dirs/transmamba')
+    assert is_own_config(tmp_path / 'work_dirs/transmamba/transmamba.py')
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])

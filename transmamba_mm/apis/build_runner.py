@@ -7,13 +7,15 @@ from torch import nn
 
 from transmamba_mm.apis.config_path import name_parts_in_errors
 from transmamba_mm.apis.custom_keys import check_custom_keys
+from transmamba_mm.apis.signed_config import sign_dumped
 from transmamba_mm.errors import UserError
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build ``cfg.runner_type``, mmengine's ``Runner`` unless the config says otherwise.
 
-    From here on an error that a part of the config raises while it is built names its place.
+    The config that it writes into the work_dir is signed as the user's own. From here on an error
+    that a part of the config raises while it is built names its place.
 
     Raises:
         UserError: Settings of another kind of runner; ``custom_keys`` of no parameter.
@@ -27,6 +29,7 @@ def build_runner(cfg: Config) -> Runner:
         )
     name_parts_in_errors(cfg)
     runner = RUNNERS.build(cfg)
+    sign_dumped(runner)
     if not isinstance(runner.model, nn.Module):  # a FlexibleRunner would build it when it trains
         runner.model = runner.strategy.build_model(runner.model)
     check_custom_keys(cfg, runner.model)

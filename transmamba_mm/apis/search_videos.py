@@ -67,7 +67,8 @@ class VideoSearch:
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.
-        config (str, optional): By default the one that training left beside the checkpoint.
+        config (str, optional): By default the one that this user's training or export left beside
+            the checkpoint; any other has to be named, since a config is executed.
         device (str, optional): By default the fastest there is.
 
     Raises:

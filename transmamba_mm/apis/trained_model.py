@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from transmamba_mm.apis.runtime import choose_device, prepare_runtime
+from transmamba_mm.apis.signed_config import is_own_config
 from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
@@ -21,7 +22,8 @@ def load_trained(
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.
-        config (str, optional): By default the one that training left beside the checkpoint.
+        config (str, optional): By default the one that training left beside the checkpoint; it
+            is executed, so one that this user's training did not write has to be named.
         device (str, optional): By default the fastest there is.
         kind (type): What the model has to be.
         otherwise (str): What another model does or does not, and what to name instead.
@@ -49,12 +51,26 @@ def load_trained(
 
 
 def find_config(checkpoint: str) -> Path:
-    """The config that training left in the folder of a checkpoint; UserError without one."""
-    folder = Path(locate(checkpoint)).parent
-    found = sorted(folder.glob('*.py'))
+    """The config beside a checkpoint: of the same name, or the only one there.
+
+    It is going to be executed, so it has to be one that this user's own training or export wrote:
+    see :mod:`transmamba_mm.apis.signed_config`.
+
+    Raises:
+        UserError: No checkpoint, no config, several, or one of somebody else.
+    """
+    file = Path(locate(checkpoint))
+    same_name = file.with_suffix('.py')
+    found = [same_name] if same_name.is_file() else sorted(file.parent.glob('*.py'))
     if len(found) != 1:
         raise UserError(
-            f'{folder} holds {len(found)} configs, so it is not clear which model {checkpoint} is '
-            'of: name one with --config.'
+            f'{file.parent} holds {len(found)} configs, so it is not clear which model '
+            f'{checkpoint} is of: name one with --config.'
+        )
+    if not is_own_config(found[0]):
+        raise UserError(
+            f'{found[0]} was not executed: a config is code, and this one was not written by a '
+            'training or an export of yours (or was changed since). Read it, and if you trust it, '
+            f'name it: --config {found[0]} (in Python: config=...).'
         )
     return found[0]
