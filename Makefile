@@ -1,4 +1,5 @@
 # make demo | test | lint: each makes .venv first, if it is not there yet.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu installs the CPU build of torch.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
@@ -8,11 +9,11 @@ STAMP := .venv/.installed
 
 install: $(STAMP)
 
-# torch first and alone: torchvision and onedl-mmcv look for it, and its pin must not be moved by them.
+# torch first: onedl-mmcv looks for it, and torchvision must come from the same index.
 $(STAMP): setup.py $(wildcard requirements/*.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo 'Installing torch, then the rest (a few minutes, once) ...'
-	$(PIP) torch
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch torchvision
 	$(PIP) -r requirements/mminstall.txt
 	$(PIP) -e '.[tests,lint]'
 	touch $@
