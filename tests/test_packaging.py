@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ import torch
 
 from transmamba_mm.checkpoint import save_weights
 from transmamba_mm.models import Vim
+from transmamba_mm.openmmlab import MAINTAINED, MODULES, UPSTREAM
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'requirements')
+SOURCES = ('setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'README.md', 'requirements')
 VIM = {'arch': {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4}, 'img_size': 32}
 # A project whose model registry is neither ours nor an ancestor of ours, as mmdet's.
 DETECTOR = """
@@ -98,3 +101,77 @@ def test_exported_student_is_used_by_name_in_another_project(tmp_path):
     assert result.returncode == 0, result.stderr
     with torch.no_grad():
         assert torch.equal(torch.load(tmp_path / 'features.pt'), student(images)[0])
+
+
+# A scan of one channel and one state with decay exp(-1) and unit inputs, written out.
+SCAN = """
+import math, sys, torch
+from transmamba_mm.ops import selective_scan
+ones = torch.ones(1, 1, 3)
+y = selective_scan(ones, ones, -torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+decay = math.exp(-1)
+expected = torch.tensor([1, 1 + decay, 1 + decay + decay**2])
+torch.testing.assert_close(y[0, 0], expected)
+print(sorted({name.split('.')[0] for name in sys.modules} & {'mmengine', 'mmcv', 'mmpretrain'}))
+"""
+
+
+@pytest.fixture(scope='module')
+def without_openmmlab(installed, tmp_path_factory):
+    """Run a script beside the wheel and everything installed here but OpenMMLab and ourselves."""
+    links = tmp_path_factory.mktemp('links')
+    left_out = ('mm', 'onedl', 'transmamba', '__editable__', '__pycache__')
+    for entry in Path(sysconfig.get_path('purelib')).iterdir():
+        if not entry.name.startswith(left_out) and entry.suffix != '.pth':
+            (links / entry.name).symlink_to(entry)
+
+    def run(script: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, '-S', '-c', script],
+            cwd=links,
+            env={**os.environ, 'PYTHONPATH': f'{installed}{os.pathsep}{links}'},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_names_both_families_of_openmmlab(without_openmmlab):
+    done = without_openmmlab('import transmamba_mm')
+    assert done.returncode == 0 and 'Traceback' not in done.stderr
+    for name in (*MODULES, *MAINTAINED, *UPSTREAM):
+        assert name in done.stderr
+    done = without_openmmlab('import transmamba_mm.models')
+    assert done.returncode == 1 and MAINTAINED[0] in done.stderr
+
+
+@pytest.mark.slow
+def test_the_scan_works_without_openmmlab(without_openmmlab):
+    done = without_openmmlab(SCAN)
+    assert done.stdout.strip() == '[]', done.stderr
+
+
+@pytest.mark.parametrize(
+    ('name', 'family'), [('mminstall', MAINTAINED), ('mminstall-upstream', UPSTREAM)]
+)
+def test_the_message_and_the_requirements_agree(name, family):
+    lines = (ROOT / f'requirements/{name}.txt').read_text().splitlines()
+    assert [line.partition('#')[0].strip() for line in lines if line[0] != '#'] == [*family]
+
+
+@pytest.mark.slow
+def test_metadata_of_the_wheel(installed):
+    (file,) = installed.glob('*.dist-info/METADATA')
+    metadata = message_from_string(file.read_text(encoding='utf-8'))
+    assert metadata.get_payload().startswith((ROOT / 'README.md').read_text()[:200])
+    assert metadata['Description-Content-Type'] == 'text/markdown'
+    assert metadata['Author'] == 'The TransMamba-MM authors'
+    assert not metadata.get_all('Home-page') and not metadata.get_all('Project-URL')
+    classifiers = metadata.get_all('Classifier')
+    assert {f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)} <= {
+        *classifiers
+    }
+    assert 'easy-vqa' in metadata.get_all('Requires-Dist')
+    assert (installed / 'transmamba_mm/py.typed').is_file()
