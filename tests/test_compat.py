@@ -1,5 +1,6 @@
 """Each workaround does what its docstring says, against the real library."""
 
+import atexit
 import os
 import subprocess
 import sys
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.runner import CheckpointLoader
 
 from tests.engine.tiny_run import tiny_runner
 from tests.test_checkpoint import Malicious
+from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError
 
 
@@ -63,3 +67,18 @@ def test_package_imports_beside_a_torchvision_that_was_built_for_another_torch(t
         text=True,
     )
     assert result.stdout.strip() == str(package / '__init__.py'), result.stderr
+
+
+@pytest.mark.parametrize(
+    ('owner', 'name', 'release'),
+    [
+        (CheckpointLoader, '_schemes', 'mmengine 0.'),
+        (MODELS, '_add_child', 'mmengine 0.'),
+        (atexit, '_run_exitfuncs', 'Python 3.'),
+    ],
+    ids=['class', 'object', 'module'],
+)
+def test_private_names_of_libraries_are_there_or_missed_by_name(owner, name, release):
+    assert internal(owner, name) is not None
+    with pytest.raises(ImportError, match=f'{release}.* has no {name}_of_another_release in'):
+        internal(owner, f'{name}_of_another_release')

@@ -171,16 +171,16 @@ def _statistics_method(owner: type, name: str):
 
 def _harmless_globals() -> list:
     """List the data types that known trainers save beside tensors, under the names pickles use."""
-    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    rebuilders = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
     numeric = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
     return [
         Namespace,  # the arguments that DeiT's and Vim's training scripts save beside the weights
         HistoryBuffer,
         (_statistics_method, 'builtins.getattr'),
         # numpy 1 and 2 pickle these two under different module names
-        *((multiarray.scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         *(
-            (multiarray._reconstruct, f'numpy.{core}.multiarray._reconstruct')
+            (function, f'numpy.{core}.multiarray.{function.__name__}')
+            for function in rebuilders
             for core in ('core', '_core')
         ),
         np.ndarray,

@@ -9,11 +9,13 @@ import os
 import sys
 import types
 import warnings
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.config import utils as config_utils
 from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
@@ -21,6 +23,27 @@ logger = logging.getLogger('transmamba_mm')
 INDEX, ONE_OF_OURS = 'model-index.yml', 'vim-t_in1k'
 #: Modules of mmpretrain with data sets of questions about images.
 VQA_DATASETS = ('coco_vqa', 'gqa_dataset', 'ocr_vqa', 'scienceqa', 'textvqa', 'vg_vqa', 'vizwiz')
+
+
+def internal(owner: Any, name: str) -> Any:
+    """Return what a library keeps to itself; every private name that we use is read here.
+
+    Args:
+        owner: a module, class or object of that library.
+        name: its attribute.
+
+    Raises:
+        ImportError: this release has no such attribute.
+    """
+    if hasattr(owner, name):
+        return getattr(owner, name)
+    module = owner.__name__ if isinstance(owner, types.ModuleType) else owner.__module__
+    package = module.partition('.')[0]
+    releases = [f'{d} {version(d)}' for d in packages_distributions().get(package, ())]
+    raise ImportError(
+        f'{", ".join(releases) or f"Python {sys.version.split()[0]}"} has no {name} in {module}, '
+        'which transmamba_mm relies on: install the releases in requirements/constraints.txt.'
+    )
 
 
 def prepare_torchvision() -> None:
@@ -40,7 +63,13 @@ def prepare_torchvision() -> None:
             del sys.modules[name]
         stub = 'torchvision._meta_registrations'
         sys.modules[stub] = types.ModuleType(stub)
-        importlib.import_module('torchvision')
+        try:
+            importlib.import_module('torchvision')
+        except RuntimeError as again:
+            raise ImportError(
+                f'torchvision {version("torchvision")} does not import beside torch '
+                f'{torch.__version__} ({again}): install the torchvision built for this torch.'
+            ) from again
         logger.info(
             'torchvision was built for CUDA, torch was not: its native operators are left out'
         )
@@ -51,7 +80,7 @@ def announce_config_package() -> None:
 
     mmengine only follows ``package::`` for the packages in its own table, which lists OpenMMLab's.
     """
-    MODULE2PACKAGE.setdefault('transmamba_mm', 'transmamba_mm')
+    internal(config_utils, 'MODULE2PACKAGE').setdefault('transmamba_mm', 'transmamba_mm')
 
 
 def announce_models() -> None:
@@ -97,7 +126,7 @@ def load_checkpoints_safely() -> None:
     """
     from transmamba_mm.checkpoint import load_checkpoint
 
-    for prefix in list(CheckpointLoader._schemes):
+    for prefix in list(internal(CheckpointLoader, '_schemes')):
         CheckpointLoader.register_scheme(prefix, load_checkpoint, force=True)
 
 
@@ -132,7 +161,7 @@ def leave_cpu_launch() -> None:
     if not distributed.is_initialized() or distributed.get_backend() != 'gloo':
         return
     distributed.destroy_process_group()
-    atexit._run_exitfuncs()
+    internal(atexit, '_run_exitfuncs')()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

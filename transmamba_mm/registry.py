@@ -13,7 +13,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from transmamba_mm.compat import announce_models, prepare_torchvision
+from transmamba_mm.compat import announce_models, internal, prepare_torchvision
 from transmamba_mm.errors import UserError
 
 prepare_torchvision()  # before the first import of mmpretrain, which imports torchvision
@@ -37,7 +37,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     while root.parent is not None:
         root = root.parent
     if root is not parent and SCOPE not in root.children:
-        root._add_child(child)
+        internal(root, '_add_child')(child)
     return child
 
 

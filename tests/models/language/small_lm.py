@@ -3,8 +3,10 @@
 import torch
 from torch import nn
 from transformers import MambaConfig, MambaForCausalLM
+from transformers.cache_utils import Cache
 
 from transmamba_mm.models.language import MambaLM
+from transmamba_mm.models.language.mamba_cache import KEYWORD
 
 SIZES = {
     'vocab_size': 53,
@@ -41,6 +43,11 @@ def ours_alone(dtype=torch.float32, **config) -> MambaLM:
     model = MambaLM({**SIZES, **config}).eval()
     lively(model)
     return model.to(dtype)
+
+
+def cache_of(output) -> Cache:
+    """The cache of an output, by the name that this transformers has for it."""
+    return output[KEYWORD]
 
 
 def tokens(batch: int = 2, length: int = 7, seed: int = 1) -> torch.Tensor:

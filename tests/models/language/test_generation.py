@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.models.language.small_lm import PAD, ours_alone, pad_left, pair, tokens
+from tests.models.language.small_lm import PAD, cache_of, ours_alone, pad_left, pair, tokens
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.language import mamba_cache
+from transmamba_mm.models.language.mamba_cache import KEYWORD
 
 BIASES = {'use_bias': True}  # of in_proj: padding is 0 before it, not after it
 HIDDEN = {'bc_from': 'hidden'}
@@ -21,8 +24,8 @@ def test_a_sequence_in_pieces_is_the_same_sequence(chunks, config):
         whole = ours(ids).logits
         cache, pieces = None, []
         for piece in ids.split(chunks, dim=1):
-            out = ours(piece, cache_params=cache, use_cache=True)
-            cache = out.cache_params
+            out = ours(piece, cache=cache, use_cache=True)
+            cache = cache_of(out)
             pieces.append(out.logits)
     torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-10, rtol=0)
 
@@ -34,10 +37,10 @@ def test_one_token_at_a_time_equals_transformers():
     for i in range(ids.shape[1]):
         with torch.no_grad():
             outs = [
-                model(ids[:, i : i + 1], cache_params=cache, use_cache=True)
+                model(ids[:, i : i + 1], **{KEYWORD: cache}, use_cache=True)
                 for model, cache in zip((ours, theirs), caches, strict=True)
             ]
-        caches = [out.cache_params for out in outs]
+        caches = [cache_of(out) for out in outs]
         torch.testing.assert_close(outs[0].logits, outs[1].logits, atol=2e-5, rtol=1e-4)
     for mine, reference in zip(caches[0].layers, caches[1].layers, strict=True):
         for name in ('conv_states', 'recurrent_states'):
@@ -52,8 +55,8 @@ def test_a_reset_cache_is_an_empty_one():
     with torch.no_grad():
         first = ours(ids)
         logits = first.logits.clone()
-        first.cache_params.reset()
-        torch.testing.assert_close(ours(ids, cache_params=first.cache_params).logits, logits)
+        cache_of(first).reset()
+        torch.testing.assert_close(ours(ids, cache=cache_of(first)).logits, logits)
 
 
 def test_recording_the_past_changes_nothing():
@@ -62,13 +65,13 @@ def test_recording_the_past_changes_nothing():
     ids = tokens()
     with torch.no_grad():
         plain = ours(ids[:, :5])
-        recording = ours(ids[:, :1]).cache_params
+        recording = cache_of(ours(ids[:, :1]))
         recording.reset()
         recording.activate_past_recording()
-        ours(ids[:, :5], cache_params=recording)
+        ours(ids[:, :5], cache=recording)
         for i in (5, 6):
-            expected = ours(ids[:, i : i + 1], cache_params=plain.cache_params).logits
-            actual = ours(ids[:, i : i + 1], cache_params=recording).logits
+            expected = ours(ids[:, i : i + 1], cache=cache_of(plain)).logits
+            actual = ours(ids[:, i : i + 1], cache=recording).logits
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -89,8 +92,8 @@ class TestLeftPadding:
                 for i in range(ours.num_layers):
                     for name in ('conv_states', 'recurrent_states'):
                         torch.testing.assert_close(
-                            getattr(batch.cache_params.layers[i], name)[0][row],
-                            getattr(alone.cache_params.layers[i], name)[0][0],
+                            getattr(cache_of(batch).layers[i], name)[0][row],
+                            getattr(cache_of(alone).layers[i], name)[0][0],
                             atol=1e-10,
                             rtol=0,
                         )
@@ -100,7 +103,7 @@ class TestLeftPadding:
         ids = tokens()
         with torch.no_grad():
             out = ours(ids, attention_mask=torch.zeros_like(ids))
-        for layer in out.cache_params.layers:
+        for layer in cache_of(out).layers:
             assert not layer.recurrent_states[0].any()
             assert not layer.conv_states[0].any()
 
@@ -128,7 +131,7 @@ class TestLeftPadding:
         with torch.no_grad():
             whole = ours(ids, attention_mask=mask).logits
             first = ours(ids[:, :3], attention_mask=mask[:, :3])
-            rest = ours(ids[:, 3:], attention_mask=mask, cache_params=first.cache_params).logits
+            rest = ours(ids[:, 3:], attention_mask=mask, cache=cache_of(first)).logits
         torch.testing.assert_close(rest[:, -1], whole[:, -1], atol=1e-10, rtol=0)
 
 
@@ -176,3 +179,46 @@ def test_greedy_tokens_are_the_argmax_of_the_whole_sequence(config):
         for _ in range(5):
             ids = F.pad(ids, (0, 1), value=int(ours(ids).logits[0, -1].argmax()))
     assert torch.equal(generated, ids)
+
+
+@pytest.mark.parametrize('config', [{}, BIASES, HIDDEN], ids=['plain', 'biases', 'hidden'])
+@pytest.mark.parametrize('lengths', [[5], [5, 5, 5], [9, 1, 4]], ids=['one', 'batch', 'padded'])
+def test_generation_with_the_cache_equals_generation_without(config, lengths):
+    ours = ours_alone(torch.float64, **config)
+    ids, mask = pad_left([tokens(1, n, seed=n + i)[0] for i, n in enumerate(lengths)])
+    options = {'max_new_tokens': 10, 'do_sample': False, 'pad_token_id': PAD}
+    options |= {'return_dict_in_generate': True, 'output_logits': True}
+    read = []
+    ours.backbone.embeddings.register_forward_hook(lambda _, args, __: read.append(args[0].shape))
+    cached = ours.generate(ids, attention_mask=mask, use_cache=True, **options)
+    assert [shape[1] for shape in read] == [ids.shape[1]] + [1] * 9
+    plain = ours.generate(ids, attention_mask=mask, use_cache=False, **options)
+    assert [shape[1] for shape in read[10:]] == [*range(ids.shape[1], ids.shape[1] + 10)]
+    assert torch.equal(cached.sequences, plain.sequences)
+    for one, other in zip(cached.logits, plain.logits, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize('name', ['cache', 'cache_params'])
+def test_a_cache_under_either_name_is_used(name):
+    ours = ours_alone(torch.float64)
+    ids = tokens()
+    with torch.no_grad():
+        whole = ours(ids).logits
+        first = ours(ids[:, :4])
+        rest = ours(ids[:, 4:], **{name: cache_of(first)})
+    torch.testing.assert_close(rest.logits, whole[:, 4:], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize('names', [['past_key_values'], ['cache', 'cache_params']], ids=str)
+def test_a_cache_that_would_be_ignored_is_refused(names):
+    ours, _ = pair()
+    cache = cache_of(ours(tokens()))
+    with pytest.raises(UserError, match=names[0]):
+        ours(tokens(), **dict.fromkeys(names, cache))
+
+
+def test_another_keyword_of_transformers_is_noticed(monkeypatch):
+    monkeypatch.setattr(mamba_cache, 'NAMES', ('of_the_past',))
+    with pytest.raises(UserError, match=r'transformers \d.*of_the_past'):
+        mamba_cache._find_keyword()

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import MambaForCausalLM
 
 from tests.golden import Golden
-from tests.models.language.small_lm import SIZES, pair, tokens
+from tests.models.language.small_lm import SIZES, cache_of, pair, tokens
 from transmamba_mm.convert import build_from_official
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.language import MambaLM
@@ -89,8 +89,8 @@ def test_gradients_in_eval_mode_pass_by_the_cache():
     ours, _ = pair()
     ids = tokens()
     out = ours(ids, labels=ids)
-    assert not any(layer.recurrent_states[0].requires_grad for layer in out.cache_params.layers)
-    follow = ours(ids[:, :1], cache_params=out.cache_params)
+    assert not any(layer.recurrent_states[0].requires_grad for layer in cache_of(out).layers)
+    follow = ours(ids[:, :1], cache=cache_of(out))
     (out.loss + follow.logits.square().sum()).backward()
     assert all(p.grad.isfinite().all() for p in ours.parameters())
 
@@ -122,12 +122,12 @@ def test_half_precision_and_autocast_stay_close():
         exact = ours(ids).logits
         with torch.autocast('cpu', dtype=torch.bfloat16):
             low = ours(ids)
-            low_next = ours(ids[:, :1], cache_params=low.cache_params).logits
+            low_next = ours(ids[:, :1], cache=cache_of(low)).logits
         torch.testing.assert_close(low.logits, exact, atol=0.3, rtol=0.1)
         half = ours.bfloat16()(ids)
-        half_next = ours(ids[:, :1], cache_params=half.cache_params).logits
+        half_next = ours(ids[:, :1], cache=cache_of(half)).logits
     assert half.logits.dtype == torch.float32
-    assert half.cache_params.layers[0].recurrent_states[0].dtype == torch.float32
+    assert cache_of(half).layers[0].recurrent_states[0].dtype == torch.float32
     torch.testing.assert_close(half.logits, exact, atol=0.5, rtol=0.1)
     torch.testing.assert_close(half_next, low_next, atol=0.5, rtol=0.1)
 

@@ -68,7 +68,7 @@ class ClipVision(BaseModule):
             self.requires_grad_(False)
             self.eval()
         if checkpoint is not None:
-            self._is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would start anew
         side = self.model.config.image_size
         self.img_size = (side, side)
         self.embed_dims = self.model.config.hidden_size

@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOutput
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.language.mamba_cache import KEYWORD, take_cache
 from transmamba_mm.models.language.pretrained import (
     check_config,
     load_architecture,
@@ -44,13 +45,16 @@ class CausalBlock(MambaBlock):
     def forward(
         self,
         hidden_states: Tensor,
-        cache_params: Cache | None = None,
+        cache: Cache | None = None,
         attention_mask: Tensor | None = None,
-        **_,
+        *,
+        cache_params: Cache | None = None,
     ) -> Tensor:
-        """Residual stream (B, L, D) in and out."""
+        """Residual stream (B, L, D) in and out; the cache under either name of transformers."""
         mixed = self.mixer(
-            self.norm(hidden_states.to(self.norm.weight.dtype)), cache_params, attention_mask
+            self.norm(hidden_states.to(self.norm.weight.dtype)),
+            take_cache(cache, cache_params, {}),
+            attention_mask,
         )
         if self.residual_in_fp32:
             hidden_states = hidden_states.to(
@@ -90,6 +94,8 @@ class MambaLM(MambaForCausalLM):
     """
 
     _no_split_modules = ['CausalBlock']
+    #: As in mmengine's ``BaseModule``: a model around this one leaves it as it is.
+    is_init = False
 
     def __init__(
         self,
@@ -119,8 +125,6 @@ class MambaLM(MambaForCausalLM):
             self._build(loaded.config)
         self.load_state_dict(loaded.state_dict(), assign=True)
         self.tie_weights()
-        for module in self.modules():  # or the init_weights of a model around this one starts anew
-            module._is_hf_initialized = True
         self.generation_config = loaded.generation_config
         self.eval()
 
@@ -132,18 +136,25 @@ class MambaLM(MambaForCausalLM):
         )
         self.backbone.norm_f = StreamRMSNorm(config.hidden_size, config.layer_norm_epsilon)
         self.post_init()
+        self.is_init = True
+
+    def init_weights(self) -> None:
+        """Initialize a new model, once: that of its constructor, or of its checkpoint, stays."""
+        if not self.is_init:
+            super().init_weights()
 
     def forward(
         self,
         input_ids: LongTensor | None = None,
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        cache_params: Cache | None = None,
+        cache: Cache | None = None,
         labels: LongTensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        cache_params: Cache | None = None,
         **kwargs,
     ) -> MambaCausalLMOutput | tuple:
         """Predict the next token at every place; arguments as in transformers.
@@ -152,34 +163,38 @@ class MambaLM(MambaForCausalLM):
             input_ids (LongTensor, optional): (B, L) tokens.
             attention_mask (Tensor, optional): (B, L), 0 for padding on the left.
             inputs_embeds (Tensor, optional): (B, L, D) instead of ``input_ids``.
-            cache_params (Cache, optional): What came before, from an earlier output.
+            cache (Cache, optional): What came before, from an earlier output.
             labels (LongTensor, optional): (B, L), shifted here; -100 is ignored.
             output_hidden_states (bool, optional): Give the output of every block, then of the last
                 norm.
             return_dict (bool, optional): A tuple when False.
-            use_cache (bool, optional): Return ``cache_params``; by default not in training.
+            use_cache (bool, optional): Return the cache; by default not in training.
             logits_to_keep (int | Tensor): The last places, or their indices; 0 for all.
+            cache_params (Cache, optional): ``cache`` by its name before transformers 5.24.
+            **kwargs: For the loss.
 
         Returns:
             MambaCausalLMOutput: ``logits`` (B, L, vocabulary) in float32 or wider, ``loss`` where
-            there are labels, ``cache_params``, ``hidden_states``.
+            there are labels, the cache (``cache_params``, from transformers 5.24 on ``cache``),
+            ``hidden_states``.
 
         Raises:
-            UserError: Both or none of ``input_ids`` and ``inputs_embeds``, or a mask that does not
-                fit them.
+            UserError: Both or none of ``input_ids`` and ``inputs_embeds``, a mask that does not
+                fit them, or a cache under both names or another one.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise UserError('MambaLM reads input_ids or inputs_embeds, one of them.')
         tokens = input_ids if inputs_embeds is None else inputs_embeds
-        _check_mask(attention_mask, tokens, cache_params)
+        cache = take_cache(cache, cache_params, kwargs)
+        _check_mask(attention_mask, tokens, cache)
         features = self.backbone(
             input_ids,
             inputs_embeds=inputs_embeds,
-            cache_params=cache_params,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             attention_mask=attention_mask,
             return_dict=True,
+            **{KEYWORD: cache},
         )
         hidden = features.last_hidden_state
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -190,7 +205,9 @@ class MambaLM(MambaForCausalLM):
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
             )
-        output = MambaCausalLMOutput(loss, logits, features.cache_params, features.hidden_states)
+        output = MambaCausalLMOutput(
+            loss, logits, getattr(features, KEYWORD), features.hidden_states
+        )
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
@@ -207,7 +224,7 @@ class MambaLM(MambaForCausalLM):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer beside the checkpoint, padding on the left; UserError if there is none."""
-        return load_tokenizer(self.config._name_or_path)
+        return load_tokenizer(self.config.name_or_path)
 
     @property
     def num_layers(self) -> int:

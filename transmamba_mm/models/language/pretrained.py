@@ -48,7 +48,7 @@ def load_architecture(checkpoint: str | Path) -> tuple[MambaConfig, GenerationCo
     """Read what a Mamba's checkpoint says besides its weights; raises as load_pretrained."""
     check_source(checkpoint)
     config = MambaConfig.from_dict(read_config(checkpoint))
-    config._name_or_path = str(checkpoint)  # where the tokenizer is looked for
+    config.name_or_path = str(checkpoint)  # where the tokenizer is looked for
     generation = _generation_config(checkpoint)
     return config, generation or GenerationConfig.from_model_config(config)
 

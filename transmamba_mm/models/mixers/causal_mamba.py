@@ -69,28 +69,27 @@ class CausalMamba(MambaMixer):
     def forward(
         self,
         hidden_states: Tensor,
-        cache_params: Cache | None = None,
+        cache: Cache | None = None,
         attention_mask: Tensor | None = None,
-        **_,
     ) -> Tensor:
         """Mix tokens (B, L, D) from left to right.
 
         Args:
             hidden_states (Tensor): (B, L, D).
-            cache_params (Cache, optional): What came before; it is updated. No gradient flows
+            cache (Cache, optional): What came before; it is updated. No gradient flows
                 through it.
             attention_mask (Tensor, optional): (B, L or more), 0 for padding; the last L count.
         """
         length = hidden_states.shape[1]
         mask = None if attention_mask is None else attention_mask[:, -length:, None]
         x, z = self.in_proj(hidden_states).chunk(2, dim=-1)  # (B, L, E) each
-        state = self._previous_state(cache_params)  # before the convolution marks it as there
-        u = _masked(self._convolve(_masked(x, mask), cache_params), mask)
+        state = self._previous_state(cache)  # before the convolution marks it as there
+        u = _masked(self._convolve(_masked(x, mask), cache), mask)
         dt, B, C = self._select(hidden_states, u)
         one_more = length == 1 and state is not None
         y, state = (self.step if one_more else self.scan)(u, dt, B, C, z, state)
-        if cache_params is not None:
-            cache_params.update_recurrent_state(state.detach(), self.layer_idx)
+        if cache is not None:
+            cache.update_recurrent_state(state.detach(), self.layer_idx)
         return self.tap(self.out_proj(y)[:, None]).squeeze(1)
 
     def scan(

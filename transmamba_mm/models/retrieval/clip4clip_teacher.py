@@ -77,7 +77,7 @@ class Clip4ClipTeacher(DualEncoder):
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
         if checkpoint is not None and weights:
             self.model: Any = load_weights(CLIPModel, checkpoint, dtype)
-            self._is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would start anew
         else:
             if config is None:
                 sizes = CLIPConfig.from_dict(source)

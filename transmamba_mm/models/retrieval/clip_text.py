@@ -59,9 +59,8 @@ def _load(checkpoint: str | Path, dtype: Any) -> Any:
         model = load_weights(CLIPModel, checkpoint, dtype).text_model
     else:
         model = load_weights(CLIPTextModel, checkpoint, dtype)
-    model.config._name_or_path = str(checkpoint)  # where its tokenizer is
-    for module in model.modules():  # or the init_weights of a model around this one starts anew
-        module._is_hf_initialized = True
+    model.config.name_or_path = str(checkpoint)  # where its tokenizer is
+    model.is_init = True  # or the init_weights of a model around this one starts anew
     return model
 
 
@@ -73,7 +72,7 @@ def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
         model = _build(CLIPConfig.from_dict(config).text_config, dtype)
     else:
         model = _build(CLIPTextConfig.from_dict(config), dtype)
-    model.config._name_or_path = str(checkpoint)
+    model.config.name_or_path = str(checkpoint)
     return model
 
 

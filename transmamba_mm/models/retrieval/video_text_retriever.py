@@ -142,7 +142,7 @@ def _pooled(feature: Tensor) -> Tensor:
 def _tokenizer_of(text: Any) -> Any:
     from transmamba_mm.models.language.pretrained import load_tokenizer
 
-    return load_tokenizer(text.config._name_or_path)
+    return load_tokenizer(text.config.name_or_path)
 
 
 def _freeze_unused(text: Any) -> None:

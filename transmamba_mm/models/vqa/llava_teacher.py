@@ -85,7 +85,7 @@ class LlavaTeacher(VisualAnswerer):
                     'images: choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
                 )
             self.model = load_weights(AutoModelForImageTextToText, checkpoint, dtype)
-            self._is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would start anew
         core = getattr(self.model, 'model', None)
         face = ('vision_tower', 'language_model', 'get_image_features')
         if missing := [name for name in face if not hasattr(core, name)]:
