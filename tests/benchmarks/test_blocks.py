@@ -20,7 +20,7 @@ def models(config):
 def test_blocks_take_the_fast_paths():
     pair = BlockPair.of(models('transmamba/vim-nano_deit-nano_digits.py'), CPU)
     assert pair.width == 64
-    assert not pair.blocks['student'].mixer.tap.watched
+    assert not pair.blocks['student'].tap.watched
     assert 'scaled_dot_product' in pair.attention
 
 

@@ -27,15 +27,16 @@ PAIRS = {
 }
 
 
-def build(pair):
+def build(pair, distiller=(), **backbone):
     rules, student, teacher, layer_map = PAIRS[pair]
+    student = {**student, 'backbone': {**student['backbone'], **backbone}}
     torch.manual_seed(0)
     model = MODELS.build(
         {
             'type': 'KnowledgeTransfer',
             'student': student,
             'teacher': {'model': trained(teacher)},
-            'distiller': {'type': 'WSAB'},
+            'distiller': {'type': 'WSAB', **dict(distiller)},
             'layer_map': layer_map,
             'subcloning': {'type': 'WeightSubcloning', 'rules': rules},
         }

@@ -41,13 +41,14 @@ def test_records_what_modules_return():
 def test_directions_are_kept_apart_only_while_recorded():
     model = trained(vim_config()).backbone.eval()
     images = torch.randn(2, 1, 8, 8)
-    path = model.direction_paths()[1]
-    mixer = model.blocks[1].mixer
-    with FeatureRecorder(model, [path, 'blocks.1.mixer']) as recorder:
-        assert mixer.tap.watched
+    path, block = model.direction_paths()[1], model.blocks[1]
+    with FeatureRecorder(model, [path, 'blocks.0', 'blocks.1']) as recorder:
+        assert block.tap.watched
         model(images)
-    assert not mixer.tap.watched
-    torch.testing.assert_close(recorder[path].sum(1), recorder['blocks.1.mixer'])
+    assert not block.tap.watched
+    assert recorder['blocks.1'].shape == (2, 17, 16)
+    mixed = recorder['blocks.1'] - recorder['blocks.0']
+    torch.testing.assert_close(recorder[path].sum(1), mixed, atol=1e-5, rtol=1e-4)
 
 
 def test_keeps_the_last_of_several_runs():

@@ -5,6 +5,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from transmamba_mm.apis.activation_checkpointing import checkpoint_activations
 from transmamba_mm.apis.config_path import name_parts_in_errors
 from transmamba_mm.apis.custom_keys import check_custom_keys
 from transmamba_mm.apis.signed_config import sign_dumped
@@ -18,7 +19,8 @@ def build_runner(cfg: Config) -> Runner:
     that a part of the config raises while it is built names its place.
 
     Raises:
-        UserError: Settings of another kind of runner; ``custom_keys`` of no parameter.
+        UserError: Settings of another kind of runner; ``custom_keys`` of no parameter,
+            ``activation_checkpointing`` of no module.
     """
     if cfg.get('runner_type') == 'FlexibleRunner' and cfg.get('compile'):
         raise UserError('compile is not read by a FlexibleRunner: leave it away, or runner_type.')
@@ -33,6 +35,7 @@ def build_runner(cfg: Config) -> Runner:
     if not isinstance(runner.model, nn.Module):  # a FlexibleRunner would build it when it trains
         runner.model = runner.strategy.build_model(runner.model)
     check_custom_keys(cfg, runner.model)
+    checkpoint_activations(runner.cfg, model_of(runner))
     return runner
 
 

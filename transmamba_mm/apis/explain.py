@@ -33,6 +33,11 @@ ADVICE = {
         'The data set found nothing that can be read among a thousand of its items. The first are '
         'named above: mend them, or correct the folder (data_root, data_prefix).'
     ),
+    'A different number of tensors was saved during the original forward': (
+        'activation_checkpointing names a part of the student that holds several layers, whose '
+        'directions are recorded: name single layers, such as student.backbone.blocks.0, or use '
+        'with_cp=True of the backbone instead.'
+    ),
     'loaded state dict has a different number of parameter groups': OTHER_RUN,
     "loaded state dict contains a parameter group that doesn't match": OTHER_RUN,
 }

@@ -22,6 +22,7 @@ KNOWN_KEYS = [
         if name not in ('self', 'cfg')
     ),
     *('find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'runner_type', 'custom_imports'),
+    *('activation_checkpointing', 'efficient_conv_bn_eval'),
     'init_weights_for_test_or_val',  # of a FlexibleRunner
     *('tta_model', 'tta_pipeline', 'tta_cfg'),  # of other tools of OpenMMLab
     *RUNTIME_KEYS,

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 
@@ -44,6 +45,11 @@ class FeatureRecorder(Mapping[str, Any]):
                     f'The nearest are: {", ".join(map(repr, nearest))}.'
                 )
         self._modules = {path: real[path] for path in paths}
+        #: Whose parameters a loss on the record should train; a tap has none, its block has.
+        self._trained = {
+            path: module if any(True for _ in module.parameters()) else real[_parent(path)]
+            for path, module in self._modules.items()
+        }
         self._outputs: dict[str, Any] = {}
         self._hooks: ExitStack | None = None
 
@@ -69,6 +75,24 @@ class FeatureRecorder(Mapping[str, Any]):
     def _keep(self, path: str, module: nn.Module, args: tuple, output: Any) -> None:
         self._outputs[path] = output
 
+    def check_graph(self) -> None:
+        """Make sure that a loss on the record trains the modules that made it.
+
+        Raises:
+            UserError: A record without a graph, of a module with parameters to train: it was made
+                inside of a reentrant activation checkpoint.
+        """
+        for path, output in self._outputs.items() if torch.is_grad_enabled() else ():
+            tensor = output[0] if isinstance(output, tuple) else output
+            if not isinstance(tensor, Tensor) or tensor.requires_grad:
+                continue
+            if any(parameter.requires_grad for parameter in self._trained[path].parameters()):
+                raise UserError(
+                    f'A loss on {path!r} would give no gradient: an activation checkpoint around '
+                    'it, or one whose inputs need no gradient, keeps no graph. Use with_cp=True of '
+                    'the backbone instead, or name single layers in activation_checkpointing.'
+                )
+
     def __getitem__(self, path: str) -> Any:
         """Return the last output of the module at ``path``; KeyError if there is none."""
         if path in self._outputs:
@@ -81,3 +105,7 @@ class FeatureRecorder(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._outputs)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition('.')[0]

@@ -253,6 +253,7 @@ class KnowledgeTransfer(BaseModel):
         ours = FeatureRecorder(models[0], self._paths(models[0], 'student'))
         with ours:
             losses = self.student(inputs, data_samples, mode='loss')
+        ours.check_graph()
         sizes = _image_size(inputs), _image_size(images)
         records = [pair.read(models, (ours, theirs), sizes) for pair in self.tower_pairs]
         student, teacher = (TransferRecord.joined(side) for side in zip(*records, strict=True))

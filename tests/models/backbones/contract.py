@@ -1,5 +1,7 @@
 """What every student backbone promises. A family's test class inherits this and names its model."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -101,7 +103,8 @@ class BackboneContract:
         model = self.build().double()
         seen = {}
         tap = model.get_submodule(model.direction_paths()[0])
-        mixer = model.get_submodule(model.direction_paths()[0].rpartition('.')[0])
+        block = model.get_submodule(model.layer_paths()[0])
+        mixer = block.ss2d if hasattr(block, 'ss2d') else block.mixer
         mixer.register_forward_hook(lambda _m, _i, out: seen.update(mixer=out))
         images = self.images().double()
         plain = model(images)[-1]
@@ -131,3 +134,55 @@ class BackboneContract:
         model(self.images())[-1].square().sum().backward()
         missing = [n for n, p in model.named_parameters() if p.grad is None]
         assert not missing
+
+    def gradients(self, model):
+        """Gradients of a training step, and the bytes that its backward pass keeps."""
+        kept = []
+        torch.manual_seed(2)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.nbytes) or tensor, lambda tensor: tensor
+        ):
+            model.train()(self.images())[-1].square().sum().backward()
+        return {n: p.grad for n, p in model.named_parameters()}, sum(kept)
+
+    def test_checkpointing_keeps_less_and_changes_no_gradient(self):
+        plain, much = self.gradients(self.build(drop_path_rate=0.3))
+        recomputed, little = self.gradients(self.build(drop_path_rate=0.3, with_cp=True))
+        torch.testing.assert_close(recomputed, plain)
+        assert little < much / 2
+        model = self.build(with_cp=True)
+        model.set_grad_checkpointing(False)
+        assert not any(getattr(module, 'with_cp', False) for module in model.modules())
+
+    def test_frozen_stages_are_neither_trained_nor_in_training_mode(self):
+        model = self.build()
+        last = model.max_frozen_stages
+        assert all(p.requires_grad for p in model.parameters())
+        model = self.build(frozen_stages=last).train()
+        assert not any(p.requires_grad for p in model.parameters())
+        for path in ['patch_embed', 'norm', *model.layer_paths()]:
+            assert not model.get_submodule(path).training, path
+        model = copy.deepcopy(self.build(frozen_stages=last - 1)).train()
+        depths = {
+            model.get_layer_depth(name)[0]: parameter.requires_grad
+            for name, parameter in model.named_parameters()
+        }
+        assert not depths[0] and not depths[1]
+        assert depths[model.num_layers] and depths[model.num_layers + 1]
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model(self.images())[-1].square().sum().backward()
+        optimizer.step()
+        changed = {n for n, value in model.state_dict().items() if not before[n].equal(value)}
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        for path, module in model.named_modules():
+            if module.training:
+                trained |= {f'{path}.{name}' for name, _ in module.named_buffers(recurse=False)}
+        assert changed and changed <= trained
+        with pytest.raises(UserError, match=rf'frozen_stages={last + 1}.* {last}'):
+            self.build(frozen_stages=last + 1)
+
+    def test_norm_eval_keeps_batch_norms_in_evaluation(self):
+        model = self.build(norm_eval=True).train()
+        norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert model.training and not any(norm.training for norm in norms)

@@ -58,14 +58,10 @@ def test_shared_projections_own_only_a_second_decay():
     assert [name for name, _ in mixer.bwd.named_parameters()] == ['A_log']
 
 
-def test_the_tap_is_silent_unless_hooked():
-    mixer = BidirectionalMamba(8)
-    mixer.init_weights()
-    calls = []
-    mixer.tap.forward = lambda contributions: calls.append(1) or contributions
-    hidden = torch.randn(1, 5, 8)
-    mixer(hidden)
-    assert not calls
-    with mixer.tap.register_forward_hook(lambda *_: None):
-        mixer(hidden)
-    assert calls == [1]
+@pytest.mark.parametrize('average', [True, False])
+def test_directions_add_up_to_the_output(average):
+    mixer = BidirectionalMamba(8, average_directions=average).double()
+    hidden = torch.randn(1, 5, 8, dtype=torch.float64)
+    directions = mixer(hidden, keep_directions=True)
+    assert directions.shape == (1, 2, 5, 8)
+    torch.testing.assert_close(directions.sum(1), mixer(hidden))

@@ -54,12 +54,9 @@ def test_contributions_sum_to_the_output_though_a_norm_sees_their_sum(gate):
     torch.nn.init.normal_(mixer.norm.bias)
     hidden = torch.randn(2, 3, 4, 8, dtype=torch.float64)
     merged = mixer(hidden)
-    seen = []
-    with mixer.tap.register_forward_hook(lambda _m, _i, out: seen.append(out)):
-        watched = mixer(hidden)
-    assert seen[0].shape == (2, 4, 12, 8)
-    torch.testing.assert_close(watched, merged, atol=1e-12, rtol=1e-10)
-    torch.testing.assert_close(seen[0].sum(1), merged.flatten(1, 2), atol=1e-12, rtol=1e-10)
+    directions = mixer(hidden, keep_directions=True)
+    assert directions.shape == (2, 4, 12, 8)
+    torch.testing.assert_close(directions.sum(1), merged.flatten(1, 2), atol=1e-12, rtol=1e-10)
 
 
 def test_a_direction_that_puts_out_nothing_contributes_its_share_of_the_bias():
@@ -69,11 +66,9 @@ def test_a_direction_that_puts_out_nothing_contributes_its_share_of_the_bias():
     with torch.no_grad():
         mixer.x_proj[3] = 0.0  # B = C = 0
         mixer.D[3] = 0.0
-    seen = []
-    with mixer.tap.register_forward_hook(lambda _m, _i, out: seen.append(out)):
-        mixer(torch.randn(1, 3, 4, 8))
+    directions = mixer(torch.randn(1, 3, 4, 8), keep_directions=True)
     share = mixer.out_proj(mixer.norm.bias / 4)
-    torch.testing.assert_close(seen[0][0, 3], share.expand(12, 8))
+    torch.testing.assert_close(directions[0, 3], share.expand(12, 8))
 
 
 def test_start_is_the_official_one():

@@ -8,6 +8,7 @@ from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_, zeros_
 
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone, check_choice
+from transmamba_mm.models.backbones.token_block import TokenBlock
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.ops import bidirectional_order
 
@@ -15,7 +16,7 @@ NORMS = {'rms': nn.RMSNorm, 'layer': nn.LayerNorm}
 NORM_EPS = 1e-5
 
 
-class VimBlock(nn.Module):
+class VimBlock(TokenBlock):
     """``x + drop_path(mixer(norm(x)))``: the residual stream (B, tokens, D) in and out."""
 
     def __init__(self, norm: nn.Module, mixer: nn.Module, drop_path: float) -> None:
@@ -24,9 +25,12 @@ class VimBlock(nn.Module):
         self.mixer = mixer
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def mix(self, x: Tensor, keep_directions: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Add what the mixer makes of the normalized stream."""
-        return x + self.drop_path(self.mixer(self.norm(x)))
+        mixed = self.mixer(self.norm(x), keep_directions)
+        if keep_directions:
+            return x + self.drop_path(mixed.sum(dim=1)), mixed
+        return x + self.drop_path(mixed)
 
 
 class BidirectionalBackbone(TokenBackbone):

@@ -1,11 +1,13 @@
 """CLIP's vision Transformer as a backbone, to keep the eyes of a teacher."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint as recompute
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.token_backbone import check_choice
@@ -30,6 +32,8 @@ class ClipVision(BaseModule):
         dtype (str | torch.dtype, optional): By default float32.
         weights (bool): False: of ``checkpoint`` only the architecture is read; the weights are
             about to be loaded from elsewhere.
+        with_cp (bool): Recompute every block in the backward pass of a training, instead of
+            keeping what it computes inside.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Raises:
@@ -46,6 +50,7 @@ class ClipVision(BaseModule):
         frozen: bool = False,
         dtype: str | torch.dtype | None = 'float32',
         weights: bool = True,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -73,6 +78,14 @@ class ClipVision(BaseModule):
         self.img_size = (side, side)
         self.embed_dims = self.model.config.hidden_size
         self.layout = ClipVisionLayout(self.model)
+        if with_cp:
+            self.set_grad_checkpointing()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass, or stop doing so; by timm's name."""
+        for block in self.core.encoder.layers:
+            block.gradient_checkpointing = enable
+            block._gradient_checkpointing_func = partial(recompute, use_reentrant=False)
 
     @property
     def core(self) -> Any:

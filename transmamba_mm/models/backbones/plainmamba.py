@@ -79,6 +79,7 @@ class PlainMamba(TokenBackbone):
         expand, dt_rank, conv_width, bias, conv_bias: See :class:`SnakeMamba`.
         parameters_in_raster_order, double_dt_bias: See :class:`SnakeMamba`.
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
+        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -105,6 +106,9 @@ class PlainMamba(TokenBackbone):
         parameters_in_raster_order: bool = True,
         double_dt_bias: bool = True,
         drop_path_rate: float = 0.0,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -152,6 +156,7 @@ class PlainMamba(TokenBackbone):
             for i in range(self.num_layers)
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=FINAL_NORM_EPS)
+        self.set_training_options(frozen_stages, norm_eval, with_cp)
 
     @property
     def patch_size(self) -> int:

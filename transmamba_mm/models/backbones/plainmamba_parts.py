@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import PatchEmbed
+from transmamba_mm.models.backbones.token_block import TokenBlock
 from transmamba_mm.models.mixers import SnakeMamba, SnakePath
 
 NORM_EPS = 1e-5
@@ -50,10 +51,11 @@ class StemPatchEmbed(PatchEmbed):
         return super().forward(self.convs(self.stem(images)))
 
 
-class PlainMambaBlock(nn.Module):
+class PlainMambaBlock(TokenBlock):
     """``x + drop_path(mixer(norm(x)))``, and a depthwise convolution of that sum where asked for.
 
-    The convolution, ``GELU(BN(conv3x3(x)))``, has no residual connection around it.
+    The convolution, ``GELU(BN(conv3x3(x)))``, has no residual connection around it. It follows on
+    ``forward``, which activation checkpointing runs twice: its batch norm counts a batch once.
 
     Args:
         mixer (SnakeMamba): What mixes tokens.
@@ -78,11 +80,19 @@ class PlainMambaBlock(nn.Module):
                 norm_cfg=BATCH_NORM,
                 act_cfg={'type': 'GELU'},
             )
+            self.register_forward_hook(_convolve)
 
-    def forward(self, x: Tensor, path: SnakePath) -> Tensor:
-        """Mix the residual stream (B, L, D), tokens in raster order, along ``path``."""
-        x = x + self.drop_path(self.mixer(self.norm(x), path))
-        if self.dw is None:
-            return x
-        image = x.unflatten(1, path.grid).permute(0, 3, 1, 2)  # a view, channels last
-        return self.dw(image).permute(0, 2, 3, 1).flatten(1, 2)
+    def mix(
+        self, x: Tensor, path: SnakePath, keep_directions: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Add what the mixer makes of the normalized stream, tokens in raster order."""
+        mixed = self.mixer(self.norm(x), path, keep_directions)
+        if keep_directions:
+            return x + self.drop_path(mixed.sum(dim=1)), mixed
+        return x + self.drop_path(mixed)
+
+
+def _convolve(block: PlainMambaBlock, args: tuple, x: Tensor) -> Tensor:
+    """The depthwise convolution of raster tokens (B, L, D); a hook of the block."""
+    image = x.unflatten(1, args[1].grid).permute(0, 3, 1, 2)  # a view, channels last
+    return block.dw(image).permute(0, 2, 3, 1).flatten(1, 2)

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
-from torch import LongTensor, Tensor
+from torch import LongTensor, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from transmamba_mm.errors import UserError
 
@@ -19,21 +20,26 @@ class TokenBackbone(BaseBackbone):
     It knows nothing about teachers. What it adds to mmpretrain's contract is a common language:
     the *canonical order* (patches in raster order, cls apart) in which any two models compare.
 
-    Paths are relative to the backbone. Subclasses hold their residual blocks in ``blocks``, each
-    with a ``mixer`` that has a :class:`~transmamba_mm.models.mixers.DirectionTap` named ``tap``.
+    Paths are relative to the backbone. Subclasses hold their residual blocks, each a
+    :class:`~transmamba_mm.models.backbones.token_block.TokenBlock`, in ``blocks``.
     """
 
     embed_dims: int
     num_layers: int
     out_type: str
+    frozen_stages = -1
+    norm_eval = False
 
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
         return [f'blocks.{i}' for i in range(self.num_layers)]
 
     def direction_paths(self) -> list[str]:
-        """Modules, one per layer, whose output is the direction feature (B, K, tokens, D)."""
-        return [f'blocks.{i}.mixer.tap' for i in range(self.num_layers)]
+        """Modules, one per layer, whose output is the direction feature (B, K, tokens, D).
+
+        They run only while somebody hooks them.
+        """
+        return [f'{path}.tap' for path in self.layer_paths()]
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""
@@ -43,9 +49,61 @@ class TokenBackbone(BaseBackbone):
         """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
         return [self.patch_grid(image_size)] * self.num_layers
 
+    def set_training_options(self, frozen_stages: int, norm_eval: bool, with_cp: bool) -> None:
+        """Apply what every student's constructor takes for its training, when all parts are made.
+
+        Args:
+            frozen_stages (int): As in mmpretrain's ViT: the embeddings, positions and the first
+                ``frozen_stages`` layers are not trained and stay in evaluation mode; all of them
+                take the final norm along. -1 or 0: nothing is frozen.
+            norm_eval (bool): Keep batch norms in evaluation mode during training.
+            with_cp (bool): See :meth:`set_grad_checkpointing`.
+
+        Raises:
+            UserError: More stages than there are.
+        """
+        if not -1 <= frozen_stages <= self.max_frozen_stages:
+            raise UserError(
+                f'frozen_stages={frozen_stages}, but this {type(self).__name__} takes -1 (none) to '
+                f'{self.max_frozen_stages}.'
+            )
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        for part in self.frozen_parts():
+            part.requires_grad_(False)
+        self.set_grad_checkpointing(with_cp)
+        self.train(self.training)
+
+    @property
+    def max_frozen_stages(self) -> int:
+        """The greatest ``frozen_stages``."""
+        return self.num_layers
+
+    def frozen_parts(self) -> list[nn.Module | nn.Parameter]:
+        """Modules and parameters that ``frozen_stages`` freezes."""
+        if self.frozen_stages < 1:
+            return []
+        parts = [getattr(self, name) for name in EMBEDDINGS if hasattr(self, name)]
+        parts += [self.get_submodule(path) for path in self.layer_paths()[: self.frozen_stages]]
+        return [*parts, self.norm] if self.frozen_stages == self.num_layers else parts
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass, or stop doing so; by timm's name.
+
+        It saves memory and costs time; gradients, those of recorded features too, stay the same.
+        """
+        for path in self.layer_paths():
+            self.get_submodule(path).with_cp = enable
+
     def train(self, mode: bool = True) -> 'TokenBackbone':
-        """Set the mode and return self, as torch does (mmpretrain's base returns None)."""
+        """Set the mode and return self; what is frozen stays in evaluation mode."""
         super().train(mode)
+        for part in self.frozen_parts():
+            if isinstance(part, nn.Module):
+                part.eval()
+        for module in self.modules() if self.norm_eval else ():
+            if isinstance(module, _BatchNorm):
+                module.eval()
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:

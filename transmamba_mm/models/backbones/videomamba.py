@@ -59,6 +59,7 @@ class VideoMamba(BidirectionalBackbone):
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
         final_norm (bool): Normalize the last layer's feature.
         inflate (str): 'center' or 'mean'; see :func:`inflate_kernel`.
+        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -86,6 +87,9 @@ class VideoMamba(BidirectionalBackbone):
         drop_path_rate: float = 0.0,
         final_norm: bool = True,
         inflate: str = 'center',
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -115,6 +119,7 @@ class VideoMamba(BidirectionalBackbone):
             conv_width=conv_width,
             average_directions=False,
         )
+        self.set_training_options(frozen_stages, norm_eval, with_cp)
         self._register_load_state_dict_pre_hook(self._inflate_before_loading)
 
     @property

@@ -52,6 +52,7 @@ class Vim(BidirectionalBackbone):
         norm (str): 'rms' (released recipe) or 'layer'.
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
         final_norm (bool): Normalize the last layer's feature.
+        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -79,6 +80,9 @@ class Vim(BidirectionalBackbone):
         norm: str = 'rms',
         drop_path_rate: float = 0.0,
         final_norm: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -112,6 +116,7 @@ class Vim(BidirectionalBackbone):
             average_directions=average_directions,
             shared_projections=shared_projections,
         )
+        self.set_training_options(frozen_stages, norm_eval, with_cp)
 
     @property
     def patch_stride(self) -> int:

@@ -79,6 +79,9 @@ class VMamba(TokenBackbone):
         dt_rank, conv_width: See :class:`SS2D`.
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
         final_norm (bool): Normalize the last stage's feature.
+        frozen_stages (int): As in mmpretrain's Swin: the patch embedding and the stages up to this
+            one, counted from 0, are not trained and stay in evaluation mode. -1: none.
+        norm_eval, with_cp: See :meth:`set_training_options`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -101,6 +104,9 @@ class VMamba(TokenBackbone):
         conv_width: int = 3,
         drop_path_rate: float = 0.0,
         final_norm: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -156,11 +162,25 @@ class VMamba(TokenBackbone):
                 if norm_outputs and stage != last
             }
         )
+        self.set_training_options(frozen_stages, norm_eval, with_cp)
 
     @property
     def num_outputs(self) -> int:
         """Features that ``out_indices`` chooses from: one of each stage."""
         return len(self.depths)
+
+    @property
+    def max_frozen_stages(self) -> int:
+        """The greatest ``frozen_stages``: all stages."""
+        return len(self.depths) - 1
+
+    def frozen_parts(self) -> list[nn.Module | nn.Parameter]:
+        """Modules that ``frozen_stages`` freezes: as in mmpretrain's Swin, 0 is the first stage."""
+        if self.frozen_stages < 0:
+            return []
+        stages = range(self.frozen_stages + 1)
+        parts = [self.patch_embed, *(self.stages[i] for i in stages)]
+        return parts + [self._output_norm(i) for i in stages]
 
     def init_weights(self) -> None:
         """Initialize as the official code does, then as ``init_cfg`` says."""
@@ -180,10 +200,6 @@ class VMamba(TokenBackbone):
             for stage, depth in enumerate(self.depths)
             for block in range(depth)
         ]
-
-    def direction_paths(self) -> list[str]:
-        """Modules, one per layer, whose output is the direction feature (B, 4, H * W, D)."""
-        return [f'{path}.ss2d.tap' for path in self.layer_paths()]
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import PatchEmbed
+from transmamba_mm.models.backbones.token_block import TokenBlock
 
 NORM_EPS = 1e-5
 Grid = tuple[int, int]
@@ -141,7 +142,7 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class VMambaBlock(nn.Module):
+class VMambaBlock(TokenBlock):
     """``x + ss2d(norm1(x))``, then ``x + mlp(norm2(x))``: (B, H, W, D) in and out.
 
     Args:
@@ -163,7 +164,12 @@ class VMambaBlock(nn.Module):
             self.mlp = Mlp(embed_dims, int(embed_dims * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def mix(self, x: Tensor, keep_directions: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Add what mixer and MLP make of the normalized stream."""
-        x = x + self.drop_path(self.ss2d(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x))) if self.has_mlp else x
+        mixed = directions = self.ss2d(self.norm1(x), keep_directions)
+        if keep_directions:
+            mixed = directions.sum(dim=1).view_as(x)
+        x = x + self.drop_path(mixed)
+        if self.has_mlp:
+            x = x + self.drop_path(self.mlp(self.norm2(x)))
+        return (x, directions) if keep_directions else x

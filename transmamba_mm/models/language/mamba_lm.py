@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import LongTensor, Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
 from transformers import MambaConfig, MambaForCausalLM
 from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOutput
@@ -19,6 +20,7 @@ from transmamba_mm.models.language.pretrained import (
     load_pretrained,
     load_tokenizer,
 )
+from transmamba_mm.models.mixers import attach_tap
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
 
 
@@ -41,8 +43,10 @@ class CausalBlock(MambaBlock):
         super().__init__(config, layer_idx)
         self.norm = nn.RMSNorm(config.hidden_size, config.layer_norm_epsilon)
         self.mixer = CausalMamba(config, layer_idx)
+        self.with_cp = False
+        attach_tap(self)
 
-    def forward(
+    def __call__(
         self,
         hidden_states: Tensor,
         cache: Cache | None = None,
@@ -50,17 +54,43 @@ class CausalBlock(MambaBlock):
         *,
         cache_params: Cache | None = None,
     ) -> Tensor:
-        """Residual stream (B, L, D) in and out; the cache under either name of transformers."""
+        """Take the cache under either name of transformers, and pass everything by position.
+
+        The activation checkpointing of mmengine takes no keywords.
+        """
+        cache = take_cache(cache, cache_params, {})
+        return super().__call__(hidden_states, cache, attention_mask)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cache: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        keep_directions: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Residual stream (B, L, D) in and out; on request with its one direction (B, 1, L, D)."""
+        args = hidden_states, cache, attention_mask, keep_directions
+        if self.with_cp and self.training and cache is None:
+            return recompute(self.mix, *args, use_reentrant=False)
+        return self.mix(*args)
+
+    def mix(
+        self,
+        hidden_states: Tensor,
+        cache: Cache | None,
+        attention_mask: Tensor | None,
+        keep_directions: bool,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Add what the mixer makes of the normalized stream."""
         mixed = self.mixer(
-            self.norm(hidden_states.to(self.norm.weight.dtype)),
-            take_cache(cache, cache_params, {}),
-            attention_mask,
+            self.norm(hidden_states.to(self.norm.weight.dtype)), cache, attention_mask
         )
         if self.residual_in_fp32:
             hidden_states = hidden_states.to(
                 torch.promote_types(hidden_states.dtype, torch.float32)
             )
-        return hidden_states + mixed
+        hidden_states = hidden_states + mixed
+        return (hidden_states, mixed[:, None]) if keep_directions else hidden_states
 
 
 class MambaLM(MambaForCausalLM):
@@ -87,6 +117,8 @@ class MambaLM(MambaForCausalLM):
             own otherwise.
         weights (bool): False: of ``checkpoint`` only the architecture and the tokenizer are read;
             the weights are about to be loaded from elsewhere.
+        with_cp (bool): Recompute every block in the backward pass of a training, instead of
+            keeping what it computes inside.
 
     Raises:
         UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
@@ -103,14 +135,14 @@ class MambaLM(MambaForCausalLM):
         checkpoint: str | Path | None = None,
         dtype: str | torch.dtype | None = None,
         weights: bool = True,
+        with_cp: bool = False,
     ) -> None:
         if (config is None) == (checkpoint is None):
             raise UserError('MambaLM needs config (a new model) or checkpoint, one of them.')
-        if checkpoint is not None and weights:
-            self._load(checkpoint, dtype)
-            return
         if checkpoint is None:
             self._build(check_config(config))
+        elif weights:
+            self._load(checkpoint, dtype)
         else:
             config, generation = load_architecture(checkpoint)
             self._build(config)
@@ -118,6 +150,13 @@ class MambaLM(MambaForCausalLM):
             dtype = dtype or config.dtype
         if dtype is not None:
             self.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+        if with_cp:
+            self.set_grad_checkpointing()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass, or stop doing so; by timm's name."""
+        for block in self.backbone.layers:
+            block.with_cp = enable
 
     def _load(self, checkpoint: str | Path, dtype: str | torch.dtype | None) -> None:
         loaded = load_pretrained(type(self), checkpoint, dtype)
@@ -242,7 +281,7 @@ class MambaLM(MambaForCausalLM):
 
     def direction_paths(self) -> list[str]:
         """Modules, one per layer, whose output is the direction feature (B, 1, L, D)."""
-        return [f'{path}.mixer.tap' for path in self.layer_paths()]
+        return [f'{path}.tap' for path in self.layer_paths()]
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
@@ -72,7 +71,7 @@ class BidirectionalMamba(nn.Module):
             never averages on this path, so neither do we.
 
     Shape:
-        (B, L, D) -> (B, L, D).
+        (B, L, D) -> (B, L, D); with the directions kept apart (B, 2, L, D).
     """
 
     def __init__(
@@ -97,7 +96,6 @@ class BidirectionalMamba(nn.Module):
         self.fwd = ScanDirection(*sizes)
         self.bwd = ScanDirection(*sizes, owns_projections=not shared_projections)
         self.out_proj = nn.Linear(inner_dims, embed_dims, bias=False)
-        self.tap = DirectionTap()
 
     def init_weights(self, num_layers: int = 1) -> None:
         """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
@@ -107,17 +105,16 @@ class BidirectionalMamba(nn.Module):
         with torch.no_grad():
             self.out_proj.weight /= math.sqrt(num_layers)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Mix tokens (B, L, D) along both directions."""
+    def forward(self, hidden: Tensor, keep_directions: bool = False) -> Tensor:
+        """Mix tokens (B, L, D) along both directions; they may be kept apart, (B, 2, L, D)."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
-        if not self.tap.watched:
+        if not keep_directions:
             return self.out_proj(self.scan(x, z, self.merge))
-        # Somebody records what each direction contributes: keep them apart until out_proj, which is
-        # linear, so their sum is still the mixer's output.
+        # out_proj is linear, so the contributions still add up to the mixer's output.
         contributions = self.scan(x, z, 'none')  # (B, K, L, E)
         if self.merge == 'mean':
             contributions = contributions / contributions.shape[1]
-        return self.tap(self.out_proj(contributions)).sum(dim=1)
+        return self.out_proj(contributions)
 
     def scan(self, x: Tensor, z: Tensor, merge: str) -> Tensor:
         """Scan (B, L, E) in both directions, gated by z: (B, L, E), or (B, 2, L, E) for 'none'."""

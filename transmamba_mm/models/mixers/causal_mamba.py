@@ -8,7 +8,6 @@ from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.ops import causal_conv1d, directional_scan
 
 #: What B and C are read from: the scanned tokens (Mamba's own), or the hidden state.
@@ -64,7 +63,6 @@ class CausalMamba(MambaMixer):
             self.x_proj = nn.Linear(self.intermediate_size, self.time_step_rank, bias=False)
             self.B_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
             self.C_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
-        self.tap = DirectionTap()
 
     def forward(
         self,
@@ -90,7 +88,7 @@ class CausalMamba(MambaMixer):
         y, state = (self.step if one_more else self.scan)(u, dt, B, C, z, state)
         if cache is not None:
             cache.update_recurrent_state(state.detach(), self.layer_idx)
-        return self.tap(self.out_proj(y)[:, None]).squeeze(1)
+        return self.out_proj(y)
 
     def scan(
         self, u: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, state: Tensor | None

@@ -8,7 +8,6 @@ from torch import Tensor, device, nn
 from torch.nn.init import kaiming_uniform_, ones_, trunc_normal_, zeros_
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import arrival_moves, directional_scan, invert_order, snake_order
 
@@ -73,7 +72,8 @@ class SnakeMamba(nn.Module):
         double_dt_bias (bool): Quirk 2.
 
     Shape:
-        (B, L, D) -> (B, L, D), L = H * W tokens in raster order.
+        (B, L, D) -> (B, L, D), L = H * W tokens in raster order; with the directions kept apart
+        (B, 4, L, D).
 
     Raises:
         UserError: An even ``conv_width``.
@@ -118,7 +118,6 @@ class SnakeMamba(nn.Module):
         self.D = nn.Parameter(self.x_proj.weight.new_empty(inner_dims))
         self.direction_B = nn.Parameter(self.x_proj.weight.new_empty(NUM_MOVES, state_dims))
         self.out_proj = nn.Linear(inner_dims, embed_dims, bias=bias)
-        self.tap = DirectionTap()
         self.init_weights()
 
     def init_weights(self, num_layers: int = 1) -> None:
@@ -134,18 +133,18 @@ class SnakeMamba(nn.Module):
         if self.out_proj.bias is not None:
             zeros_(self.out_proj.bias)
 
-    def forward(self, hidden: Tensor, path: SnakePath) -> Tensor:
-        """Mix raster tokens (B, L, D) along the four directions of ``path``."""
+    def forward(self, hidden: Tensor, path: SnakePath, keep_directions: bool = False) -> Tensor:
+        """Mix raster tokens (B, L, D); directions may be kept apart, (B, 4, L, D)."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
         u = self.convolve(x, path.grid)
-        if not self.tap.watched:
+        if not keep_directions:
             return self.out_proj(self.scan(u, z, path, 'sum'))
-        # Somebody records what each direction contributes: keep them apart until out_proj, which is
-        # linear; with equal shares of its bias, their sum is still the mixer's output.
+        # out_proj is linear; with equal shares of its bias, the contributions still add up to the
+        # mixer's output.
         y = self.scan(u, z, path, 'none')  # (B, 4, L, E)
         bias = self.out_proj.bias
         share = None if bias is None else bias / len(path.order)
-        return self.tap(F.linear(y, self.out_proj.weight, share)).sum(dim=1)
+        return F.linear(y, self.out_proj.weight, share)
 
     def convolve(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Let raster tokens (B, L, E) see their neighbors in ``grid``."""

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import cross_order, directional_scan
 
@@ -36,7 +35,7 @@ class SS2D(nn.Module):
         gate (bool): Multiply by SiLU(z); the official recipes named ``_noz`` do not.
 
     Shape:
-        (B, H, W, D) -> (B, H, W, D).
+        (B, H, W, D) -> (B, H, W, D); with the directions kept apart (B, 4, H * W, D).
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class SS2D(nn.Module):
         self.D = nn.Parameter(torch.empty(K, inner_dims))
         self.norm = nn.LayerNorm(inner_dims, eps=NORM_EPS)
         self.out_proj = nn.Linear(inner_dims, embed_dims, bias=False)
-        self.tap = DirectionTap()
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -85,8 +83,8 @@ class SS2D(nn.Module):
         init_decay(self.A_log)
         nn.init.ones_(self.D)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Mix a feature map (B, H, W, D) along its rows and columns."""
+    def forward(self, hidden: Tensor, keep_directions: bool = False) -> Tensor:
+        """Mix a map (B, H, W, D); its directions may be kept apart, (B, 4, H * W, D)."""
         grid = hidden.shape[1], hidden.shape[2]
         x, z = self.in_proj(hidden), None  # (B, H, W, E)
         if self.gate:
@@ -95,13 +93,13 @@ class SS2D(nn.Module):
         # A view in torch's channels_last layout, and so is the result: no copy but for the gate's.
         x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         u = F.silu(x).flatten(1, 2)  # (B, L, E)
-        if self.tap.watched:
-            return self._forward_watched(u, z, grid)
+        if keep_directions:
+            return self._contributions(u, z, grid)
         y = self.norm(self.scan(u, grid, 'sum')).unflatten(1, grid)
         return self.out_proj(y if z is None else y * z)
 
-    def _forward_watched(self, u: Tensor, z: Tensor | None, grid: tuple[int, int]) -> Tensor:
-        """Keep the directions apart up to the output.
+    def _contributions(self, u: Tensor, z: Tensor | None, grid: tuple[int, int]) -> Tensor:
+        """Keep the directions apart up to the output: (B, 4, H * W, D).
 
         The norm sees their sum, so what one of them contributes is a matter of definition. Given
         the variance of the sum it is affine: each direction is centered by itself, divided by the
@@ -115,7 +113,7 @@ class SS2D(nn.Module):
         y = y + self.norm.bias / NUM_DIRECTIONS
         if z is not None:
             y = y * z.flatten(1, 2)[:, None]
-        return self.tap(self.out_proj(y)).sum(1).unflatten(1, grid)
+        return self.out_proj(y)
 
     def scan(self, u: Tensor, grid: tuple[int, int], merge: str) -> Tensor:
         """Scan tokens (B, L, E) of ``grid``: (B, L, E), or (B, 4, L, E) for merge 'none'."""
