@@ -1,13 +1,11 @@
 """What the released formats of Vim and VideoMamba have in common: names, shapes, positions."""
 
-import math
 import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.patch_embed import resize_positions
 
 PARTS = {
     'patch_embed.proj.weight': 'backbone.patch_embed.proj.weight',
@@ -132,29 +130,3 @@ def classifier_config(state_dict: Mapping[str, Tensor], backbone: dict) -> dict:
         num_classes, width = state_dict[PARTS['head.weight']].shape
         head = {'type': 'LinearClsHead', 'num_classes': num_classes, 'in_channels': width}
     return {'type': 'mmpretrain.ImageClassifier', 'backbone': backbone, 'head': head}
-
-
-def fit_grid(
-    positions: Tensor, target: tuple[int, int], source_cls: list[int], target_cls: list[int]
-) -> Tensor:
-    """Resize ``pos_embed`` (1, tokens, D) of a square grid to the grid ``target``.
-
-    Args:
-        positions (Tensor): From the checkpoint; nothing happens if its patches are as many.
-        target (tuple[int, int]): Grid (H, W).
-        source_cls, target_cls (list[int]): Places of the cls tokens in both sequences.
-
-    Raises:
-        UserError: The checkpoint's grid is neither square nor as large as ``target``.
-    """
-    num_patches = positions.shape[1] - len(source_cls)
-    if num_patches == target[0] * target[1]:
-        return positions
-    side = math.isqrt(max(num_patches, 0))
-    if side * side != num_patches:
-        raise UserError(
-            f'pos_embed has {num_patches} patch entries, neither a square grid nor the '
-            f'{target[0]}x{target[1]} that the model is built for: give the img_size and '
-            'patch_stride the checkpoint was trained with.'
-        )
-    return resize_positions(positions, (side, side), target, source_cls, target_cls)

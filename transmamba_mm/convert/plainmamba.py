@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transmamba_mm.convert.bidirectional import classifier_config, fit_grid
+from transmamba_mm.convert.bidirectional import classifier_config
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.plainmamba import PlainMamba
 
@@ -138,12 +138,8 @@ def _numbers(pattern: str, state_dict: Mapping[str, Tensor]) -> set[int]:
 
 
 def fit_positions(state_dict: Mapping[str, Tensor], backbone: PlainMamba) -> dict[str, Tensor]:
-    """Resize the positions of a state dict to the grid that ``backbone`` is built for.
-
-    The source grid is taken to be square.
-    """
-    positions = state_dict.get(POS_EMBED)
-    if positions is None:  # trained without positions: zeros add nothing
-        return {**state_dict, POS_EMBED: torch.zeros_like(backbone.pos_embed)}
-    target = backbone.patch_grid(backbone.img_size)
-    return {**state_dict, POS_EMBED: fit_grid(positions, target, [], [])}
+    """Resize the positions of a state dict to the grid that ``backbone`` is built for."""
+    # Trained without positions: zeros add nothing.
+    fitted = {POS_EMBED: torch.zeros_like(backbone.pos_embed), **state_dict}
+    backbone.fit_positions(fitted, 'backbone.')
+    return fitted

@@ -11,15 +11,12 @@ from torch import Tensor
 from transmamba_mm.convert import bidirectional
 from transmamba_mm.convert.bidirectional import (
     PATCH_KERNEL,
-    POS_EMBED,
     classifier_config,
-    fit_grid,
     read_backbone,
     to_official_names,
     to_our_names,
 )
 from transmamba_mm.models.backbones.videomamba import VideoMamba
-from transmamba_mm.models.backbones.videomamba_parts import resize_temporal_positions
 
 PARTS = {**bidirectional.PARTS, 'temporal_pos_embedding': 'backbone.temporal_pos_embed'}
 TEMPORAL = PARTS['temporal_pos_embedding']
@@ -70,11 +67,5 @@ def fit_positions(state_dict: Mapping[str, Tensor], backbone: VideoMamba) -> dic
     in time. Weights of an image model become those of a clip model.
     """
     fitted = dict(state_dict)
-    backbone.inflate_image_weights(fitted, prefix='backbone.')
-    if POS_EMBED in fitted:
-        target = backbone.patch_grid(backbone.img_size)
-        fitted[POS_EMBED] = fit_grid(fitted[POS_EMBED], target, [0], [0])
-    if TEMPORAL in fitted:
-        num_tubelets = backbone.temporal_pos_embed.shape[1]
-        fitted[TEMPORAL] = resize_temporal_positions(fitted[TEMPORAL], num_tubelets)
+    backbone.fit_state_dict(fitted, 'backbone.')
     return fitted

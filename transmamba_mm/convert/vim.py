@@ -10,7 +10,6 @@ from transmamba_mm.convert.bidirectional import (
     PARTS,
     POS_EMBED,
     classifier_config,
-    fit_grid,
     read_backbone,
     to_official_names,
     to_our_names,
@@ -77,14 +76,11 @@ def _translate(overrides: Mapping) -> dict:
 def fit_positions(state_dict: Mapping[str, Tensor], backbone: Vim) -> dict[str, Tensor]:
     """Resize the positions of a state dict to the grid that ``backbone`` is built for.
 
-    The source grid is taken to be square. The cls entry is looked for at its true place, the middle
-    of the sequence for the released models; the official ``interpolate_pos_embed`` takes entry 0,
-    so resized official results differ from these.
+    The cls entry is looked for at its true place, the middle of the sequence for the released
+    models; the official ``interpolate_pos_embed`` takes entry 0, so resized official results differ
+    from these.
     """
-    target = backbone.patch_grid(backbone.img_size)
-    target_cls = backbone.cls_index(target[0] * target[1])
-    positions = state_dict.get(POS_EMBED)
-    if positions is None:  # trained without absolute positions: zeros add nothing
-        return {**state_dict, POS_EMBED: torch.zeros_like(backbone.pos_embed)}
-    source_cls = backbone.cls_index(positions.shape[1] - len(target_cls))
-    return {**state_dict, POS_EMBED: fit_grid(positions, target, source_cls, target_cls)}
+    # Trained without absolute positions: zeros add nothing.
+    fitted = {POS_EMBED: torch.zeros_like(backbone.pos_embed), **state_dict}
+    backbone.fit_positions(fitted, 'backbone.')
+    return fitted

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.token_backbone import check_choice
 from transmamba_mm.models.teachers.transformers_layout import ClipVisionLayout
 from transmamba_mm.registry import MODELS
@@ -78,6 +79,7 @@ class ClipVision(BaseModule):
         self.img_size = (side, side)
         self.embed_dims = self.model.config.hidden_size
         self.layout = ClipVisionLayout(self.model)
+        self._register_load_state_dict_pre_hook(self.fit_positions)
         if with_cp:
             self.set_grad_checkpointing()
 
@@ -86,6 +88,17 @@ class ClipVision(BaseModule):
         for block in self.core.encoder.layers:
             block.gradient_checkpointing = enable
             block._gradient_checkpointing_func = partial(recompute, use_reentrant=False)
+
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str = '', *_) -> None:
+        """Resize the positions of another image size in a state dict that is about to be loaded."""
+        own = self.core.embeddings.position_embedding.weight
+        (name,) = (name for name, parameter in self.named_parameters() if parameter is own)
+        key = prefix + name
+        if key in state_dict and state_dict[key].dim() == 2:
+            grid = self.layout.layer_grids(self.img_size)[-1]
+            positions = {key: state_dict[key][None]}
+            fit_positions(positions, key, own[None], grid, lambda _: [0])
+            state_dict[key] = positions[key][0]
 
     @property
     def core(self) -> Any:

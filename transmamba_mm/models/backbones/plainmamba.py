@@ -7,6 +7,7 @@ from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import resize_positions
 from transmamba_mm.models.backbones.plainmamba_parts import PlainMambaBlock, StemPatchEmbed
 from transmamba_mm.models.backbones.token_backbone import (
@@ -157,6 +158,7 @@ class PlainMamba(TokenBackbone):
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=FINAL_NORM_EPS)
         self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self._register_load_state_dict_pre_hook(self.fit_positions)
 
     @property
     def patch_size(self) -> int:
@@ -185,6 +187,11 @@ class PlainMamba(TokenBackbone):
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, H * W, D) over ``grid``."""
         return resize_positions(self.pos_embed, self.patch_grid(self.img_size), grid, [], [])
+
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str = '', *_) -> None:
+        """Resize the positions of a state dict that is about to be loaded."""
+        grid = self.patch_grid(self.img_size)
+        fit_positions(state_dict, f'{prefix}pos_embed', self.pos_embed, grid, lambda _: [])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features of (B, C, H, W) images at the layers ``out_indices``."""

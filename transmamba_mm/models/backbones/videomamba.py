@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import BidirectionalBackbone
+from transmamba_mm.models.backbones.load_positions import fit_positions, log_resizing
 from transmamba_mm.models.backbones.patch_embed import resize_positions
 from transmamba_mm.models.backbones.token_backbone import OUT_TYPES, check_choice, resolve_arch
 from transmamba_mm.models.backbones.videomamba_parts import (
     INFLATIONS,
+    TEMPORAL,
     TubeletEmbed,
     inflate_image_weights,
     resize_temporal_positions,
@@ -120,20 +122,25 @@ class VideoMamba(BidirectionalBackbone):
             average_directions=False,
         )
         self.set_training_options(frozen_stages, norm_eval, with_cp)
-        self._register_load_state_dict_pre_hook(self._inflate_before_loading)
+        self._register_load_state_dict_pre_hook(self.fit_state_dict)
 
     @property
     def tubelet_size(self) -> int:
         """Frames that share a token."""
         return self.patch_embed.tubelet_size
 
-    def inflate_image_weights(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
-        """Change the weights of an image model, if ``state_dict`` holds them, to fit this one."""
+    def fit_state_dict(self, state_dict: dict[str, Tensor], prefix: str = '', *_) -> None:
+        """Make the weights of an image model, another image size or clip length fit this model."""
         num_tubelets = self.temporal_pos_embed.shape[1]
         inflate_image_weights(state_dict, prefix, self.tubelet_size, num_tubelets, self.inflate)
-
-    def _inflate_before_loading(self, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
-        self.inflate_image_weights(state_dict, prefix)
+        grid = self.patch_grid(self.img_size)
+        fit_positions(state_dict, f'{prefix}pos_embed', self.pos_embed, grid, lambda _: [0])
+        time = f'{prefix}{TEMPORAL}'
+        if time in state_dict and state_dict[time].shape[2:] == self.temporal_pos_embed.shape[2:]:
+            given = state_dict[time].shape[1]
+            if given != num_tubelets:
+                state_dict[time] = resize_temporal_positions(state_dict[time], num_tubelets)
+                log_resizing(time, (given,), (num_tubelets,))
 
     def init_weights(self) -> None:
         """Initialize as Vim; positions in time start at zero, as in the official code."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import BidirectionalBackbone
+from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import (
     PatchEmbed,
     insert_tokens,
@@ -117,6 +118,7 @@ class Vim(BidirectionalBackbone):
             shared_projections=shared_projections,
         )
         self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self._register_load_state_dict_pre_hook(self.fit_positions)
 
     @property
     def patch_stride(self) -> int:
@@ -154,6 +156,11 @@ class Vim(BidirectionalBackbone):
         return resize_positions(
             self.pos_embed, source, grid, source_cls, self.cls_index(grid[0] * grid[1])
         )
+
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str = '', *_) -> None:
+        """Resize the positions of a state dict; every cls entry keeps its place in the sequence."""
+        grid = self.patch_grid(self.img_size)
+        fit_positions(state_dict, f'{prefix}pos_embed', self.pos_embed, grid, self.cls_index)
 
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Tokens (B, tokens, D) of (B, C, H, W) images, positions added, and their grid."""
