@@ -22,6 +22,7 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.openai_clip import explain_archive
 
 LAST_CHECKPOINT = 'last_checkpoint'  # the file mmengine leaves in a work_dir
 
@@ -47,7 +48,7 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
         with torch.serialization.safe_globals(_harmless_globals()):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
-        raise UserError(_why_unreadable(path, error)) from error
+        raise UserError(explain_archive(path) or _why_unreadable(path, error)) from error
     if not isinstance(checkpoint, dict):
         raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a dict of weights.')
     return checkpoint

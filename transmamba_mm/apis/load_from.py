@@ -8,6 +8,7 @@ from torch import nn
 
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
+from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 
 
 def check_load_from(cfg: Config, model: nn.Module) -> None:
@@ -28,10 +29,13 @@ def check_load_from(cfg: Config, model: nn.Module) -> None:
     if not source or cfg.get('resume'):
         return
     file = locate(source)
+    weights, own = load_state_dict(file), model.state_dict()
+    fits = any(key in own and own[key].shape == value.shape for key, value in weights.items())
+    if not fits and is_openai_clip(weights):
+        raise UserError(f'load_from: {explain_clip(source)}')
     if urlparse(source).scheme == '' and not source.endswith('.pth'):
         raise UserError(f'load_from={source} has to be a .pth file{_example(file)}.')
-    weights, own = load_state_dict(file), model.state_dict()
-    if not any(key in own and own[key].shape == value.shape for key, value in weights.items()):
+    if not fits:
         raise UserError(
             f'load_from={source} holds nothing of the {type(model).__name__}: its first tensor is '
             f'{_first(weights)}, the first of the model {_first(own)}. Name a checkpoint of this '

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.frames import as_clips, as_frames, as_seen_by, mean_over_frames
 
@@ -140,6 +141,8 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> 
     try:
         model.load_state_dict(dict(state))
     except LOAD_ERRORS as error:
+        if is_openai_clip(state):
+            raise UserError(explain_clip(source)) from error
         rows = _differences(model, state)
         shown = [f'  {what:10}  {key}: {shapes}' for what, key, shapes in rows[:MAX_DIFFERENCES]]
         if len(rows) > len(shown):

@@ -11,7 +11,9 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, MambaConfig, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
+from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.openai_clip import explain_archive, explain_clip, is_openai_clip
 
 # What a hub name looks like; anything else that does not exist is a path with a mistake in it.
 HUB_NAME = re.compile(r'[\w-][\w.-]*(/[\w.-]+)?')
@@ -79,6 +81,7 @@ def load_weights(
     Raises:
         UserError: Nothing there that can be read, or weights that do not fit the config.
     """
+    _refuse_file(Path(checkpoint))
     try:
         # transformers reads pickles with weights_only=True
         model, report = model_class.from_pretrained(
@@ -131,6 +134,7 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
     advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
     if not source:
         raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
+    _refuse_file(Path(source))
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, **{'padding_side': 'left', 'trust_remote_code': False, **kwargs}
@@ -146,6 +150,7 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
 def read_config(checkpoint: str | Path) -> dict[str, Any]:
     """Read config.json of a folder or hub name; UserError if there is none."""
     folder = Path(checkpoint)
+    _refuse_file(folder)
     if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
         raise UserError(
             f'No language model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
@@ -161,6 +166,20 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     if not config:
         raise UserError(f'{checkpoint} has no config.json. Give a folder of save_pretrained.')
     return config
+
+
+def _refuse_file(file: Path) -> None:
+    """UserError if ``file`` is one, for a folder of ``save_pretrained`` is wanted."""
+    if not file.is_file():
+        return
+    if explanation := explain_archive(file):
+        raise UserError(explanation)
+    if is_openai_clip(load_state_dict(file)):
+        raise UserError(explain_clip(file))
+    raise UserError(
+        f'{file} is a file, but transformers needs a config.json beside the weights: give a folder '
+        'written by save_pretrained, or a name on the hub.'
+    )
 
 
 def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 
 EYES = 'backbone.model.'  # in the checkpoint of a classifier
 WRAPPER = 'vision_model.'  # around the Transformer, in some versions of transformers
@@ -20,9 +21,12 @@ def load_eyes(tower: Any, checkpoint: str | Path) -> None:
     Raises:
         UserError: A checkpoint that is missing, or of other eyes.
     """
+    weights = load_state_dict(checkpoint)
+    if is_openai_clip(weights):
+        raise UserError(explain_clip(checkpoint))
     eyes = {
         key.removeprefix(EYES).removeprefix(WRAPPER): value
-        for key, value in load_state_dict(checkpoint).items()
+        for key, value in weights.items()
         if key.startswith(EYES)
     }
     try:
