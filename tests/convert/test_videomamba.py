@@ -46,6 +46,17 @@ def test_a_built_model_goes_back_to_the_official_names(official):
     assert all(torch.equal(back[key], official[key]) for key in official)
 
 
+def test_a_built_model_of_images_goes_back_to_an_official_one_of_images(of_images):
+    model = build(of_images)
+    back = to_official('videomamba', model.state_dict())
+    assert back.keys() == of_images.keys()
+    assert all(torch.equal(back[key], of_images[key]) for key in of_images)
+    torch.nn.init.normal_(model.backbone.temporal_pos_embed)  # as a training leaves it
+    again = build(to_official('videomamba', model.state_dict()))
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(again(images), model(images))
+
+
 def test_frames_are_inferred_from_the_positions_in_time(official):
     backbone = build(official).backbone
     assert (backbone.num_frames, backbone.tubelet_size) == (4, 1)

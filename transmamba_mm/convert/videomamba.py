@@ -6,11 +6,13 @@ same names, and both load into our :class:`VideoMamba`.
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from transmamba_mm.convert import bidirectional
 from transmamba_mm.convert.bidirectional import (
     PATCH_KERNEL,
+    POS_EMBED,
     classifier_config,
     read_backbone,
     to_official_names,
@@ -29,8 +31,25 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The official spelling of our state dict; UserError names the keys it does not know."""
-    return to_official_names(state_dict, PARTS, 'VideoMamba', HINT)
+    """The official spelling of our state dict; UserError names the keys it does not know.
+
+    A model of one frame is one of images officially: its kernel is 2-D, and its only position in
+    time is part of those in space.
+    """
+    return to_official_names(_of_images(state_dict), PARTS, 'VideoMamba', HINT)
+
+
+def _of_images(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The weights of a model of one frame as those of an image model; others as they are."""
+    if not {PATCH_KERNEL, POS_EMBED, TEMPORAL} <= state_dict.keys():
+        return state_dict
+    kernel, space, time = (state_dict[key] for key in (PATCH_KERNEL, POS_EMBED, TEMPORAL))
+    if kernel.dim() != 5 or kernel.shape[2] != 1 or time.shape[1] != 1:
+        return state_dict
+    space = torch.cat([space[:, :1], space[:, 1:] + time], dim=1)
+    of_images = {**state_dict, PATCH_KERNEL: kernel.squeeze(2), POS_EMBED: space}
+    del of_images[TEMPORAL]
+    return of_images
 
 
 def model_config(
