@@ -10,9 +10,10 @@ from torch.nn.init import trunc_normal_, zeros_
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone, check_choice
 from transmamba_mm.models.backbones.token_block import TokenBlock
 from transmamba_mm.models.mixers import BidirectionalMamba
+from transmamba_mm.models.norms import RMSNorm
 from transmamba_mm.ops import bidirectional_order
 
-NORMS = {'rms': nn.RMSNorm, 'layer': nn.LayerNorm}
+NORMS = {'rms': RMSNorm, 'layer': nn.LayerNorm}
 NORM_EPS = 1e-5
 
 

@@ -22,9 +22,10 @@ from transmamba_mm.models.language.pretrained import (
 )
 from transmamba_mm.models.mixers import attach_tap
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
+from transmamba_mm.models.norms import RMSNorm
 
 
-class StreamRMSNorm(nn.RMSNorm):
+class StreamRMSNorm(RMSNorm):
     """RMSNorm in the dtype of the residual stream, which is wider than half-precision weights."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class CausalBlock(MambaBlock):
 
     def __init__(self, config: MambaConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
-        self.norm = nn.RMSNorm(config.hidden_size, config.layer_norm_epsilon)
+        self.norm = RMSNorm(config.hidden_size, config.layer_norm_epsilon)
         self.mixer = CausalMamba(config, layer_idx)
         self.with_cp = False
         attach_tap(self)

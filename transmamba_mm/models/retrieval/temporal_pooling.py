@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers import BidirectionalMamba
+from transmamba_mm.models.norms import RMSNorm
 
 
 class MeanOverFrames(nn.Module):
@@ -38,7 +39,7 @@ class MambaOverFrames(nn.Module):
 
     def __init__(self, embed_dims: int, num_layers: int = 1, state_dims: int = 16) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.RMSNorm(embed_dims, eps=1e-5) for _ in range(num_layers))
+        self.norms = nn.ModuleList(RMSNorm(embed_dims, eps=1e-5) for _ in range(num_layers))
         self.mixers = nn.ModuleList(
             BidirectionalMamba(embed_dims, state_dims) for _ in range(num_layers)
         )
