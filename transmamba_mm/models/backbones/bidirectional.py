@@ -90,7 +90,7 @@ class BidirectionalBackbone(TokenBackbone):
         x, grid = self.embed(images)
         features = {}
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            x = block(self.through_cam(x, grid, index))
             if index in self.out_indices:
                 last = index == self.num_layers - 1
                 features[index] = self.format_output(self.norm(x) if last else x, grid)

@@ -80,7 +80,7 @@ class PlainMamba(TokenBackbone):
         expand, dt_rank, conv_width, bias, conv_bias: See :class:`SnakeMamba`.
         parameters_in_raster_order, double_dt_bias: See :class:`SnakeMamba`.
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
-        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
+        frozen_stages, norm_eval, with_cp: See :meth:`finish_construction`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -157,7 +157,7 @@ class PlainMamba(TokenBackbone):
             for i in range(self.num_layers)
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=FINAL_NORM_EPS)
-        self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self.finish_construction(frozen_stages, norm_eval, with_cp)
         self._register_load_state_dict_pre_hook(self.fit_positions)
 
     @property
@@ -184,6 +184,11 @@ class PlainMamba(TokenBackbone):
         """Raster patches (B, H * W, D), which the tokens are already, and no cls."""
         return tokens, None
 
+    @property
+    def num_extra_tokens(self) -> int:
+        """Tokens in front of the patches: none."""
+        return 0
+
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, H * W, D) over ``grid``."""
         return resize_positions(self.pos_embed, self.patch_grid(self.img_size), grid, [], [])
@@ -200,7 +205,7 @@ class PlainMamba(TokenBackbone):
         path = SnakePath.over(grid, x.device)
         features = {}
         for index, block in enumerate(self.blocks):
-            x = block(x, path)
+            x = block(self.through_cam(x, grid, index), path)
             if index in self.out_indices:
                 last = index == self.num_layers - 1
                 features[index] = self.format_output(self.norm(x) if last else x, grid)

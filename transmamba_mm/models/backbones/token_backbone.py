@@ -3,11 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
+import torch
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import LongTensor, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.canonical_map import CanonicalMap
 
 OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 
@@ -49,8 +51,8 @@ class TokenBackbone(BaseBackbone):
         """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
         return [self.patch_grid(image_size)] * self.num_layers
 
-    def set_training_options(self, frozen_stages: int, norm_eval: bool, with_cp: bool) -> None:
-        """Apply what every student's constructor takes for its training, when all parts are made.
+    def finish_construction(self, frozen_stages: int, norm_eval: bool, with_cp: bool) -> None:
+        """End every student's constructor: ``cam``, and the options of its training.
 
         Args:
             frozen_stages (int): As in mmpretrain's ViT: the embeddings, positions and the first
@@ -67,6 +69,7 @@ class TokenBackbone(BaseBackbone):
                 f'frozen_stages={frozen_stages}, but this {type(self).__name__} takes -1 (none) to '
                 f'{self.max_frozen_stages}.'
             )
+        self.cam = CanonicalMap()  # the last norm there is
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         for part in self.frozen_parts():
@@ -148,6 +151,22 @@ class TokenBackbone(BaseBackbone):
                     f'{self.num_outputs} outputs to choose from.'
                 )
         return [index % self.num_outputs for index in given]
+
+    def through_cam(self, x: Tensor, grid: tuple[int, ...], output: int) -> Tensor:
+        """Let the stream ``x`` on ``grid`` go through ``cam`` if that is hooked, else return it.
+
+        Args:
+            x (Tensor): (B, tokens, D), or a map (B, H, W, D).
+            grid (tuple[int, ...]): Of its patches.
+            output (int): Which output it belongs to; the last that is read is shown.
+        """
+        if not self.cam.watched or output != max(self.out_indices):
+            return x
+        tokens = x.flatten(1, -2)  # (B, tokens, D)
+        places = torch.arange(tokens.shape[1], device=x.device, dtype=torch.float)
+        order = self.to_canonical(places[None, :, None], grid)[0].flatten().long()
+        patches = self.cam(tokens[:, order].transpose(1, 2).unflatten(2, grid))
+        return tokens.index_copy(1, order, patches.flatten(2).transpose(1, 2)).view_as(x)
 
     def format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """What ``out_type`` makes of the feature ``tokens`` of a layer."""

@@ -61,7 +61,7 @@ class VideoMamba(BidirectionalBackbone):
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
         final_norm (bool): Normalize the last layer's feature.
         inflate (str): 'center' or 'mean'; see :func:`inflate_kernel`.
-        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
+        frozen_stages, norm_eval, with_cp: See :meth:`finish_construction`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -121,8 +121,13 @@ class VideoMamba(BidirectionalBackbone):
             conv_width=conv_width,
             average_directions=False,
         )
-        self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self.finish_construction(frozen_stages, norm_eval, with_cp)
         self._register_load_state_dict_pre_hook(self.fit_state_dict)
+
+    @property
+    def num_extra_tokens(self) -> int:
+        """Tokens in front of the patches: the cls token."""
+        return 1
 
     @property
     def tubelet_size(self) -> int:

@@ -53,7 +53,7 @@ class Vim(BidirectionalBackbone):
         norm (str): 'rms' (released recipe) or 'layer'.
         drop_path_rate (float): Stochastic depth of the last block; grows linearly from 0.
         final_norm (bool): Normalize the last layer's feature.
-        frozen_stages, norm_eval, with_cp: See :meth:`set_training_options`.
+        frozen_stages, norm_eval, with_cp: See :meth:`finish_construction`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -117,7 +117,7 @@ class Vim(BidirectionalBackbone):
             average_directions=average_directions,
             shared_projections=shared_projections,
         )
-        self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self.finish_construction(frozen_stages, norm_eval, with_cp)
         self._register_load_state_dict_pre_hook(self.fit_positions)
 
     @property
@@ -137,6 +137,22 @@ class Vim(BidirectionalBackbone):
             'both': [0, num_patches + 1],
             'none': [],
         }[self.cls_position]
+
+    @property
+    def num_extra_tokens(self) -> int:
+        """Tokens in front of the patches.
+
+        Raises:
+            UserError: They are not in front, as mmpretrain's ``vis_cam --vit-like`` takes for
+                granted.
+        """
+        if self.cls_position in ('middle', 'both'):
+            raise UserError(
+                f'cls_position={self.cls_position!r}: the cls token is not in front of the '
+                'patches. For a class activation map use the target layer backbone.cam, the '
+                'default of vis_cam without --vit-like.'
+            )
+        return 1 if self.cls_position == 'first' else 0
 
     def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Split (B, tokens, D) into raster patches (B, H * W, D) and cls (B, D), or None."""

@@ -81,7 +81,7 @@ class VMamba(TokenBackbone):
         final_norm (bool): Normalize the last stage's feature.
         frozen_stages (int): As in mmpretrain's Swin: the patch embedding and the stages up to this
             one, counted from 0, are not trained and stay in evaluation mode. -1: none.
-        norm_eval, with_cp: See :meth:`set_training_options`.
+        norm_eval, with_cp: See :meth:`finish_construction`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Returns:
@@ -162,12 +162,17 @@ class VMamba(TokenBackbone):
                 if norm_outputs and stage != last
             }
         )
-        self.set_training_options(frozen_stages, norm_eval, with_cp)
+        self.finish_construction(frozen_stages, norm_eval, with_cp)
 
     @property
     def num_outputs(self) -> int:
         """Features that ``out_indices`` chooses from: one of each stage."""
         return len(self.depths)
+
+    @property
+    def num_extra_tokens(self) -> int:
+        """Tokens in front of the patches: none."""
+        return 0
 
     @property
     def max_frozen_stages(self) -> int:
@@ -243,8 +248,8 @@ class VMamba(TokenBackbone):
         for index, stage in enumerate(self.stages):
             feature, x = stage(x)
             if index in self.out_indices:
-                normed = self._output_norm(index)(feature)
                 grid = feature.shape[1], feature.shape[2]
+                normed = self._output_norm(index)(self.through_cam(feature, grid, index))
                 features[index] = self.format_output(normed.flatten(1, 2), grid)
         return tuple(features[index] for index in self.out_indices)
 
