@@ -56,6 +56,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     compat.import_datasets_quietly()
     from transmamba_mm.apis.check_videos import check_table
+    from transmamba_mm.apis.find_videos import skipped_note
     from transmamba_mm.apis.search_videos import VideoSearch
     from transmamba_mm.visualization.contact_sheet import draw_hits
 
@@ -76,6 +77,8 @@ def main() -> None:
         f'{len(report.checks) - len(bad)} videos embedded, {report.kept} known, '
         f'{report.gone} gone, {len(bad)} unreadable'
     )
+    if note := skipped_note(report.skipped):
+        console.out(note)
     if bad:
         console.out(check_table(report.checks))
     found = dict(zip(args.text, search(args.text, args.top), strict=True))

@@ -1,16 +1,36 @@
 """check_videos.py finds what cannot be read or is short, and says what to do."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.datasets.video.clips import bad_videos, damage, write_clip, write_frames
+from tests.datasets.video.clips import (
+    bad_videos,
+    damage,
+    paint,
+    write_animation,
+    write_clip,
+    write_frames,
+)
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.check_videos import VideoCheck, check_video, write_list
-from transmamba_mm.apis.find_videos import find_videos
+from transmamba_mm.apis.check_videos import (
+    VideoCheck,
+    check_table,
+    check_video,
+    check_videos,
+    write_list,
+)
+from transmamba_mm.apis.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.bad_video import FIXES
+from transmamba_mm.datasets.video.reader import open_video
 from transmamba_mm.errors import UserError
 
 TOOL = 'datasets/check_videos.py'
@@ -33,9 +53,10 @@ def videos(tmp_path_factory):
 def test_finds_and_explains(videos, tmp_path):
     done = run_tool(TOOL, videos, '--write-list', 'good.txt', cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert '7 of 10 videos need care' in done.stdout
+    assert '9 of 12 videos need care' in done.stdout
     for cause in FIXES.keys() - {'missing', 'no frames'}:
         assert cause in done.stdout and FIXES[cause][:40] in done.stdout
+    assert 'Left out 1, no videos by their names: 1 .md.' in done.stdout
     assert 'short.mp4' in done.stdout and 'num_frames' in done.stdout
     assert (tmp_path / 'good.txt').read_text().split() == [
         str(videos / name) for name in ('frames', 'good.mp4', 'sub/other.mp4')
@@ -78,7 +99,7 @@ def test_every_frame_finds_damage_between(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'text', 'word'),
     [
-        ('a.json', '{', 'a.json: not JSON'),
+        ('a.json', '{', r'a\.json.* not JSON'),
         ('a.jsonl', '{"video": "a"}\n\n{"vid', r'a\.jsonl, line 3: not JSON'),
         ('a.jsonl', '{"image": "x"}', 'names no video'),
         ('a.txt', '', 'names no video'),
@@ -113,3 +134,62 @@ def test_a_list_that_cannot_be_written_is_refused_before_the_work(videos, tmp_pa
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert 'absent/good.txt: there is no such folder' in done.stderr
     assert 'need care' not in done.stdout
+
+
+def test_animations_and_rare_suffixes_are_found_and_the_rest_is_counted(tmp_path):
+    for name in ('a.gif', 'b.webp', 'c.avif', 'd.apng'):
+        write_animation(tmp_path / name, 8)
+    write_clip(tmp_path / 'E.WMV', 8, codec='wmv2', options={'b': '4M'})
+    write_clip(tmp_path / 'f.m2ts', 8, fps=25)
+    (tmp_path / 'stills').mkdir()
+    for place in range(8):
+        Image.fromarray(paint(place)).save(tmp_path / 'stills' / f'{place}.webp')
+    (tmp_path / 'empty.mp4').mkdir()
+    (tmp_path / 'linked').symlink_to(tmp_path / 'stills')
+    (tmp_path / 'loop').symlink_to(tmp_path)
+    for name in ('notes.md', 'more.md', 'poster.jpg', 'poster.webp', 'captions'):
+        write = Image.new('RGB', (8, 8)).save if 'poster' in name else Path.touch
+        write(tmp_path / name)
+    skipped = Counter()
+    found = {os.path.basename(path): path for path in find_videos([str(tmp_path)], None, skipped)}
+    for name in ('linked', 'stills'):  # one folder of stills, by one of its names
+        found.pop(name, None)
+    assert found.keys() == {
+        *('a.gif', 'b.webp', 'c.avif', 'd.apng', 'E.WMV', 'f.m2ts', 'empty.mp4')
+    }
+    causes = {name: check_video(path).cause for name, path in found.items()}
+    assert causes.pop('empty.mp4') == 'no frames' and not any(causes.values())
+    assert skipped == {'.md': 2, '.jpg': 1, '.webp': 1, 'without suffix': 1}
+    assert skipped_note(skipped).startswith('Left out 5, no videos by their names: 2 .md, ')
+
+
+def test_the_pool_is_closed_when_its_results_are_there(tmp_path):
+    """A pool that still closes its pipes while the interpreter ends prints of bad descriptors."""
+    paths = [str(write_clip(tmp_path / f'{place}.mp4', 8)) for place in range(4)]
+    checks = check_videos(paths, jobs=2)
+    for _ in range(4):
+        next(checks)
+    with pytest.raises(StopIteration):
+        next(checks)
+    stopped = check_videos(paths, jobs=2)
+    next(stopped)
+    stopped.close()
+    names = [type(thread).__name__ for thread in threading.enumerate()]
+    assert '_ExecutorManagerThread' not in names and not multiprocessing.active_children()
+
+
+def test_a_video_that_crashes_its_decoder_is_found_and_the_others_are_checked(
+    tmp_path, monkeypatch
+):
+    paths = [str(write_clip(tmp_path / f'{name}.mp4', 8)) for name in 'abcde']
+
+    def open_or_crash(path, backend):
+        if path == paths[2]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return open_video(path, backend)
+
+    monkeypatch.setattr('transmamba_mm.apis.check_videos.open_video', open_or_crash)
+    checks = sorted(check_videos(paths, jobs=2), key=lambda check: check.path)
+    assert [check.path for check in checks] == paths
+    assert [check.cause for check in checks] == ['', '', 'crash', '', '']
+    assert paths[2] in checks[2].message and 'crash' in check_table(checks)

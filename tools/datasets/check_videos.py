@@ -11,6 +11,7 @@ of it are decoded (--every-frame: all, which also finds damage between them).
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from transmamba_mm.apis.check_videos import check_table, check_videos, write_list
 from transmamba_mm.apis.cli import run
-from transmamba_mm.apis.find_videos import find_videos
+from transmamba_mm.apis.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.reader import BACKENDS, check_backend
 from transmamba_mm.errors import UserError
 
@@ -48,7 +49,8 @@ def main() -> None:
     if args.write_list and not Path(args.write_list).absolute().parent.is_dir():
         raise UserError(f'--write-list {args.write_list}: there is no such folder, make it first.')
     check_backend(args.backend)
-    paths = find_videos(args.sources, args.root)
+    skipped: Counter[str] = Counter()
+    paths = find_videos(args.sources, args.root, skipped)
     console = Console()
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
     checks = []
@@ -61,6 +63,8 @@ def main() -> None:
             progress.update(task, advance=1, description=f'videos, {bad} need care')
     bad = sum(bool(check.cause) for check in checks)
     console.out(check_table(checks) if bad else f'All {len(checks)} videos are good.')
+    if note := skipped_note(skipped):
+        console.out(note)
     if args.write_list:
         write_list(checks, args.write_list)
         console.out(f'Saved {args.write_list}')

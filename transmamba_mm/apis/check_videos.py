@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,10 +17,12 @@ from transmamba_mm.benchmarks.tables import MAX_WIDTH
 from transmamba_mm.datasets.video.bad_video import FIXES, BadVideo
 from transmamba_mm.datasets.video.reader import open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
-from transmamba_mm.errors import UserError
 
 SHORT = 'short'
 SHORT_FIX = 'leave it out, or ask for fewer frames (num_frames); else its last frame is repeated'
+CRASH = 'crash'
+CRASH_FIX = 'leave it out, or try another decoder (--backend)'
+OWN_FIXES = {SHORT: SHORT_FIX, CRASH: CRASH_FIX}
 LOOKS = 8  # frames of a video that are decoded
 SHOWN = 5  # videos of a cause that the table names
 
@@ -63,23 +66,32 @@ def check_videos(
 ) -> Iterator[VideoCheck]:
     """Check ``paths`` in ``jobs`` processes; results come as they are ready.
 
-    Raises:
-        UserError: If a decoder takes its process down.
+    If a decoder takes its process down, what is left is checked in a process for each video, so
+    that the one is found and the others get their results.
     """
-    with ProcessPoolExecutor(jobs) as pool:
+    options = (min_frames, backend, every_frame)
+    pool = ProcessPoolExecutor(jobs)
+    tasks = [pool.submit(check_video, path, *options) for path in paths]
+    left = dict.fromkeys(paths)
+    try:
+        for task in as_completed(tasks):
+            check = task.result()
+            left.pop(check.path, None)
+            yield check
+    except BrokenProcessPool:
+        for path in left:
+            yield _check_apart(path, *options)
+    finally:
+        # once, and waiting: else the interpreter ends while the pool still closes its pipes
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_apart(path: str, *options: Any) -> VideoCheck:
+    with ProcessPoolExecutor(1) as pool:
         try:
-            tasks = [
-                pool.submit(check_video, path, min_frames, backend, every_frame) for path in paths
-            ]
-            for task in as_completed(tasks):
-                yield task.result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                f'A video made its decoder crash (backend {backend!r}): try --backend pyav, and '
-                'halves of the videos to find which.'
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            return pool.submit(check_video, path, *options).result()
+        except BrokenProcessPool:
+            return VideoCheck(path, CRASH, f'{path} makes its decoder crash. Fix: {CRASH_FIX}.')
 
 
 def check_table(checks: Sequence[VideoCheck]) -> str:
@@ -89,7 +101,7 @@ def check_table(checks: Sequence[VideoCheck]) -> str:
     for cause, number in Counter(check.cause for check in bad).most_common():
         paths = sorted(check.path for check in bad if check.cause == cause)
         named = '\n'.join(paths[:SHOWN]) + (f'\n... {number - SHOWN} more' * (number > SHOWN))
-        rows.append([cause, str(number), named, FIXES.get(cause, SHORT_FIX)])
+        rows.append([cause, str(number), named, {**FIXES, **OWN_FIXES}[cause]])
     table = Table('cause', 'videos', 'which', 'what to do', title_justify='left', show_lines=True)
     table.title = f'{len(bad)} of {len(checks)} videos need care'
     for row in rows:

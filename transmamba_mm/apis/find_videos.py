@@ -1,6 +1,7 @@
 """The videos that folders, lists and annotation files name."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,24 +13,31 @@ from transmamba_mm.datasets.annotations import (
     read_json,
     read_lines,
 )
-from transmamba_mm.datasets.images import IMAGE_SUFFIXES
+from transmamba_mm.datasets.images import IMAGE_SUFFIXES, ImageError, open_image
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
 from transmamba_mm.errors import UserError
 
 LISTS = ('.txt', '.csv', '.json', '.jsonl')
+ANIMATED = ('.webp', '.avif')  # some are videos, most are not
+SHOWN = 5  # suffixes that a message names
 #: Where an entry of an annotation file names its video, the first that it has.
 NAMES = ('video_path', 'video', 'video_id')
 
 
-def find_videos(sources: Sequence[str], root: str | None = None) -> list[str]:
+def find_videos(
+    sources: Sequence[str], root: str | None = None, skipped: Counter[str] | None = None
+) -> list[str]:
     """List the videos that ``sources`` name, each once, sorted.
 
     Args:
-        sources: A folder stands for all videos below it; a folder of images without videos is
-            itself one. A list (txt, one path a line) or an annotation file (json, jsonl, csv)
-            stands for the videos that its entries name under ``NAMES``. Another file is a video.
+        sources: A folder stands for all videos below it, animated images among them; a folder of
+            images without videos is itself one. A list (txt, one path a line) or an annotation file
+            (json, jsonl, csv) stands for the videos that its entries name under ``NAMES``. Another
+            file is a video.
         root: Folder of the videos that lists name, if it is not the list's own. A name may lack the
             folders below it and the suffix.
+        skipped: Gets how many files of each suffix were left out of folders, as they are no videos
+            by their names; see :func:`skipped_note`.
 
     Raises:
         UserError: If a source or the root is missing, a list cannot be read, or no video is found.
@@ -37,36 +45,68 @@ def find_videos(sources: Sequence[str], root: str | None = None) -> list[str]:
     if root and not Path(root).is_dir():
         raise UserError(f'There is no folder {root}: --root is the folder of the videos in lists.')
     found: set[str] = set()
+    skipped = Counter() if skipped is None else skipped
     for source in sources:
         path = Path(source)
         if not path.exists():
             raise UserError(f'{source} does not exist: give a folder of videos, a list or a video.')
         if path.is_dir():
-            found.update(_below(path))
+            found.update(_below(path, skipped))
         elif path.suffix.lower() in LISTS:
             found.update(_listed(path, Path(root) if root else path.parent))
         else:
             found.add(str(path))
     if not found:
         raise UserError(
-            f'No video was found in {", ".join(sources)}. Looked for {" ".join(VIDEO_SUFFIXES)} '
-            'and folders of jpg or png frames.'
+            f'No video was found in {", ".join(sources)}. {skipped_note(skipped)}'
+            f'Looked for {" ".join(VIDEO_SUFFIXES)} and folders of images.'
         )
     return sorted(found)
 
 
-def _below(folder: Path) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
-        videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
+def skipped_note(skipped: Counter[str]) -> str:
+    """Say what was left out of folders, in a sentence with a space behind it; or nothing."""
+    kinds = ', '.join(f'{number} {suffix}' for suffix, number in skipped.most_common(SHOWN))
+    more = ', ...' * (len(skipped) > SHOWN)
+    return kinds and f'Left out {skipped.total()}, no videos by their names: {kinds}{more}. '
+
+
+def _below(folder: Path, skipped: Counter[str]) -> Iterator[str]:
+    walked = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in walked:  # a link to a folder above
+            folders.clear()
+            continue
+        walked.add(real)
+        videos = {name for name in names if _is_video(place, name)}
+        images = {name for name in names if name.lower().endswith(IMAGE_SUFFIXES)} - videos
         yield from (os.path.join(place, name) for name in videos)
-        if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+        # a folder by the name of a video is one, if only an empty one
+        if not videos and (images or (place.lower().endswith(VIDEO_SUFFIXES) and not folders)):
             yield place
+            names = set(names) - images
+        skipped.update(_suffix(name) for name in set(names) - videos if name[0] != '.')
+
+
+def _is_video(place: str, name: str) -> bool:
+    """Tell videos and animated images by their names, and the latter by their headers, too."""
+    if not name.lower().endswith(ANIMATED):
+        return name.lower().endswith(VIDEO_SUFFIXES)
+    try:
+        with open_image(os.path.join(place, name)) as image:
+            return getattr(image, 'is_animated', False)
+    except ImageError:
+        return False
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or 'without suffix'
 
 
 def _listed(file: Path, root: Path) -> Iterator[str]:
     """Yield the path of each video that ``file`` names, also of those that are not there."""
     there = {}
-    for path in _below(root):
+    for path in _below(root, Counter()):
         there[os.path.basename(path)] = there[Path(path).stem] = path
     for name in _names(file):
         direct = root / name

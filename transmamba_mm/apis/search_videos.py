@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +52,7 @@ class IndexReport:
     checks: list[VideoCheck]
     kept: int
     gone: int
+    skipped: Counter[str]
 
 
 class VideoSearch:
@@ -121,11 +123,13 @@ class VideoSearch:
         root = os.fspath(folder)
         if not os.path.isdir(root):
             raise UserError(f'There is no folder {root} (looked at {os.path.abspath(root)}).')
-        there = {os.path.relpath(path, root): stamp(path) for path in find_videos([root])}
+        skipped: Counter[str] = Counter()
+        paths = find_videos([root], skipped=skipped)
+        there = {os.path.relpath(path, root): stamp(path) for path in paths}
         dims = self._encode(['a']).shape[1]
         index = VideoIndex(file or self.index_file(root), self._maker, rebuild, dims)
         wanted, gone = index.update(there)
-        report = IndexReport([], len(index), gone)
+        report = IndexReport([], len(index), gone, skipped)
         if wanted or gone:
             index.save()  # whether it can be is better known before the work
         unsaved = 0

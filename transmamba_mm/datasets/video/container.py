@@ -11,7 +11,7 @@ VIDEO_SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.qt', '.mkv', '.webm', '.avi', '.wmv', '.asf', '.mpg', '.mpeg'),
     *('.flv', '.f4v', '.3gp', '.3g2', '.ts', '.mts', '.m2ts', '.vob', '.ogv', '.ogg', '.mxf'),
     *('.m1v', '.m2v', '.mjpeg', '.h264', '.264', '.h265', '.265', '.hevc', '.ivf', '.y4m', '.nut'),
-    '.gif',
+    *('.gif', '.apng'),
 )
 MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
 MP4_CONTENT = (b'moov', b'mdat', b'moof')
