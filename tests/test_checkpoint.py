@@ -117,7 +117,7 @@ def test_url_that_cannot_be_had_says_where_to_put_the_file(tmp_path, monkeypatch
     ('prepare', 'message'),
     [
         (lambda path: None, r'No checkpoint at .*absent\.pth .*\.pth or \.safetensors'),
-        (lambda path: path.mkdir(), r'folder without "last_checkpoint".*train it first'),
+        (lambda path: path.mkdir(), r'folder without a checkpoint.*train it first'),
         (lambda path: path.write_bytes(b'hello' * 50), 'not a checkpoint that PyTorch can read'),
         (lambda path: torch.save([1, 2], path), 'holds a list'),
         (lambda path: torch.save({'epoch': 1}, path), r'holds no weights.*epoch'),

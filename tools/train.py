@@ -13,8 +13,10 @@ from transmamba_mm.apis.build_runner import build_runner, model_of
 from transmamba_mm.apis.cli import run
 from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.resumable import make_resumable
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
 from transmamba_mm.apis.runtime import prepare_runtime
+from transmamba_mm.apis.work_dir_lock import lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,11 +58,15 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
 
     preflight(cfg, ('train', 'val'))
+    lock = lock_work_dir(cfg)
     prepare_runtime(cfg)
+    make_resumable(cfg)
     compat.prepare_cpu_launch(cfg)
     runner = build_runner(cfg)
     check_load_from(cfg, model_of(runner))
     runner.train()
+    if lock:
+        lock.close()
 
 
 if __name__ == '__main__':

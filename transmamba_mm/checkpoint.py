@@ -6,10 +6,13 @@ whatever asks for more is refused. (``weights_only`` is trustworthy from torch 2
 CVE-2025-32434, which is why the package requires that version.)
 """
 
+import io
+import logging
 import pickle
 import re
+import zipfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
@@ -18,13 +21,13 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
+from transmamba_mm.atomic_file import write_atomically
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_archive
-
-LAST_CHECKPOINT = 'last_checkpoint'  # the file mmengine leaves in a work_dir
+from transmamba_mm.work_dir import checkpoints_in
 
 
 def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu') -> dict:
@@ -44,6 +47,8 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
     path = locate(source)
     if path.suffix == '.safetensors':
         return {'state_dict': _load_safetensors(path, map_location)}
+    if damage := _damage(path):
+        raise UserError(f'{path} is damaged ({damage}): take another checkpoint or a copy of it.')
     try:
         with torch.serialization.safe_globals(_harmless_globals()):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
@@ -83,16 +88,17 @@ def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | N
         meta: saved beside the weights in a ``.pth``, left out of safetensors.
 
     Raises:
-        UserError: another suffix.
+        UserError: another suffix; no room on the disk.
     """
     file = Path(file)
     if file.suffix not in ('.pth', '.safetensors'):
         raise UserError(f'{file} must end in .pth or .safetensors.')
-    file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == '.pth':
-        torch.save({'state_dict': dict(weights), 'meta': meta or {}}, file)
+        buffer = io.BytesIO()
+        torch.save({'state_dict': dict(weights), 'meta': meta or {}}, buffer)
+        write_atomically(file, buffer.getbuffer())
     else:
-        safetensors.torch.save_file(_apart(weights), file)
+        write_atomically(file, safetensors.torch.save(_apart(weights)))
 
 
 def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +118,13 @@ def locate(source: str | Path) -> Path:
         return _download(str(source))
     path = Path(source).expanduser()
     if path.is_dir():
-        return _last_checkpoint(path)
+        newest = newest_checkpoint(path)
+        if newest is None:
+            raise UserError(
+                f'{source} is a folder without a checkpoint (in {path.absolute()}): train it '
+                'first, or name the checkpoint file itself.'
+            )
+        return newest
     if not path.is_file():
         raise UserError(
             f'No checkpoint at {source} (looked at {path.absolute()}). Give a .pth or .safetensors '
@@ -121,19 +133,38 @@ def locate(source: str | Path) -> Path:
     return path
 
 
-def _last_checkpoint(work_dir: Path) -> Path:
-    """Follow mmengine's note of the newest checkpoint, also after the folder was moved."""
-    note = work_dir / LAST_CHECKPOINT
-    if not note.is_file():
-        raise UserError(
-            f'{work_dir} is a folder without "{LAST_CHECKPOINT}" (in {work_dir.absolute()}): '
-            'train it first, or name the checkpoint file itself.'
-        )
-    noted = Path(note.read_text().strip())
-    for path in (noted, work_dir / noted.name):
-        if path.is_file():
+def newest_checkpoint(work_dir: str | Path, keys: Sequence[str] = ()) -> Path | None:
+    """Find the newest checkpoint of a training that is whole.
+
+    Args:
+        work_dir: The folder of the training.
+        keys: What the checkpoint has to hold; those without are passed over.
+
+    Returns:
+        Its path; None where there is no checkpoint. Damaged ones that are newer are named in a
+        warning.
+
+    Raises:
+        UserError: There are checkpoints, but none is whole.
+    """
+    damaged = []
+    for path in checkpoints_in(Path(work_dir)):
+        try:
+            checkpoint = load_checkpoint(path)
+        except UserError as error:
+            damaged.append(str(error))
+            continue
+        if all(key in checkpoint for key in keys):
+            if damaged:
+                text = f'{" ".join(damaged)} {path}, the one before, is used instead.'
+                print_log(text, logger='current', level=logging.WARNING)
             return path
-    raise UserError(f'{note} names {noted}, which does not exist; name the checkpoint file itself.')
+    if damaged:
+        raise UserError(
+            f'No checkpoint in {work_dir} is whole: {" ".join(damaged)} Restore one from a copy, '
+            'or begin again in another work_dir.'
+        )
+    return None
 
 
 def _download(url: str) -> Path:
@@ -151,6 +182,24 @@ def _download(url: str) -> Path:
                 f'put it at {path}, or name a local file instead of the URL.'
             ) from error
     return path
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with the bytes of a file, by the checksums that torch.save puts into it.
+
+    A ``.pth`` is a zip archive, each part of which carries its CRC-32, which torch does not check:
+    it loads a weight with a flipped bit. The checksum moves with the file. Files in the format of
+    torch before 1.6 have none.
+    """
+    try:
+        with path.open('rb') as file:
+            if file.read(2) != b'PK':
+                return '' if path.stat().st_size else 'it is empty'
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception as error:  # zipfile raises nearly anything when it reads nonsense
+        return f'{type(error).__name__}: {error}'
+    return f'the checksum of {part} is wrong' if part else ''
 
 
 def _load_safetensors(path: Path, map_location: str | torch.device) -> dict[str, Tensor]:

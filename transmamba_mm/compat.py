@@ -122,12 +122,20 @@ def load_checkpoints_safely() -> None:
 
     On torch >= 2.6 upstream mmengine 0.10.7 cannot resume at all (its checkpoints hold a log
     history that ``weights_only=True`` does not know), and the maintained distribution falls back to
-    running whatever code the file brings. Our tools call this; importing the package does not.
+    running whatever code the file brings. Either runs the text under ``meta.config`` as Python, to
+    compare numbers of GPUs, so that text is left out. Our tools call this; importing the package
+    does not.
     """
     from transmamba_mm.checkpoint import load_checkpoint
 
+    def load(filename: str, map_location: str | None = None, **_) -> dict:
+        checkpoint = load_checkpoint(filename, map_location or 'cpu')
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+        return checkpoint
+
     for prefix in list(internal(CheckpointLoader, '_schemes')):
-        CheckpointLoader.register_scheme(prefix, load_checkpoint, force=True)
+        CheckpointLoader.register_scheme(prefix, load, force=True)
 
 
 def prepare_cpu_launch(cfg: Config) -> None:

@@ -79,11 +79,13 @@ TOKENIZERS = _child('tokenizer', mmpretrain.TOKENIZER, 'models')
 METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 #: Hooks of the runner.
 HOOKS = _child('hook', mmpretrain.HOOKS, 'engine')
+#: Training loops.
+LOOPS = _child('loop', mmpretrain.LOOPS, 'engine')
 
 # Kinds of which we have none. Without a child in our scope mmengine warns at each of them and looks
 # past what mmpretrain adds (its visualizer, samplers, optimizers).
 for _kind in (
-    *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'LOOPS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
+    *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
     *('OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS'),
     *('RUNNER_CONSTRUCTORS', 'TASK_UTILS', 'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS'),
 ):

@@ -19,7 +19,10 @@ from transmamba_mm.apis.build_runner import build_runner
 from transmamba_mm.apis.explain import explain
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.read_config import read_config
+from transmamba_mm.apis.resumable import make_resumable
 from transmamba_mm.apis.runtime import prepare_runtime
+from transmamba_mm.apis.work_dir_lock import lock_work_dir
+from transmamba_mm.atomic_file import write_atomically
 from transmamba_mm.errors import UserError
 
 
@@ -99,9 +102,11 @@ class StepReporter(Hook):
 def train(job: Job, events) -> dict:
     """Run ``job`` to its end and evaluate it; the result is also written to its ``work_dir``."""
     cfg = job.load()
-    Path(job.work_dir, 'config.sha256').write_text(fingerprint(cfg))
+    lock = lock_work_dir(cfg)
+    write_atomically(Path(job.work_dir, 'config.sha256'), fingerprint(cfg).encode())
     preflight(cfg, ('train', 'val'))
     prepare_runtime(cfg)
+    make_resumable(cfg)
     started = time.perf_counter()
     runner = build_runner(cfg)
     runner.register_hook(StepReporter(job.name, events))
@@ -109,9 +114,9 @@ def train(job: Job, events) -> dict:
     metrics = {key: float(value) for key, value in runner.val_loop.run().items()}
     seconds = round(time.perf_counter() - started, 1)
     result = {'name': job.name, 'steps': runner.iter, 'seconds': seconds, 'metrics': metrics}
-    partial = job.result_path.with_suffix('.partial')
-    partial.write_text(json.dumps(result, indent=2))
-    partial.replace(job.result_path)  # whole or not at all
+    write_atomically(job.result_path, json.dumps(result, indent=2).encode())
+    if lock:
+        lock.close()
     return result
 
 

@@ -1,14 +1,19 @@
 from transmamba_mm.engine.hooks import (
     ArchitectureHook,
     BadItemHook,
+    CheckpointHook,
     LabelRangeHook,
     NonFiniteLossHook,
     TransferReportHook,
 )
+from transmamba_mm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 
 __all__ = [
     'ArchitectureHook',
     'BadItemHook',
+    'CheckpointHook',
+    'EpochBasedTrainLoop',
+    'IterBasedTrainLoop',
     'LabelRangeHook',
     'NonFiniteLossHook',
     'TransferReportHook',

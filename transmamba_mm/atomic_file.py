@@ -1,0 +1,66 @@
+"""Write a file such that there is always either the old one or the new one, and nothing between."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from transmamba_mm.errors import UserError
+
+#: How the name of a file ends that is still being written.
+PARTIAL = '.partial'
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_atomically(file: str | Path, data: bytes | memoryview) -> None:
+    """Write ``data`` beside ``file``, flush it to the disk, then rename it to ``file``.
+
+    A process that dies on the way leaves the old file as it was, and a ``.partial`` beside it.
+
+    Args:
+        file: Folders are made.
+        data: All that the file is to hold.
+
+    Raises:
+        UserError: There is no room for it: names the file and the bytes; the old file is untouched.
+    """
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f'.{file.name}.{os.getpid()}{PARTIAL}')
+    try:
+        with partial.open('wb') as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise UserError(_no_room(file, len(data), error)) from error
+        raise
+    _flush_folder(file.parent)
+
+
+def remove_partial_files(folder: str | Path) -> None:
+    """Remove what processes left that died while they wrote into ``folder``."""
+    for partial in Path(folder).glob(f'.*{PARTIAL}'):
+        partial.unlink(missing_ok=True)
+
+
+def _no_room(file: Path, size: int, error: OSError) -> str:
+    free = shutil.disk_usage(file.parent).free
+    return (
+        f'{file} could not be written ({error.strerror}): it needs {size:,} bytes, the disk has '
+        f'{free:,} free. Free some space, or choose another folder; files written before are whole.'
+    )
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the new name itself, where folders can be opened (not on Windows)."""
+    if os.name == 'posix':
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,243 @@
+"""Checkpoints that survive a kill, and from which a training goes on as if there had been none."""
+
+import signal
+from collections import deque
+from typing import Any
+
+import torch
+from mmengine import hooks as mmengine
+from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
+from mmengine.hooks import EMAHook
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from transmamba_mm.atomic_file import remove_partial_files
+from transmamba_mm.engine.local_backend import ATOMIC_BACKEND, RemoveLater
+from transmamba_mm.engine.random_states import gather_random_states, set_random_state
+from transmamba_mm.engine.resume_state import (
+    KEY,
+    ResumeState,
+    checkpoint_to_resume,
+    sampler_seed,
+)
+from transmamba_mm.engine.stop_signals import StopSignals
+from transmamba_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointHook(mmengine.CheckpointHook):
+    """mmengine's, with the same arguments, and nothing lost.
+
+    A checkpoint is written beside the others and renamed once it is on the disk; only then is
+    ``last_checkpoint`` written, in the same way, and the oldest deleted. It holds the random states
+    of all processes. ``resume`` without a name takes the newest one that is whole. SIGTERM, SIGINT
+    and an error between two steps, as of a validation, leave a checkpoint of the last step; a
+    validation that was due then is made up for.
+    """
+
+    _in_training = False
+    _in_step = False
+    _validated = False
+    _averaged = False  # EMAHook has put its weights into the model
+    _random_states: list[dict[str, Any]] | None = None  # of all ranks, before the validation
+    _resumed: ResumeState | None = None
+    _resume_state: ResumeState | None = None  # of the checkpoint that is being written
+    _saved_iter = 0
+
+    # -- to go on ---------------------------------------------------------------------------------
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what to resume."""
+        if self.backend_args is None and self.file_client_args is None:
+            self.backend_args = {'backend': ATOMIC_BACKEND}
+        if runner._resume:
+            runner._load_from = checkpoint_to_resume(runner.work_dir, runner._load_from)
+            runner._resume = runner._load_from is not None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep what mmengine's Runner does not restore."""
+        if runner._resume:
+            self._resumed = ResumeState.of(checkpoint)
+
+    def before_train(self, runner: Runner) -> None:
+        """Restore it, now that everything is built."""
+        super().before_train(runner)
+        if is_main_process():
+            remove_partial_files(self.out_dir)
+        self._in_training = True
+        self._signals = StopSignals()
+        self._signals.listen()
+        self._saved_iter = runner.iter
+        if self._resumed is None:
+            _draw_once()
+            return
+        self._resumed.restore(runner)
+        if self._resumed.lacks_validation(runner):
+            runner.logger.info('The validation that was due at this step comes first.')
+            runner.val_loop.run()
+
+    # -- steps and validations --------------------------------------------------------------------
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Until the step is done, there is nothing to save."""
+        self._in_step = True
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Save at the interval, or because the process has to stop."""
+        self._validated = False
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self._in_step = False
+        number = torch.tensor(self._signals.received)
+        all_reduce(number, 'max')  # ranks hear of it at different times and must stop at one step
+        if number:
+            in_epochs = not isinstance(runner.train_loop, IterBasedTrainLoop)
+            self._save_step(runner, runner.iter + 1, batch_idx + 1 if in_epochs else 0)
+            barrier()
+            self._leave(runner, int(number))
+
+    def before_val(self, runner: Runner) -> None:
+        """Set the random states aside: a validation that is repeated must not change the rest."""
+        if self._in_training:
+            self._random_states = gather_random_states()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Come after EMAHook."""
+        self._averaged = self._in_training
+
+    def after_val_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Stop within a validation; each rank by itself, as they may differ in batches."""
+        if self._in_training and self._signals.received:
+            self._save_last_step(runner)
+            self._leave(runner, self._signals.received)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Go on with the random states; save the best."""
+        self._averaged = False
+        if self._random_states:
+            set_random_state(self._random_states[runner.rank])
+            _draw_once()
+        before, self._random_states = self._random_states, None
+        self._validated = True
+        try:
+            super().after_val_epoch(runner, metrics)
+        except Exception:
+            self._random_states, self._validated = before, False
+            raise
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave signals to others."""
+        super().after_train(runner)
+        self._end()
+
+    def after_failure(self, runner: Runner) -> None:
+        """Save the last step, if the error came between two."""
+        if self._in_training:
+            if self._random_states or not (self._in_step or is_distributed()):
+                self._save_last_step(runner)
+            self._end()
+
+    def _end(self) -> None:
+        self._in_training = False
+        self._random_states = None
+        self._signals.ignore()
+
+    def _leave(self, runner: Runner, number: int) -> None:
+        name = signal.Signals(number).name
+        runner.logger.info(f'Stopped by {name}; {self.last_ckpt} is saved: go on with --resume.')
+        self._signals.leave(number)
+
+    # -- to save ----------------------------------------------------------------------------------
+
+    def _save_last_step(self, runner: Runner) -> None:
+        """Save between two steps, unless that is done or there was none; the main process alone."""
+        if not is_main_process() or runner.iter == self._saved_iter:
+            return
+        for hook in runner.hooks if self._averaged else ():
+            if isinstance(hook, EMAHook):
+                hook._swap_ema_parameters()
+        self._save_step(runner, runner.iter, getattr(runner.train_loop, 'batches_done', 0))
+        runner.logger.info(f'Saved {self.last_ckpt}, the last step before the end.')
+
+    def _save_step(self, runner: Runner, done: int, batches_done: int) -> None:
+        """Save after ``done`` iterations, ``batches_done`` of them in the current epoch."""
+        if done == self._saved_iter:
+            return
+        epochs = f'{runner.epoch}_iter_{done}' if batches_done else runner.epoch
+        self._save_checkpoint_with_step(
+            runner,
+            epochs if self.by_epoch else done,
+            {'epoch': runner.epoch, 'iter': done},
+            batches_done,
+        )
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int | str, meta: dict, batches_done: int = 0
+    ) -> None:
+        """Write one, note it as the last one, and only then delete the oldest.
+
+        Until they are deleted, older ones stay in the list of the checkpoints that the newest one
+        holds: if that does not happen, mmengine deletes them when it resumes.
+        """
+        kept = []
+        if self.max_keep_ckpts > 0:
+            kept = [other for other in self.keep_ckpt_ids if other != step] + [step]
+            runner.message_hub.update_info('keep_ckpt_ids', kept)
+        self.last_ckpt = self._path(step)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._resume_state = ResumeState(
+            self._random_states or gather_random_states(),
+            sampler_seed(runner),
+            batches_done,
+            self._validated,
+        )
+        runner.save_checkpoint(
+            self.out_dir,
+            self.filename_tmpl.format(step),
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self._saved_iter = meta['iter']
+        outdated = kept[: -self.max_keep_ckpts] if kept else []
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
+        if is_main_process():
+            note = self.file_backend.join_path(runner.work_dir, 'last_checkpoint')
+            self.file_backend.put_text(self.last_ckpt, note)
+            for other in outdated:
+                if self.file_backend.isfile(self._path(other)):
+                    self.file_backend.remove(self._path(other))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add what mmengine's Runner does not save."""
+        if 'optimizer' in checkpoint and self._resume_state:
+            checkpoint[KEY] = vars(self._resume_state)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Save the best before the one that was the best so far is deleted."""
+        backend, self.file_backend = self.file_backend, RemoveLater(self.file_backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+            self.file_backend.remove_now(besides=_best_files(runner))
+        finally:
+            self.file_backend = backend
+
+    def _path(self, step: int | str) -> str:
+        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+
+
+def _best_files(runner: Runner) -> list[str]:
+    return [v for key, v in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')]
+
+
+def _draw_once() -> None:
+    """Draw what an iterator of torch's DataLoader draws from the stream of the model.
+
+    Ours has a stream of its own; seeds give the trainings that they have given before.
+    """
+    torch.empty((), dtype=torch.int64).random_()

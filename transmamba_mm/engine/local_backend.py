@@ -1,0 +1,48 @@
+"""mmengine's files on a local disk, written whole or not at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+
+from transmamba_mm.atomic_file import write_atomically
+
+#: Its name in ``backend_args``.
+ATOMIC_BACKEND = 'transmamba_mm.atomic'
+
+
+class AtomicLocalBackend(LocalBackend):
+    """A local disk, each file of which is the old one until the new one is whole."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes."""
+        write_atomically(filepath, obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write a text."""
+        write_atomically(filepath, obj.encode(encoding))
+
+
+register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)
+
+
+class RemoveLater:
+    """Another backend that removes files only when all is written."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._files: list[str] = []
+
+    def remove(self, file: str) -> None:
+        """Note a file."""
+        self._files.append(str(file))
+
+    def remove_now(self, besides: Sequence[str]) -> None:
+        """Remove what was noted, but not what is in use again."""
+        for file in self._files:
+            if file not in besides and self._backend.isfile(file):
+                self._backend.remove(file)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)

@@ -1,0 +1,58 @@
+"""Finish the step at hand when the process is asked to stop."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+#: Ctrl-C; what schedulers, ``kill`` and ``timeout`` send.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+PATIENCE = 1.0  # seconds; launchers and terminals may send the same Ctrl-C twice within them
+
+
+class StopSignals:
+    """Remembers SIGINT and SIGTERM instead of obeying them at once.
+
+    A second SIGINT, a second later, ends the process as usual. Processes that are forked meanwhile,
+    such as those that load data, ignore both, as they are needed for the last step; they end with
+    their parent.
+
+    Attributes:
+        received (int): Number of the signal, 0 while there is none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._at = 0.0
+        self._previous: dict[int, object] = {}
+
+    def listen(self) -> None:
+        """Begin; only the main thread of a process can."""
+        if threading.current_thread() is threading.main_thread():
+            self._pid = os.getpid()
+            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def ignore(self) -> None:
+        """Let things be as they were before ``listen``."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def leave(self, number: int) -> None:
+        """End this process by the signal, so that its parent sees why."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            return
+        again = self.received == number == signal.SIGINT
+        if again and time.monotonic() - self._at > PATIENCE:
+            self.leave(number)
+        if not self.received:
+            self.received, self._at = number, time.monotonic()
