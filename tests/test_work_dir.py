@@ -95,6 +95,24 @@ def test_a_copy_of_a_folder_has_its_own_checkpoints(tmp_path):
     assert locate(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
 
 
+def test_a_copy_without_its_newest_does_not_look_into_the_first(tmp_path):
+    (tmp_path / 'first').mkdir()
+    save(tmp_path / 'first', 'iter_1.pth', 'iter_2.pth')
+    shutil.copytree(tmp_path / 'first', tmp_path / 'copy')
+    (tmp_path / 'copy/iter_2.pth').unlink()
+    assert locate(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
+
+
+def test_checkpoints_may_lie_in_another_folder(tmp_path):
+    for name in ('run', 'disk'):
+        (tmp_path / name).mkdir()
+    save(tmp_path / 'disk', 'iter_1.pth', 'iter_2.pth')
+    (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'disk/iter_2.pth'))
+    assert locate(tmp_path / 'run') == tmp_path / 'disk/iter_2.pth'
+    (tmp_path / 'disk/iter_2.pth').write_bytes(b'')
+    assert locate(tmp_path / 'run') == tmp_path / 'disk/iter_1.pth'
+
+
 def test_none_whole_is_one_message_that_names_all(tmp_path):
     save(tmp_path, 'iter_1.pth', 'iter_2.pth')
     for name in ('iter_1.pth', 'iter_2.pth'):

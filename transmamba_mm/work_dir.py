@@ -1,6 +1,7 @@
 """The folder of a training: which checkpoints it holds, and which of them is the newest."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 #: The file in which mmengine notes the newest checkpoint.
@@ -10,31 +11,35 @@ LAST_CHECKPOINT = 'last_checkpoint'
 def checkpoints_in(work_dir: Path) -> list[Path]:
     """The checkpoints of a training, whole or not, in the order in which to try them.
 
-    First the one that ``last_checkpoint`` names (also when the folder was moved), then those before
-    it from the newest to the oldest, then any others. The numbers in their names, of iterations or
+    First the one that ``last_checkpoint`` names, then those before it from the newest to the oldest,
+    then any others. They are looked for in the folder itself, which may have been moved or copied,
+    and only if it holds none where the note says. The numbers in their names, of iterations or
     epochs, decide their order: times do not survive a copy. Best checkpoints and published ones,
     which cannot be resumed, are not among them.
     """
     noted = _noted(work_dir)
-    folder = noted.parent if noted is not None else work_dir
-    found = sorted(filter(_is_of_a_step, folder.glob('*.pth')), key=_steps, reverse=True)
-    if noted is None:
+    elsewhere = noted is not None and not any(_of_steps(work_dir))
+    folder = noted.parent if elsewhere else work_dir
+    found = sorted(_of_steps(folder), key=_steps, reverse=True)
+    first = folder / noted.name if noted is not None else None
+    if first is None or not first.is_file():
         return found
-    before = [path for path in found if _steps(path) < _steps(noted)]
-    return list(dict.fromkeys([noted, *before, *found]))
+    before = [path for path in found if _steps(path) < _steps(first)]
+    return list(dict.fromkeys([first, *before, *found]))
 
 
 def _noted(work_dir: Path) -> Path | None:
-    """What ``last_checkpoint`` names, if it can be read and there is such a file.
-
-    One of that name in the folder itself comes first, as the folder may be a copy.
-    """
+    """What ``last_checkpoint`` names, if it can be read and is a path of a file."""
     try:
         noted = Path((work_dir / LAST_CHECKPOINT).read_text().strip())
-        places = (work_dir / noted.name, noted)
-        return next((path for path in places if path.suffix and path.is_file()), None)
-    except (OSError, ValueError):  # missing, not a text, or not a path
+        noted.is_file()  # a ValueError or an OSError of what is no path
+    except (OSError, ValueError):
         return None
+    return noted if noted.suffix else None
+
+
+def _of_steps(folder: Path) -> Iterator[Path]:
+    return filter(_is_of_a_step, folder.glob('*.pth'))
 
 
 def _is_of_a_step(path: Path) -> bool:

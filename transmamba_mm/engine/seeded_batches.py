@@ -7,7 +7,8 @@ no state at all: a training that goes on in the middle of an epoch makes the sam
 number of workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmengine.dist import get_rank
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from transmamba_mm.engine.random_states import seeded
+from transmamba_mm.engine.stop_signals import outlive_a_stop
 
 
 def seed_batches(loader: DataLoader) -> DataLoader:
@@ -34,9 +36,16 @@ def seed_batches(loader: DataLoader) -> DataLoader:
     vars(loader)['dataset'] = SeededDataset(loader.dataset)
     if loader.sampler is sampler:
         vars(loader)['sampler'] = loader.batch_sampler.sampler
+    loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
     # Else each start of an iterator would take a number from the stream that the model draws from.
     loader.generator = torch.Generator().manual_seed(0)
     return loader
+
+
+def _start_worker(further: Callable[[int], None] | None, worker: int) -> None:
+    outlive_a_stop()
+    if further is not None:
+        further(worker)
 
 
 class SeededIndex(int):

@@ -13,12 +13,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 1.0  # seconds; launchers and terminals may send the same Ctrl-C twice within them
 
 
+#: Seconds in which a worker that was asked to stop still loads data for the last step.
+GRACE = 30
+
+
+def outlive_a_stop() -> None:
+    """Let this process, a worker that loads data, end with its parent and not at once.
+
+    A scheduler sends SIGTERM to all processes of a job; the last step may still need a batch.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+
+
 class StopSignals:
     """Remembers SIGINT and SIGTERM instead of obeying them at once.
 
-    A second SIGINT, a second later, ends the process as usual. Processes that are forked meanwhile,
-    such as those that load data, ignore both, as they are needed for the last step; they end with
-    their parent.
+    A second SIGINT, a second later, ends the process as usual.
 
     Attributes:
         received (int): Number of the signal, 0 while there is none.
