@@ -7,6 +7,6 @@ param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, end=30),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, eta_min=2e-5),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=40)
+train_cfg = dict(type='transmamba_mm.IterBasedTrainLoop', max_iters=400, val_interval=40)
 val_cfg = dict()
 test_cfg = dict()

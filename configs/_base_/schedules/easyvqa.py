@@ -20,6 +20,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=100, end=1000),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
+train_cfg = dict(type='transmamba_mm.IterBasedTrainLoop', max_iters=1000, val_interval=1000)
 val_cfg = dict()
 test_cfg = dict()

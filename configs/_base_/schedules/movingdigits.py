@@ -22,6 +22,6 @@ param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=50),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=500, eta_min=2e-5),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=500, val_interval=250)
+train_cfg = dict(type='transmamba_mm.IterBasedTrainLoop', max_iters=500, val_interval=250)
 val_cfg = dict()
 test_cfg = dict()
