@@ -1,19 +1,18 @@
-"""Write the student of a transfer alone, for its plain config or another OpenMMLab project.
+"""Write the student of a transfer alone: its weights, and beside them its config.
 
 Examples:
     python tools/export_student.py work_dirs/vim-nano_deit-nano_digits student.pth
-    python tools/export_student.py work_dirs/vim-s_deit-b_in1k/epoch_300.pth student.safetensors
+    python tools/export_student.py epoch_300.pth student.safetensors --config transfer.py
 
-A student that was made from checkpoints of transformers (MambaVQA) is built again without them,
-from the folder 'architectures' beside the file, which is written, too.
+mmpretrain reads both: ImageClassificationInferencer('student.py', 'student.pth'), and so do the
+tools here. A student that was made from checkpoints of transformers (MambaVQA) is built again
+without them, from the folder 'architectures' beside the file, which is written, too.
 """
 
 import argparse
-from pathlib import Path
 
+from transmamba_mm import compat
 from transmamba_mm.apis.cli import run
-from transmamba_mm.apis.student import student_weights
-from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, locate, save_weights
 
 
 def main() -> None:
@@ -22,21 +21,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('checkpoint', help='checkpoint of a transfer: file, work_dir or URL')
-    parser.add_argument('out', help='.pth or .safetensors')
+    parser.add_argument('out', help='.pth (mmpretrain reads it) or .safetensors')
+    parser.add_argument('--config', help='of the transfer; default: the one beside the checkpoint')
     args = parser.parse_args()
-    from transmamba_mm.models.architectures import (
-        copy_architectures,  # seconds --help need not wait
-    )
+    compat.load_checkpoints_safely()
+    compat.import_datasets_quietly()  # seconds --help need not wait
+    from transmamba_mm.apis.export_student import export_student
 
-    meta = load_checkpoint(args.checkpoint).get('meta', {})
-    kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
-    weights = student_weights(load_state_dict(args.checkpoint))
-    architectures = copy_architectures(locate(args.checkpoint).parent, Path(args.out).parent)
-    save_weights(weights, args.out, kept)
-    count = sum(value.numel() for value in weights.values())
-    print(f'{args.out}: {len(weights)} tensors, {count:,} parameters')
-    if architectures:
-        print(f'{architectures}: what it is built from, to be kept beside it')
+    export = export_student(args.checkpoint, args.out, args.config)
+    print(f'{args.out}: {export.tensors} tensors, {export.parameters:,} parameters')
+    print(f'{export.config}: its config, to be kept beside it')
+    if export.architectures:
+        print(f'{export.architectures}: what it is built from, to be kept beside it')
 
 
 if __name__ == '__main__':

@@ -79,6 +79,14 @@ def load_state_dict(source: str | Path) -> dict[str, Tensor]:
     return {str(key).removeprefix('module.'): value for key, value in weights.items()}
 
 
+def check_weights_file(file: str | Path) -> Path:
+    """Return ``file`` as a path; UserError unless it ends as :func:`save_weights` needs it."""
+    file = Path(file)
+    if file.suffix not in ('.pth', '.safetensors'):
+        raise UserError(f'{file} must end in .pth or .safetensors.')
+    return file
+
+
 def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | None = None) -> None:
     """Write weights alone, as mmengine's ``state_dict`` (.pth) or as safetensors.
 
@@ -90,9 +98,7 @@ def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | N
     Raises:
         UserError: another suffix; no room on the disk.
     """
-    file = Path(file)
-    if file.suffix not in ('.pth', '.safetensors'):
-        raise UserError(f'{file} must end in .pth or .safetensors.')
+    file = check_weights_file(file)
     if file.suffix == '.pth':
         buffer = io.BytesIO()
         torch.save({'state_dict': dict(weights), 'meta': meta or {}}, buffer)

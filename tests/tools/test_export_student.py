@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.apis import get_model
 
 from tests.models.language.small_lm import ours_alone
 from tests.models.retrieval.small_retrieval import VIM, word_tokenizer
@@ -29,6 +30,7 @@ def write_run(folder, model):
     """What training leaves: a transfer's checkpoint and the student's architectures."""
     trained = MODELS.build(model).eval()
     keep_architectures(model, folder)
+    Config({'model': {'type': 'KnowledgeTransfer', 'student': model}}).dump(str(folder / 'run.py'))
     state = {f'student.{key}': value for key, value in trained.state_dict().items()}
     torch.save({'state_dict': state}, folder / 'iter_1.pth')
     return trained
@@ -36,22 +38,27 @@ def write_run(folder, model):
 
 def test_it_needs_neither_the_run_nor_its_sources(model, tmp_path):
     trained = write_run(tmp_path / 'run', model)
-    done = run_tool('export_student.py', 'run/iter_1.pth', 'out/student.pth', cwd=tmp_path)
+    command = ['export_student.py', 'run/iter_1.pth', 'out/student.pth', '--config', 'run/run.py']
+    done = run_tool(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f'out/{FOLDER}: ' in done.stdout
     shutil.rmtree(tmp_path / 'run')
     shutil.rmtree(tmp_path / 'source')
     Config({'model': model}).dump(str(tmp_path / 'plain.py'))
     exported = str(tmp_path / 'out/student.pth')
-    again, _ = load_trained(exported, str(tmp_path / 'plain.py'), 'cpu', MambaVQA, '')
     weights = trained.state_dict()
-    assert all(torch.equal(weights[key], value) for key, value in again.state_dict().items())
-    assert again.vocabulary == trained.vocabulary
+    shutil.copytree(tmp_path / 'out', tmp_path / 'moved')
+    for config in ('plain.py', 'out/student.py', 'moved/student.py'):
+        again, _ = load_trained(exported, str(tmp_path / config), 'cpu', MambaVQA, '')
+        assert all(torch.equal(weights[key], value) for key, value in again.state_dict().items())
+        assert again.vocabulary == trained.vocabulary
+    alone = get_model(str(tmp_path / 'out/student.py'), exported)
+    assert all(torch.equal(weights[key], value) for key, value in alone.state_dict().items())
 
 
 def test_two_models_do_not_share_a_folder(model, tmp_path):
     write_run(tmp_path / 'run', model)
-    command = ['export_student.py', 'run/iter_1.pth']
+    command = ['export_student.py', 'run/iter_1.pth', '--config', 'run/run.py']
     for name in ('a.pth', 'b.safetensors'):  # the same model twice is well
         assert run_tool(*command, f'out/{name}', cwd=tmp_path).returncode == 0
     config = tmp_path / 'run' / FOLDER / 'language/config.json'
@@ -59,3 +66,13 @@ def test_two_models_do_not_share_a_folder(model, tmp_path):
     done = run_tool(*command, 'out/c.pth', cwd=tmp_path)
     assert done.returncode == 1 and 'belongs to another model' in done.stderr
     assert 'Traceback' not in done.stderr and not (tmp_path / 'out/c.pth').exists()
+
+
+def test_two_configs_do_not_share_a_name(model, tmp_path):
+    write_run(tmp_path / 'run', model)
+    command = ['export_student.py', 'run/iter_1.pth', 'out/a.pth', '--config', 'run/run.py']
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/a.py').write_text('model = dict()')
+    done = run_tool(*command, cwd=tmp_path)
+    assert done.returncode == 1 and 'out/a.py is the config of another model' in done.stderr
+    assert (tmp_path / 'out/a.py').read_text() == 'model = dict()'

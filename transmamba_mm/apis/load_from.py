@@ -6,6 +6,7 @@ from urllib.parse import urlparse
 from mmengine.config import Config
 from torch import nn
 
+from transmamba_mm.apis.student import student_weights
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
@@ -29,7 +30,7 @@ def check_load_from(cfg: Config, model: nn.Module) -> None:
     if not source or cfg.get('resume'):
         return
     file = locate(source)
-    weights, own = load_state_dict(file), model.state_dict()
+    weights, own = (student_weights(state) for state in (load_state_dict(file), model.state_dict()))
     fits = any(key in own and own[key].shape == value.shape for key, value in weights.items())
     if not fits and is_openai_clip(weights):
         raise UserError(f'load_from: {explain_clip(source)}')

@@ -19,6 +19,7 @@ from transmamba_mm.transfer.record import TransferRecord
 from transmamba_mm.transfer.teacher import FrozenTeacher
 from transmamba_mm.transfer.token_matching import pick_answers
 from transmamba_mm.transfer.tower_pair import TowerPair
+from transmamba_mm.transfer_checkpoint import STUDENT
 
 
 @MODELS.register_module()
@@ -49,6 +50,9 @@ class KnowledgeTransfer(BaseModel):
 
     Attributes:
         transfer_report (TransferReport | None): What stage 1 did to every parameter of the student.
+
+    What an export wrote, the student alone, can be loaded, too. A student of which a part is still
+    random predicts nothing: mmengine and mmpretrain only log what a checkpoint lacks.
 
     Raises:
         UserError: Anything that does not fit together: layers, widths, classes, image sizes.
@@ -81,6 +85,10 @@ class KnowledgeTransfer(BaseModel):
         self._check_wiring()
         self.subcloning = self._build_subcloning(subcloning, layer_map)
         self.transfer_report = None
+        self._random = list(model.state_dict()) if isinstance(student, dict) else []
+        self._load_errors: list[str] = []
+        self._register_load_state_dict_pre_hook(self._take_export)
+        self.register_load_state_dict_post_hook(_note_random)
 
     def _pair_towers(self, layer_map: Any) -> list[TowerPair]:
         """The towers that both models have, or those that ``layer_map`` names."""
@@ -182,6 +190,7 @@ class KnowledgeTransfer(BaseModel):
         if self.is_init:
             return
         super().init_weights()
+        self._random = []
         if self.distiller.uses_features or self.subcloning:
             for pair in self.tower_pairs:
                 MMLogger.get_current_instance().info(pair.describe())
@@ -243,6 +252,12 @@ class KnowledgeTransfer(BaseModel):
         inputs = images if inputs is None else inputs
         if inputs is None:
             raise UserError('The batch has no images: the pipeline has to pack them as inputs.')
+        if mode == 'predict' and self._random:
+            raise UserError(
+                f'{len(self._random)} tensors of the student are random ({self._random[0]}, ...), '
+                'so it cannot predict: load a checkpoint of this transfer, or the export of it, '
+                'with the config that it was trained by.'
+            )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         images = self.teacher.see(inputs, self.data_preprocessor)
@@ -260,6 +275,15 @@ class KnowledgeTransfer(BaseModel):
         if self.distiller.uses_logits and hasattr(self.student, 'towers'):
             student.logits, teacher.logits = self._read_logits(models, (ours, theirs))
         return self._scale_task(losses) | self.distiller(student, teacher)
+
+    def _take_export(self, state_dict: dict, prefix: str, *others: Any) -> None:
+        """Before loading: give the student's own names, as an export has them, their place here."""
+        self._load_errors = others[-1]
+        if any(key.startswith(prefix + STUDENT) for key in state_dict):
+            return
+        for key in self.student.state_dict():
+            if prefix + key in state_dict:
+                state_dict[prefix + STUDENT + key] = state_dict.pop(prefix + key)
 
     def _read_logits(self, models: Any, outputs: Any) -> tuple[Tensor, Tensor]:
         """What both models say at the same places, over the words or videos that both have."""
@@ -286,6 +310,16 @@ class KnowledgeTransfer(BaseModel):
             else:
                 scaled[f'task_{key}'] = [weight * part for part in value]
         return scaled
+
+
+def _note_random(model: KnowledgeTransfer, incompatible: Any) -> None:
+    """After loading: remember what neither this nor the beginning of a training has set."""
+    errors = '\n'.join(model._load_errors)  # shapes that differ are not among the missing keys
+    missing = {key.rpartition(STUDENT)[2] for key in incompatible.missing_keys}
+    model._random = [
+        key for key in model._random if key in missing or f'{STUDENT}{key}: copying' in errors
+    ]
+    model._load_errors = []
 
 
 def _is_by_tower(config: Any) -> bool:

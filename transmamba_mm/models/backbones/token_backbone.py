@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.canonical_map import CanonicalMap
+from transmamba_mm.transfer_checkpoint import take_student
 
 OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 
@@ -31,6 +32,8 @@ class TokenBackbone(BaseBackbone):
     out_type: str
     frozen_stages = -1
     norm_eval = False
+    #: What mmpretrain's classifier around the backbone calls before it loads a state dict.
+    _checkpoint_filter = staticmethod(take_student)
 
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""

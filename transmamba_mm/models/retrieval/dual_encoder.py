@@ -22,6 +22,7 @@ from transmamba_mm.models.retrieval.contrastive import (
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
+from transmamba_mm.transfer_checkpoint import take_student
 
 PAIRS = 64  # that a re-ranker scores at a time
 
@@ -59,6 +60,7 @@ class DualEncoder(BaseModel):
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'VideoDataPreprocessor'}
         super().__init__(build_part(MODELS, preprocessor), init_cfg)
+        self._register_load_state_dict_pre_hook(take_student)
         tokenizer = build_part(TOKENIZERS, tokenizer)
         self.captioner = Captioner(tokenizer, max_tokens)
         self.similarity = Similarity()

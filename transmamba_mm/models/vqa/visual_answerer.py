@@ -14,6 +14,7 @@ from transmamba_mm.models.sequences import IGNORED, Sequences
 from transmamba_mm.models.vqa.prompting import Prompting
 from transmamba_mm.models.vqa.sequencer import Sequencer
 from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
+from transmamba_mm.transfer_checkpoint import take_student
 
 
 class VisualAnswerer(BaseModel):
@@ -53,6 +54,7 @@ class VisualAnswerer(BaseModel):
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
         super().__init__(build_part(MODELS, preprocessor), init_cfg)
+        self._register_load_state_dict_pre_hook(take_student)
         if max_answer_tokens < 1 or num_beams < 1:
             raise UserError(
                 f'max_answer_tokens={max_answer_tokens} and num_beams={num_beams} have to be '

@@ -1,0 +1,68 @@
+"""The student of a transfer, as a model of its own: weights, config and what it is built from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from transmamba_mm.apis.student import exported_config, student_weights
+from transmamba_mm.apis.trained_model import find_config
+from transmamba_mm.checkpoint import (
+    check_weights_file,
+    load_checkpoint,
+    load_state_dict,
+    locate,
+    save_weights,
+)
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.architectures import copy_architectures
+from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.transfer.teacher import load_exactly
+
+#: What a checkpoint's meta tells of the student.
+META = ('dataset_meta', 'epoch', 'iter')
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written."""
+
+    config: Path
+    architectures: Path | None
+    tensors: int
+    parameters: int
+
+
+def export_student(checkpoint: str, out: str, config: str | None = None) -> Export:
+    """Write the weights of a transfer's student to ``out``, and its config beside them.
+
+    Args:
+        checkpoint (str): Of the transfer: a file, a work_dir or a URL.
+        out (str): A .pth or .safetensors; the config takes its name, and the suffix .py.
+        config (str, optional): Of the transfer; by default the one beside the checkpoint.
+
+    Raises:
+        UserError: No checkpoint, no config, or one of another model; another suffix; another
+            config or other architectures that are there already.
+    """
+    file = check_weights_file(out)
+    meta = load_checkpoint(checkpoint).get('meta', {})
+    weights = student_weights(load_state_dict(checkpoint))
+    source = Config.fromfile(config or find_config(checkpoint))
+    config_file = file.with_suffix('.py')
+    architectures = copy_architectures(locate(checkpoint).parent, file.parent)
+    exported = exported_config(source, file.parent)
+    _check_free(config_file, exported.pretty_text)
+    load_exactly(build_part(MODELS, exported.model), weights, str(checkpoint))
+    save_weights(weights, file, {key: meta[key] for key in META if key in meta})
+    exported.dump(config_file)
+    count = sum(value.numel() for value in weights.values())
+    return Export(config_file, architectures, len(weights), count)
+
+
+def _check_free(file: Path, text: str) -> None:
+    """UserError if another config has the name of the one that is to be written."""
+    if file.exists() and not file.read_text(encoding='utf-8').startswith(text):
+        raise UserError(
+            f'{file} is the config of another model: give the export another name, or delete it.'
+        )
