@@ -36,3 +36,13 @@ def test_a_resumed_training_is_one_curve(tmp_path):
 def test_no_log(tmp_path):
     with pytest.raises(UserError, match='holds no log'):
         read_scalars(tmp_path)
+
+
+def test_a_line_that_was_cut_by_a_kill_does_not_matter_and_a_garbled_one_is_named(tmp_path):
+    file = tmp_path / 'run/vis_data/scalars.json'
+    file.parent.mkdir(parents=True)
+    file.write_text('{"loss": 2.0, "step": 1}\n{"loss": 1.0, "st')
+    assert read_scalars(tmp_path)['loss'][1].tolist() == [2.0]
+    file.write_text('{"loss": 2.0}\n{"loss": 1.0, "step": 2}\n')
+    with pytest.raises(UserError, match=r'scalars\.json, line 1'):
+        read_scalars(tmp_path)

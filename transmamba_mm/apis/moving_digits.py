@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from transmamba_mm.datasets.annotations import parse_json
 from transmamba_mm.datasets.digits import split_digits
 from transmamba_mm.datasets.moving_digits import FPS, MovingDigit, describe, draw, plan
 from transmamba_mm.datasets.video.write_video import write_video
@@ -55,7 +56,7 @@ def _is_made(out: Path, settings: dict, overwrite: bool) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = json.loads((out / SETTINGS).read_text(encoding='utf-8'))
+        found = parse_json((out / SETTINGS).read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
             f'{out} holds something else than moving digits: choose another --out.'

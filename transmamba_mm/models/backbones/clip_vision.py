@@ -161,9 +161,11 @@ def _load(checkpoint: str | Path, dtype: Any) -> Any:
 
 
 def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
+    from transmamba_mm.models.language.pretrained import build_described
+
     model_class, config = _read_kind(checkpoint)
-    model = _eyes(model_class(model_class.config_class.from_dict(config)))
-    return _cast(model, dtype)
+    described = build_described(checkpoint, model_class.config_class.from_dict, config)
+    return _cast(_eyes(build_described(checkpoint, model_class, described)), dtype)
 
 
 def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:

@@ -15,6 +15,7 @@ from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOu
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.language.mamba_cache import KEYWORD, take_cache
 from transmamba_mm.models.language.pretrained import (
+    build_described,
     check_config,
     load_architecture,
     load_pretrained,
@@ -146,7 +147,7 @@ class MambaLM(MambaForCausalLM):
             self._load(checkpoint, dtype)
         else:
             config, generation = load_architecture(checkpoint)
-            self._build(config)
+            build_described(checkpoint, self._build, config)
             self.generation_config = generation
             dtype = dtype or config.dtype
         if dtype is not None:

@@ -1,9 +1,8 @@
 """Reads language models from transformers' folders, and says what is wrong with others."""
 
 import json
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.language.folder_files import check_configs, check_tokenizer, check_weights
 from transmamba_mm.openai_clip import explain_archive, explain_clip, is_openai_clip
 
 # What a hub name looks like; anything else that does not exist is a path with a mistake in it.
@@ -49,7 +49,7 @@ def load_pretrained(
 def load_architecture(checkpoint: str | Path) -> tuple[MambaConfig, GenerationConfig]:
     """Read what a Mamba's checkpoint says besides its weights; raises as load_pretrained."""
     check_source(checkpoint)
-    config = MambaConfig.from_dict(read_config(checkpoint))
+    config = build_described(checkpoint, MambaConfig.from_dict, read_config(checkpoint))
     config.name_or_path = str(checkpoint)  # where the tokenizer is looked for
     generation = _generation_config(checkpoint)
     return config, generation or GenerationConfig.from_model_config(config)
@@ -62,6 +62,7 @@ def save_architecture(checkpoint: str | Path, folder: str | Path) -> None:
     (folder / 'config.json').write_text(json.dumps(read_config(checkpoint), indent=2) + '\n')
     if generation := _generation_config(checkpoint):
         generation.save_pretrained(folder)
+    check_tokenizer(checkpoint)
     try:
         load_tokenizer(checkpoint).save_pretrained(folder)
     except UserError:  # the model may be given another one
@@ -82,6 +83,8 @@ def load_weights(
         UserError: Nothing there that can be read, or weights that do not fit the config.
     """
     _refuse_file(Path(checkpoint))
+    check_configs(checkpoint)
+    check_weights(checkpoint)
     try:
         # transformers reads pickles with weights_only=True
         model, report = model_class.from_pretrained(
@@ -93,7 +96,7 @@ def load_weights(
         )
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # transformers raises anything about a folder of anything
         raise UserError(
             f'{checkpoint} has no weights that can be read: {_first_line(error)} Expected '
             'model.safetensors or pytorch_model.bin, as save_pretrained writes them.'
@@ -135,11 +138,12 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
     if not source:
         raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
     _refuse_file(Path(source))
+    check_tokenizer(source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, **{'padding_side': 'left', 'trust_remote_code': False, **kwargs}
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # so does tokenizers
         raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
     # Where there are no files transformers makes one up that knows no words.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -156,6 +160,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
             f'No language model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
             'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
         )
+    check_configs(checkpoint)
     try:
         config = PreTrainedConfig.get_config_dict(checkpoint)[0]
     except (OSError, ValueError) as error:
@@ -165,6 +170,11 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
         ) from error
     if not config:
         raise UserError(f'{checkpoint} has no config.json. Give a folder of save_pretrained.')
+    if not isinstance(config.get('model_type'), str | None):
+        raise UserError(
+            f'{checkpoint}/config.json has model_type={config["model_type"]!r}, which is no name. '
+            'Give a folder of save_pretrained.'
+        )
     return config
 
 
@@ -180,6 +190,19 @@ def _refuse_file(file: Path) -> None:
         f'{file} is a file, but transformers needs a config.json beside the weights: give a folder '
         'written by save_pretrained, or a name on the hub.'
     )
+
+
+def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
+    """What ``build`` makes of a checkpoint's config.json; UserError if its values make nothing."""
+    try:
+        return build(*args)
+    except UserError:
+        raise
+    except Exception as error:  # of a negative size, of a text for a number, ...
+        raise UserError(
+            f'{checkpoint}/config.json describes no model that can be built '
+            f'({type(error).__name__}: {_first_line(error)}) Give a folder of save_pretrained.'
+        ) from error
 
 
 def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:

@@ -66,7 +66,11 @@ class Clip4ClipTeacher(DualEncoder):
         from transformers import CLIPConfig, CLIPModel
 
         from transmamba_mm.models.language.hf_config import build_config
-        from transmamba_mm.models.language.pretrained import load_tokenizer, load_weights
+        from transmamba_mm.models.language.pretrained import (
+            build_described,
+            load_tokenizer,
+            load_weights,
+        )
 
         if (config is None) == (checkpoint is None):
             raise UserError(
@@ -80,10 +84,10 @@ class Clip4ClipTeacher(DualEncoder):
             self.is_init = True  # or init_weights would start anew
         else:
             if config is None:
-                sizes = CLIPConfig.from_dict(source)
+                sizes = build_described(checkpoint, CLIPConfig.from_dict, source)
+                self.model = build_described(checkpoint, CLIPModel, sizes)
             else:
-                sizes = build_config('Clip4ClipTeacher', CLIPConfig, config)
-            self.model = CLIPModel(sizes)
+                self.model = CLIPModel(build_config('Clip4ClipTeacher', CLIPConfig, config))
             if dtype is not None:
                 self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         self.check_words()

@@ -67,11 +67,14 @@ def _load(checkpoint: str | Path, dtype: Any) -> Any:
 def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
     from transformers import CLIPConfig, CLIPTextConfig
 
+    from transmamba_mm.models.language.pretrained import build_described
+
     config = _read(checkpoint)
     if config['model_type'] == 'clip':
-        model = _build(CLIPConfig.from_dict(config).text_config, dtype)
+        described = build_described(checkpoint, CLIPConfig.from_dict, config).text_config
     else:
-        model = _build(CLIPTextConfig.from_dict(config), dtype)
+        described = build_described(checkpoint, CLIPTextConfig.from_dict, config)
+    model = build_described(checkpoint, _build, described, dtype)
     model.config.name_or_path = str(checkpoint)
     return model
 
