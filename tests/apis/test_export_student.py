@@ -10,6 +10,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.apis import ImageClassificationInferencer, get_model
 
 from transmamba_mm.apis.export_student import export_student
+from transmamba_mm.apis.trained_model import find_config
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones import Vim
 from transmamba_mm.registry import MODELS
@@ -165,6 +166,13 @@ def test_a_training_may_begin_with_either(folder):
     load_checkpoint(transfer, str(folder / 'student.pth'))
     for key, value in student.state_dict().items():
         assert value.equal(transfer.student.state_dict()[key])
+
+
+def test_the_tools_find_the_config_of_an_export_by_its_name(folder):
+    assert find_config(str(folder / 'student.pth')) == folder / 'student.py'
+    paths = [str(folder / name) for name in ('epoch_3.pth', 'student.pth', 'transfer.py')]
+    export_student(*paths)  # the same again is no other config
+    assert find_config(str(folder / 'student.pth')) == folder / 'student.py'
 
 
 def test_a_config_of_another_model_is_refused(folder, tmp_path):

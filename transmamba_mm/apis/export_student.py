@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from transmamba_mm.apis.signed_config import sign_config
 from transmamba_mm.apis.student import exported_config, student_weights
 from transmamba_mm.apis.trained_model import find_config
 from transmamba_mm.checkpoint import (
@@ -52,10 +53,12 @@ def export_student(checkpoint: str, out: str, config: str | None = None) -> Expo
     config_file = file.with_suffix('.py')
     architectures = copy_architectures(locate(checkpoint).parent, file.parent)
     exported = exported_config(source, file.parent)
-    _check_free(config_file, exported.pretty_text)
+    text = exported.pretty_text  # before a model is built, which adds to its config
+    _check_free(config_file, text)
     load_exactly(build_part(MODELS, exported.model), weights, str(checkpoint))
     save_weights(weights, file, {key: meta[key] for key in META if key in meta})
-    exported.dump(config_file)
+    config_file.write_text(text, encoding='utf-8')
+    sign_config(config_file)
     count = sum(value.numel() for value in weights.values())
     return Export(config_file, architectures, len(weights), count)
 
