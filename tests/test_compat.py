@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config import utils as config_utils
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 
@@ -73,10 +74,13 @@ def test_package_imports_beside_a_torchvision_that_was_built_for_another_torch(t
     ('owner', 'name', 'release'),
     [
         (CheckpointLoader, '_schemes', 'mmengine 0.'),
+        (Config, '_get_base_files', 'mmengine 0.'),
+        (Config, '_get_cfg_path', 'mmengine 0.'),
+        (config_utils, 'MODULE2PACKAGE', 'mmengine 0.'),
         (MODELS, '_add_child', 'mmengine 0.'),
         (atexit, '_run_exitfuncs', 'Python 3.'),
     ],
-    ids=['class', 'object', 'module'],
+    ids=lambda value: getattr(value, '__name__', None),
 )
 def test_private_names_of_libraries_are_there_or_missed_by_name(owner, name, release):
     assert internal(owner, name) is not None

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
+from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError, nearest
 
 #: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
@@ -46,7 +47,7 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
         UserError: An option that changes a name that nothing reads.
     """
     cfg = Config.fromfile(file)
-    variables = {name: cfg._cfg_dict.pop(name) for name in _variables(cfg, Path(file))}
+    variables = {name: cfg.pop(name) for name in _variables(cfg, Path(file))}
     options = dict(options or {})
     unread = [key for key in options if key.partition('.')[0] not in KNOWN_KEYS]
     if unread:
@@ -97,8 +98,9 @@ def _collect(file: Path, above: frozenset[str], defined: dict[str, list[bool]]) 
             may_be = name in loaded or name in above or file.parent.parent.name == BASES
             may_be = may_be or BASES in file.parent.parts
             defined.setdefault(name, []).append(may_be)
-    for base in Config._get_base_files(str(file)):
-        _collect(Path(Config._get_cfg_path(base, str(file))[0]), frozenset(copied), defined)
+    for base in internal(Config, '_get_base_files')(str(file)):
+        path, _ = internal(Config, '_get_cfg_path')(base, str(file))
+        _collect(Path(path), frozenset(copied), defined)
 
 
 def _parse(text: str) -> ast.Module:

@@ -190,3 +190,15 @@ class TestBuilding:
             MambaLM({**SIZES, 'hidden_act': 'gelu'})
         with pytest.raises(UserError, match=r'attention_mask has shape \(2, 6\)'):
             pair()[0](tokens(), attention_mask=torch.ones(2, 6))
+
+    def test_another_layout_of_transformers_is_noticed(self, monkeypatch):
+        init = MambaForCausalLM.__init__
+
+        def renamed(self, config):
+            init(self, config)
+            self.backbone.last_norm = self.backbone.norm_f
+            del self.backbone.norm_f
+
+        monkeypatch.setattr(MambaForCausalLM, '__init__', renamed)
+        with pytest.raises(UserError, match=r'transformers \d.*backbone.norm_f.weight'):
+            MambaLM(SIZES)

@@ -79,7 +79,7 @@ class ClipVision(BaseModule):
         self.img_size = (side, side)
         self.embed_dims = self.model.config.hidden_size
         self.layout = ClipVisionLayout(self.model)
-        self._register_load_state_dict_pre_hook(self.fit_positions)
+        self.register_load_state_dict_pre_hook(type(self).fit_positions)
         if with_cp:
             self.set_grad_checkpointing()
 

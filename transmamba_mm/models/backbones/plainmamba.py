@@ -158,7 +158,7 @@ class PlainMamba(TokenBackbone):
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=FINAL_NORM_EPS)
         self.finish_construction(frozen_stages, norm_eval, with_cp)
-        self._register_load_state_dict_pre_hook(self.fit_positions)
+        self.register_load_state_dict_pre_hook(type(self).fit_positions)
 
     @property
     def patch_size(self) -> int:

@@ -122,7 +122,7 @@ class VideoMamba(BidirectionalBackbone):
             average_directions=False,
         )
         self.finish_construction(frozen_stages, norm_eval, with_cp)
-        self._register_load_state_dict_pre_hook(self.fit_state_dict)
+        self.register_load_state_dict_pre_hook(type(self).fit_state_dict)
 
     @property
     def num_extra_tokens(self) -> int:

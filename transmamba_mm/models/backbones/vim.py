@@ -118,7 +118,7 @@ class Vim(BidirectionalBackbone):
             shared_projections=shared_projections,
         )
         self.finish_construction(frozen_stages, norm_eval, with_cp)
-        self._register_load_state_dict_pre_hook(self.fit_positions)
+        self.register_load_state_dict_pre_hook(type(self).fit_positions)
 
     @property
     def patch_stride(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import LongTensor, Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 from transformers import MambaConfig, MambaForCausalLM
@@ -171,11 +172,13 @@ class MambaLM(MambaForCausalLM):
 
     def _build(self, config: MambaConfig) -> None:
         super().__init__(config)
+        theirs = set(self.state_dict())
         self.loss_type = 'ForCausalLM'
         self.backbone.layers = nn.ModuleList(
             CausalBlock(config, i) for i in range(config.num_hidden_layers)
         )
         self.backbone.norm_f = StreamRMSNorm(config.hidden_size, config.layer_norm_epsilon)
+        _check_keys(theirs, set(self.state_dict()))
         self.post_init()
         self.is_init = True
 
@@ -300,6 +303,16 @@ class MambaLM(MambaForCausalLM):
     def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, None]:
         """Tokens (B, L, D) as they are, and no cls token."""
         return tokens, None
+
+
+def _check_keys(theirs: set[str], ours: set[str]) -> None:
+    """UserError unless our blocks replaced transformers' own; only B_proj and C_proj are new."""
+    ours = {key for key in ours if key.split('.')[-2] not in ('B_proj', 'C_proj')}
+    if ours != theirs:
+        raise UserError(
+            f'transformers {transformers.__version__} names the weights of a Mamba differently, at '
+            f'{", ".join(sorted(ours ^ theirs)[:4])}: install transformers 5.20 to 5.24.'
+        )
 
 
 def _check_mask(mask: Tensor | None, tokens: Tensor, cache: Cache | None) -> None:
