@@ -1,5 +1,7 @@
 """Image files: one way to open them, for every task and for the frames of videos."""
 
+import contextlib
+import importlib
 import os
 import stat
 from pathlib import Path
@@ -12,8 +14,22 @@ from transmamba_mm.errors import UserError
 
 #: Larger images are refused by their header: 100 megapixels are 300 MB as RGB.
 MAX_MEGAPIXELS = 100
-#: What is opened; others of Pillow's formats start programs or are no photographs.
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'PPM', 'AVIF', 'JPEG2000')
+#: What is opened, and the plugin of each; others start programs, or are no photographs. Importing
+#: all of Pillow's takes seconds.
+FORMATS = {
+    'JPEG': 'Jpeg',
+    'PNG': 'Png',
+    'WEBP': 'WebP',
+    'GIF': 'Gif',
+    'BMP': 'Bmp',
+    'TIFF': 'Tiff',
+    'PPM': 'Ppm',
+    'JPEG2000': 'Jpeg2K',
+    'AVIF': 'Avif',
+}
+for plugin in FORMATS.values():
+    with contextlib.suppress(ImportError):  # AVIF is new in Pillow 11.3
+        importlib.import_module(f'PIL.{plugin}ImagePlugin')
 IMAGE_SUFFIXES = (
     *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm', '.avif', '.jp2'),
 )
@@ -82,7 +98,6 @@ def file_fault(path: object) -> FileFault | None:
 
 def image_format(start: bytes) -> str:
     """Name the format of a file by its first ``START`` bytes; empty if it is none of FORMATS."""
-    Image.init()
     for name in FORMATS:
         _, accepts = Image.OPEN.get(name, (None, None))
         if accepts is not None and accepts(start) is True:
