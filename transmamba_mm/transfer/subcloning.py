@@ -17,6 +17,7 @@ from transmamba_mm.transfer.channels import ChannelPlan
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.layer_names import count_stages, find_layers, match
 from transmamba_mm.transfer.rules import Clone, Keep, Refuse, RuleTable, load_rules
+from transmamba_mm.transfer.teacher import check_finite
 from transmamba_mm.transfer.tensor_fitting import TensorFitting
 from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
 
@@ -102,7 +103,9 @@ class WeightSubcloning:
         parameters = dict(student.named_parameters())
         pretrained = self.pretrained
         if isinstance(pretrained, str | Path):
-            pretrained = load_state_dict(pretrained)
+            source, pretrained = pretrained, load_state_dict(pretrained)
+            owner = f'What the teacher was fine-tuned from ({source})'
+            check_finite(pretrained, owner, 'subcloning.pretrained')
         student_layers = layout.layer_paths()
         self._check_family(backbone, student_layers)
         self._check_patterns(list(parameters))

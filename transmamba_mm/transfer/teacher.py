@@ -43,6 +43,9 @@ class FrozenTeacher:
         img_size (int | tuple[int, int], optional): (height, width) it sees; the images are resized
             bicubically. By default the student's.
 
+    Attributes:
+        source (str): Where its weights are from, for messages about them.
+
     Raises:
         UserError: Only one of ``mean`` and ``std``.
     """
@@ -57,11 +60,13 @@ class FrozenTeacher:
     ) -> None:
         if (mean is None) != (std is None):
             raise UserError('teacher needs both mean and std, or neither.')
-        self.comes_trained = not isinstance(model, dict) or model.get('checkpoint') is not None
+        own = model.get('checkpoint') if isinstance(model, dict) else None
+        self.comes_trained = not isinstance(model, dict) or own is not None
         self.model: Any = MODELS.build(model) if isinstance(model, dict) else model
         self.model.requires_grad_(False)
         self.model.eval()
         self.checkpoint = checkpoint
+        self.source = str(checkpoint or own or type(self.model).__name__)
         self.mean, self.std = mean, std
         if isinstance(img_size, int):
             img_size = (img_size, img_size)
@@ -74,8 +79,8 @@ class FrozenTeacher:
         """Load the checkpoint, strictly.
 
         Raises:
-            UserError: No checkpoint, one that cannot be read, or one that does not fit; then the
-                message is a table of what differs.
+            UserError: No checkpoint, one that cannot be read, weights that are NaN or infinite, or
+                a checkpoint that does not fit; then the message is a table of what differs.
         """
         if self.checkpoint is not None:
             load_exactly(self.model, load_state_dict(self.checkpoint), str(self.checkpoint))
@@ -84,6 +89,7 @@ class FrozenTeacher:
                 'The teacher has no weights: set teacher.checkpoint (model.teacher.checkpoint in '
                 '--cfg-options) to a file, a work_dir or a URL.'
             )
+        check_finite(self.model.state_dict(), f'The teacher ({self.source})', 'teacher.checkpoint')
 
     def see(self, images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
         """Turn the student's images into the teacher's: same picture, own normalization and size.
@@ -128,6 +134,26 @@ class FrozenTeacher:
         seen = as_seen_by(self.model.backbone, images)
         outputs = self.model(seen, data_samples, mode='tensor')
         return outputs if seen is images else mean_over_frames(outputs, images.shape[2])
+
+
+def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
+    """Refuse weights that would teach NaN.
+
+    Args:
+        state (Mapping[str, Tensor]): The weights.
+        owner (str): Whose they are.
+        key (str): The config's key that names their checkpoint.
+
+    Raises:
+        UserError: A value is NaN or infinite.
+    """
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise UserError(
+            f'{owner} has weights that are NaN or infinite, in {len(bad)} of {len(state)} tensors, '
+            f'first in {bad[0]}: its training diverged or the file is damaged. Name another '
+            f'checkpoint: model.{key}.'
+        )
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -1,6 +1,6 @@
 """Stop at the first loss that is NaN or infinite, and say which layer it came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.hooks import Hook
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import HOOKS
 
+TEACHER = 'teacher.'  # before the names of its modules, which no module of a transfer has
+
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
@@ -19,30 +21,42 @@ class NonFiniteLossHook(Hook):
     It listens to the model's own forward, so it acts between the forward and the backward pass; the
     runner reads every loss anyway, so looking costs nothing. Only when a loss is not finite, the
     same batch runs once more with every module watched, to name the first one whose output is bad.
+    Of a transfer, the teacher's modules are watched too, and its outputs are checked for NaN at
+    every step: a hard label made of them would be an ordinary number.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Start listening."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        teacher = getattr(model, 'teacher', None)
 
         def check(model: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
             if model.training and isinstance(output, dict):
                 bad = [name for name, loss in output.items() if not _is_finite(loss)]
                 if bad:
-                    raise UserError(_report(runner, bad, _first_bad_module(model, args, kwargs)))
+                    raise UserError(_report(runner, bad, model, args, kwargs))
 
-        self._handle = model.register_forward_hook(check, with_kwargs=True)
+        def check_teacher(model: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+            if any(bool(torch.isnan(tensor).any()) for tensor in _tensors(output)):
+                found = _first_bad_module(dict(model.named_modules()), model, args, kwargs)
+                raise UserError(_blame_teacher(teacher.source, found, _when(runner)))
+
+        self._handles = [model.register_forward_hook(check, with_kwargs=True)]
+        if teacher is not None:
+            handle = teacher.model.register_forward_hook(check_teacher, with_kwargs=True)
+            self._handles.append(handle)
 
     def after_train(self, runner: Runner) -> None:
         """Stop listening."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
     """All tensors in a nest of tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         yield from _tensors(list(value.values()))
     elif isinstance(value, (tuple, list)):
         for item in value:
@@ -53,14 +67,10 @@ def _is_finite(value: object) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(value))
 
 
-def _first_bad_module(model: nn.Module, args: tuple, kwargs: dict) -> str:
-    """Run the batch again and describe where the first non-finite value appears."""
-    if not (_is_finite(args) and _is_finite(kwargs)):
-        return 'The batch itself holds non-finite values: look at the data.'
-    broken = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
-    if broken:
-        return f'The weights are already non-finite, first in {broken[0]}: the last update did it.'
-
+def _first_bad_module(
+    modules: Mapping[str, nn.Module], model: nn.Module, args: tuple, kwargs: dict
+) -> str | None:
+    """Run the batch again; the first of the modules with a non-finite output, if any has one."""
     found: list[str] = []
 
     def watch(name: str):
@@ -70,24 +80,60 @@ def _first_bad_module(model: nn.Module, args: tuple, kwargs: dict) -> str:
 
         return look
 
-    watched = [(name, module) for name, module in model.named_modules() if name]
-    handles = [module.register_forward_hook(watch(name)) for name, module in watched]
+    handles = [
+        module.register_forward_hook(watch(name)) for name, module in modules.items() if name
+    ]
     try:
         with torch.no_grad():
             model.forward(*args, **kwargs)
     finally:
         for handle in handles:
             handle.remove()
-    if found:
-        return f'The first module with a non-finite output is {found[0]}.'
-    return 'Every module had finite outputs when the batch ran again: the loss itself overflowed.'
+    return found[0] if found else None
 
 
-def _report(runner: Runner, losses: list[str], cause: str) -> str:
+def _report(runner: Runner, losses: list[str], model: nn.Module, args: tuple, kwargs: dict) -> str:
+    """What became non-finite, where it came from, and what to try."""
+    what = f'{", ".join(losses)} became non-finite at {_when(runner)}.'
+    if not (_is_finite(args) and _is_finite(kwargs)):
+        return f'{what} The batch itself holds non-finite values: look at the data.'
+    teacher = getattr(model, 'teacher', None)
+    modules = dict(model.named_modules())
+    if teacher is not None:
+        theirs = teacher.model.named_modules()
+        modules |= {f'{TEACHER}{name}': part for name, part in theirs if name}
+    broken = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
+    found = _first_bad_module(modules, model, args, kwargs)
+    if found and found.startswith(TEACHER):
+        return f'{what} {_blame_teacher(teacher.source, found.removeprefix(TEACHER))}'
+    if broken:
+        cause = f'The weights are already non-finite, first in {broken[0]}: the last update did it.'
+    elif found:
+        cause = f'The first module with a non-finite output is {found}.'
+    else:
+        cause = (
+            'Every module had finite outputs when the batch ran again: the loss itself overflowed.'
+        )
+    return f'{what} {cause} Try: {"; ".join(_advice(runner))}.'
+
+
+def _blame_teacher(source: str, found: str | None, when: str = '') -> str:
+    where = f', first in {found}' if found else ''
+    return (
+        f'The teacher ({source}) gives NaN or infinite values{f" at {when}" if when else ""}'
+        f'{where}: the student has no part in it. Name another checkpoint '
+        '(model.teacher.checkpoint), or the mean, std and img_size that it was trained with.'
+    )
+
+
+def _when(runner: Runner) -> str:
+    return f'epoch {runner.epoch + 1}, iteration {runner.iter + 1}'
+
+
+def _advice(runner: Runner) -> list[str]:
     advice = ['lower the learning rate (optim_wrapper.optimizer.lr) or warm up longer']
     if not getattr(runner.optim_wrapper, 'clip_grad_kwargs', None):
         advice.append('clip gradients (optim_wrapper.clip_grad.max_norm=1.0)')
     if type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper':
         advice.append('train without --amp, or in bfloat16 (optim_wrapper.dtype=bfloat16)')
-    where = f'epoch {runner.epoch + 1}, iteration {runner.iter + 1}'
-    return f'{", ".join(losses)} became non-finite at {where}. {cause} Try: {"; ".join(advice)}.'
+    return advice
