@@ -9,6 +9,7 @@ default_hooks = dict(
         type='transmamba_mm.CheckpointHook', interval=1, max_keep_ckpts=2, save_best='auto'
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    mean_loss=dict(type='transmamba_mm.MeanLossHook'),
 )
 custom_hooks = [
     dict(type='transmamba_mm.LabelRangeHook'),

@@ -3,6 +3,7 @@ from transmamba_mm.engine.hooks import (
     BadItemHook,
     CheckpointHook,
     LabelRangeHook,
+    MeanLossHook,
     NonFiniteLossHook,
     TransferReportHook,
 )
@@ -15,6 +16,7 @@ __all__ = [
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
     'LabelRangeHook',
+    'MeanLossHook',
     'NonFiniteLossHook',
     'TransferReportHook',
 ]
