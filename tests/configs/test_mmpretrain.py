@@ -114,6 +114,15 @@ def test_tsne(trained, monkeypatch, tmp_path):
     assert len(np.load(features)) == 30 and list(tmp_path.rglob('feat_*.png'))
 
 
+def test_cam(trained, monkeypatch, tmp_path):
+    pytest.importorskip('pytorch_grad_cam')  # it would bring a second opencv
+    mmcv.imwrite(trained[2][0], str(tmp_path / 'digit.png'))
+    kind = ['--vit-like'] if '/teachers/' in trained[0] else []
+    options = (tmp_path / 'digit.png', *trained[:2], '--save-path', tmp_path / 'cam.png', *kind)
+    tool(monkeypatch, tmp_path, 'visualization/vis_cam.py', *options)
+    assert mmcv.imread(str(tmp_path / 'cam.png')).shape == (8, 8, 3)
+
+
 def test_a_fresh_process_needs_no_import_but_the_config_s():
     leaf = ROOT / 'configs/transmamba/vim-nano_deit-nano_digits.py'
     script = f'from mmpretrain import get_model; print(type(get_model({str(leaf)!r}).backbone))'

@@ -74,6 +74,7 @@ def test_a_glance_sees_what_is_missing_or_empty(good, bad):
     assert not told & {'text.png', 'half.png'}
     assert seen[''] == 'An item has no image.'
     assert LoadImage(blank=(0, 0, 0)).glance({'img_path': None}) == ('', '')
+    assert LoadImage().glance({'img': 'in memory'}) == ('', '')
     assert LoadImage(backend_args={'backend': 'http'}).glance({'img_path': 'x'}) == ('x', '')
 
 

@@ -55,9 +55,7 @@ def test_pre_trained_weights_of_the_teacher_are_named_as_such(tmp_path):
         'pretrained': str(tmp_path / 'before.pth'),
     }
     model = transfer(tmp_path / 'fine.pth', {'type': 'WSAB'}, {}, subcloning=cloning)
-    with pytest.raises(
-        UserError, match=r'before\.pth.*ln1\.bias.*subcloning\.pretrained'
-    ):
+    with pytest.raises(UserError, match=r'before\.pth.*ln1\.bias.*subcloning\.pretrained'):
         model.init_weights()
 
 

@@ -94,7 +94,8 @@ class LoadImage(BaseTransform):
         """The path of an item, and what is wrong with it as far as the disk's directory tells."""
         path = results.get('img_path')
         if path is None:
-            return '', '' if self.blank is not None else 'An item has no image.'
+            has_one = self.blank is not None or 'img' in results
+            return '', '' if has_one else 'An item has no image.'
         fault = None if self.backend_args else file_fault(path)
         return str(path), str(image_error(path, fault.detail)) if fault else ''
 

@@ -32,8 +32,9 @@ train_dataloader = dict(
         pipeline=[dict(type='PackInputs')],
     ),
 )
-# Any image of a digit, white on black; the data set's own pass through as they are.
+# Any image of a digit, white on black, in a file or not; the data set's own stay as they are.
 test_pipeline = [
+    dict(type='transmamba_mm.LoadImage', on_bad='raise'),
     dict(type='transmamba_mm.ToGrayscale'),
     dict(type='Resize', scale=8, interpolation='area'),
     dict(type='PackInputs'),
