@@ -49,9 +49,10 @@ class DecordReader(VideoReader):
         if not has_times(path):
             raise NotForDecordError
         with open_container(path, max_megapixels) as container:
-            if len(container.streams.video) > 1:
+            streams = container.streams.video
+            if len(streams) > 1 or not all(stream.codec_context.width for stream in streams):
                 raise NotForDecordError
-            for stream in container.streams.video:
+            for stream in streams:
                 check_size(path, stream, max_megapixels)
         try:
             self._video = self._open()

@@ -78,8 +78,14 @@ class PyAVReader(VideoReader):
             # only a decoded frame knows how it wants to be turned
             first = next(self._decode([0]))
         except av.FFmpegError as error:
+            # under the limit the size of larger frames stays unknown where a header lacks it
+            limit = f', or frames have more than max_megapixels={max_megapixels:g}'
+            unknown = not any(
+                stream.codec_context.width for stream in self._container.streams.video
+            )
             self.close()
-            raise bad_video(path, 'damaged', 'PyAV gave up decoding') from error
+            detail = f'PyAV gave up decoding{limit * unknown}'
+            raise bad_video(path, 'damaged', detail) from error
         except Exception:
             self.close()
             raise
