@@ -19,9 +19,11 @@ def train_rank(rank: int, folder: Path, meeting: Path, stop: tuple[int, int, str
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{meeting}', rank=rank, world_size=2
     )
+    os.environ['LOCAL_RANK'] = str(rank)
     hooks = [At(terminate, *stop[1:])] if stop and stop[0] == rank else []
     wrapper = {'type': 'MMDistributedDataParallel', 'device_ids': None}
-    noisy_runner(folder, 'iter', *hooks, cfg={'model_wrapper_cfg': wrapper}).train()
+    cfg = {'model_wrapper_cfg': wrapper}
+    noisy_runner(folder, 'iter', *hooks, launcher='pytorch', cfg=cfg).train()
     os._exit(0)  # gloo's threads may keep an interpreter from its end
 
 

@@ -11,6 +11,7 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from transmamba_mm.atomic_file import remove_partial_files
+from transmamba_mm.compat import internal
 from transmamba_mm.engine.local_backend import ATOMIC_BACKEND, RemoveLater
 from transmamba_mm.engine.random_states import gather_random_states, set_random_state
 from transmamba_mm.engine.resume_state import (
@@ -21,6 +22,9 @@ from transmamba_mm.engine.resume_state import (
 )
 from transmamba_mm.engine.stop_signals import StopSignals
 from transmamba_mm.registry import HOOKS
+
+for _method in ('_save_checkpoint_with_step', '_save_best_checkpoint'):
+    internal(mmengine.CheckpointHook, _method)  # overridden: mmengine still has to call them
 
 
 @HOOKS.register_module()
