@@ -63,13 +63,14 @@ def test_pre_trained_weights_of_the_teacher_are_named_as_such(tmp_path):
     'distiller', [{'type': 'WSAB'}, {'type': 'WSAB', 'logits_weight': 0}, HARD], ids=str
 )
 def test_a_teacher_that_overflows_is_named_with_its_layer(tmp_path, distiller):
-    huge = {'backbone.layers.1.ln1.bias': 3e38, 'backbone.layers.1.attn.qkv.weight': 3e38}
+    block = 'backbone.layers.1'
+    huge = {f'{block}.ln2.bias': 3e38, f'{block}.ffn.layers.0.0.weight': 3e38}
     model = transfer(tmp_path / 'huge.pth', distiller, huge)
     with pytest.raises(UserError) as caught:
         tiny_runner(tmp_path, NonFiniteLossHook(), model=model, dataset=Images()).train()
     message = str(caught.value)
     assert 'The teacher' in message and 'huge.pth' in message
-    assert 'epoch 1, iteration 1' in message and 'first in backbone.layers.1.' in message
+    assert 'epoch 1, iteration 1' in message and f'first in {block}.ffn.' in message
     assert 'projector' not in message and 'learning rate' not in message
 
 

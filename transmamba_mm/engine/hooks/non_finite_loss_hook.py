@@ -21,8 +21,8 @@ class NonFiniteLossHook(Hook):
     It listens to the model's own forward, so it acts between the forward and the backward pass; the
     runner reads every loss anyway, so looking costs nothing. Only when a loss is not finite, the
     same batch runs once more with every module watched, to name the first one whose output is bad.
-    Of a transfer, the teacher's modules are watched too, and its outputs are checked for NaN at
-    every step: a hard label made of them would be an ordinary number.
+    Of a transfer, the teacher's modules are watched too, and its outputs are checked at every step
+    for NaN and infinity (-inf may be a mask): a hard label made of them would be a plain number.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -37,7 +37,7 @@ class NonFiniteLossHook(Hook):
                     raise UserError(_report(runner, bad, model, args, kwargs))
 
         def check_teacher(model: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
-            if any(bool(torch.isnan(tensor).any()) for tensor in _tensors(output)):
+            if not all(bool((tensor < torch.inf).all()) for tensor in _tensors(output)):
                 found = _first_bad_module(dict(model.named_modules()), model, args, kwargs)
                 raise UserError(_blame_teacher(teacher.source, found, _when(runner)))
 
