@@ -13,6 +13,7 @@ from mmengine.registry import OPTIMIZERS
 from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.apis.preflight_metrics import unknown_best
+from transmamba_mm.apis.preflight_parts import wrong_parts
 from transmamba_mm.apis.read_config import KNOWN_KEYS, explain_unread
 from transmamba_mm.checkpoint import locate
 from transmamba_mm.errors import UserError, nearest
@@ -32,7 +33,9 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     """
     if wrong := [f'{name}={part!r}' for name, part in _parts(cfg) if not isinstance(part, dict)]:
         raise UserError(f'{", ".join(wrong)}: write dict(type=...), or the keys of one.')
-    problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg)]
+    problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg), *wrong_parts(cfg)]
+    if problems:  # what follows takes them for right
+        raise UserError(_listed(cfg, problems))
     problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
         for leaf in leaves((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
@@ -45,8 +48,12 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
         problems += _unknown_optimizer(cfg)
     if problems:
-        listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
-        raise UserError(f'{cfg.filename or "The config"} cannot run yet:\n{listed}')
+        raise UserError(_listed(cfg, problems))
+
+
+def _listed(cfg: Config, problems: list[str]) -> str:
+    listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
+    return f'{cfg.filename or "The config"} cannot run yet:\n{listed}'
 
 
 def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:

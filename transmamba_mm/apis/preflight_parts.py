@@ -1,0 +1,108 @@
+"""Whether every part of a config is of a known type, with keys and values that this type takes."""
+
+import math
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from transmamba_mm.apis.part_types import (
+    BUILDERS,
+    PLAIN,
+    default_type,
+    find_type,
+    fits,
+    parameters_of,
+    registry_of,
+    spell,
+)
+from transmamba_mm.apis.preflight_values import RANGES
+from transmamba_mm.errors import nearest
+
+#: Hooks that every Runner has; another name is a hook of ones own.
+HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+#: Keys that every part may have.
+ANYWHERE = ('type', '_scope_', '_delete_')
+
+
+def wrong_parts(cfg: Config) -> Iterator[str]:
+    """Say which keys and values nothing reads, or nothing can work with, by their path."""
+    for key, value in cfg.items():
+        yield from _look(key, value, None)
+    for name in cfg.get('default_hooks') or ():
+        if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
+            yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
+
+
+def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
+    registry = registry_of(path, inherited)
+    if fault := _out_of_range(path, node):
+        yield f'{path}={node!r} {fault}.'
+    elif isinstance(node, Mapping):
+        yield from _look_inside(path, node, registry)
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from _look(f'{path}.{i}', value, registry)
+
+
+def _look_inside(path: str, node: Mapping[str, Any], registry: Registry | None) -> Iterator[str]:
+    kind = node.get('type') or default_type(path, node)
+    known = next((keys for pattern, keys in PLAIN.items() if fnmatchcase(path, pattern)), None)
+    refused: set[str] = set()
+    if known is not None:
+        for key in [key for key in node if key not in (*known, *ANYWHERE)]:
+            refused.add(key)
+            yield f'{path}.{key} is not read by anything.{nearest(key, list(known))}'
+    elif kind is not None and registry is not None:
+        if (built := find_type(kind, registry)) is None:
+            yield f'{path}: type={kind!r} is not a known {registry.name}.{_hint(kind, registry)}'
+            return
+        for key, text in _wrong_arguments(path, node, built, registry):
+            refused.add(key)
+            yield text
+    for key, value in node.items():
+        if key not in refused:
+            yield from _look(f'{path}.{key}', value, registry)
+
+
+def _wrong_arguments(
+    path: str, node: Mapping[str, Any], built: Any, registry: Registry
+) -> Iterator[tuple[str, str]]:
+    """Keys that a type does not take, and values of a kind that it does not take."""
+    taken, is_open = parameters_of(built)
+    name = built.__name__
+    extra = (*ANYWHERE, *BUILDERS.get(registry.name, ()))
+    for key, value in node.items():
+        if key in extra:
+            continue
+        if key not in taken:
+            if not is_open:
+                yield key, f'{path}: {name} takes no {key!r}.{nearest(str(key), list(taken))}'
+        elif not fits(value, taken[key]):
+            kind = spell(taken[key].annotation)
+            yield key, f'{path}.{key}={value!r}: {name} takes {kind} there.'
+    zoo, arch = getattr(built, 'arch_zoo', None), node.get('arch')
+    if isinstance(zoo, Mapping) and isinstance(arch, Mapping):
+        keys = {key for one in zoo.values() if isinstance(one, Mapping) for key in one}
+        for key in set(arch) - keys if keys else ():
+            yield 'arch', f'{path}.arch: {name} reads no {key!r} of it.{nearest(key, list(keys))}'
+
+
+def _hint(kind: Any, registry: Registry) -> str:
+    known: list[str] = []
+    above: Registry | None = registry
+    while above is not None:
+        known += above.module_dict
+        above = above.parent
+    return nearest(str(kind).rpartition('.')[2], known)
+
+
+def _out_of_range(path: str, value: Any) -> str | None:
+    """What a value has to be instead, if anything is said about its place."""
+    for pattern, rule in RANGES.items():
+        if fnmatchcase(path, pattern):
+            return None if value is None else rule.fault(value)
+    is_number = isinstance(value, float) and not path.endswith('.norm_type')
+    return None if not is_number or math.isfinite(value) else 'has to be a finite number'

@@ -1,0 +1,143 @@
+"""Ranges and choices of arguments: declared once, checked where they arrive."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from transmamba_mm.errors import UserError, nearest
+
+Function = TypeVar('Function', bound=Callable)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number in a range.
+
+    Attributes:
+        low, high (float): The range, both ends included.
+        whole (bool): An integer.
+        open (bool): The lower end is not included.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+    open: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """What a value has to be, if it is not."""
+        kind = int if self.whole else (int, float)
+        fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        if fits and self.low <= value <= self.high and not (self.open and value == self.low):
+            return None
+        limits = []
+        if self.low > -math.inf:
+            limits.append(f'above {self.low:g}' if self.open else f'from {self.low:g}')
+        if self.high < math.inf:
+            limits.append(f'up to {self.high:g}')
+        return ' '.join(['has to be a', 'whole' if self.whole else 'finite', 'number', *limits])
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of several words."""
+
+    choices: Sequence[Any]
+
+    def fault(self, value: Any) -> str | None:
+        """What a value has to be, if it is not."""
+        if any(value == choice and type(value) is type(choice) for choice in self.choices):
+            return None
+        words = [choice for choice in self.choices if isinstance(choice, str)]
+        hint = nearest(value, words) if isinstance(value, str) else ''
+        return f'has to be one of {", ".join(map(repr, self.choices))}.{hint}'.rstrip('.')
+
+
+@dataclass(frozen=True)
+class Each:
+    """A number, or a list of numbers: ``length`` of them, or any but none."""
+
+    item: Number
+    length: int | None = None
+    alone: bool = True
+
+    def fault(self, value: Any) -> str | None:
+        """What a value has to be, if it is not."""
+        if self.alone and not isinstance(value, (list, tuple)):
+            return self.item.fault(value)
+        right = isinstance(value, (list, tuple)) and len(value) > 0
+        right = right and self.length in (None, len(value))
+        if right and not any(map(self.item.fault, value)):
+            return None
+        count = 'each' if self.length is None else f'each of {self.length}'
+        return f'{self.item.fault(None)}, {count} in a list'
+
+
+Rule = Number | OneOf | Each
+
+#: Widths, channels, steps: from 1 to a size that no machine has.
+COUNT = Number(1, 10**8, whole=True)
+#: Layers, which each take time to build.
+DEPTH = Number(1, 1000, whole=True)
+INDEX = Number(0, 2**63 - 1, whole=True)
+INTEGER = Number(whole=True)
+SEED = Number(0, 2**32 - 1, whole=True)
+POSITIVE = Number(0, open=True)
+NOT_NEGATIVE = Number(0)
+#: A probability, or a weight and the rest.
+FRACTION = Number(0, 1)
+#: A part of something, not nothing.
+SHARE = Number(0, 1, open=True)
+FINITE = Number()
+FLAG = OneOf((True, False))
+#: A side in pixels, or (height, width).
+SIDES = Each(Number(1, 2**16, whole=True), 2)
+
+
+def one_of(*choices: Any) -> OneOf:
+    """A rule: one of ``choices``."""
+    return OneOf(choices)
+
+
+def check(owner: str, name: str, value: Any, rule: Rule) -> None:
+    """UserError unless ``value`` of the argument ``name`` of ``owner`` keeps to ``rule``."""
+    if fault := rule.fault(value):
+        raise UserError(f'{name}={value!r} of {owner} {fault}.')
+
+
+def checked(**rules: Rule) -> Callable[[Function], Function]:
+    """Check arguments before a constructor or function runs.
+
+    Args:
+        **rules: A rule for each argument to check. One that is None by default may be None.
+
+    Raises:
+        UserError: From what is decorated: an argument that breaks its rule.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        absent = [name for name in rules if name not in signature.parameters]
+        assert not absent, f'{function.__qualname__} has no {absent}'
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                given = signature.bind_partial(*args, **kwargs).arguments
+            except TypeError:  # Python says it better, and names the function
+                return function(*args, **kwargs)
+            named = type(args[0]) if function.__name__ == '__init__' else function
+            for name, rule in rules.items():
+                if name not in given:
+                    continue
+                if given[name] is None and signature.parameters[name].default is None:
+                    continue
+                check(named.__name__, name, given[name], rule)
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
