@@ -33,12 +33,11 @@ class Number:
         fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
         if fits and self.low <= value <= self.high and not (self.open and value == self.low):
             return None
-        limits = []
-        if self.low > -math.inf:
-            limits.append(f'above {self.low:g}' if self.open else f'from {self.low:g}')
-        if self.high < math.inf:
-            limits.append(f'up to {self.high:g}')
-        return ' '.join(['has to be a', 'whole' if self.whole else 'finite', 'number', *limits])
+        text = f'has to be a {"whole" if self.whole else "finite"} number'
+        if math.isinf(self.low) and math.isinf(self.high):
+            return text
+        left, right = '(' if self.open else '[', ')' if math.isinf(self.high) else ']'
+        return f'{text} in {left}{self.low:g}, {self.high:g}{right}'
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,37 @@ class OneOf:
             return None
         words = [choice for choice in self.choices if isinstance(choice, str)]
         hint = nearest(value, words) if isinstance(value, str) else ''
-        return f'has to be one of {", ".join(map(repr, self.choices))}.{hint}'.rstrip('.')
+        return f'is unknown; choose one of {", ".join(map(str, self.choices))}.{hint}'.rstrip('.')
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that is not empty, or (``many``) a list of them."""
+
+    many: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """What a value has to be, if it is not."""
+        texts = value if self.many and isinstance(value, (list, tuple)) else [value]
+        if all(isinstance(text, str) and text for text in texts):
+            return None
+        return 'has to be a text, or a list of them' if self.many else 'has to be a text'
 
 
 @dataclass(frozen=True)
 class Each:
-    """A number, or a list of numbers: ``length`` of them, or any but none."""
+    """A number (if ``alone``), or a list of numbers: ``length`` of them, or any but none."""
 
     item: Number
     length: int | None = None
     alone: bool = True
+    may_be_empty: bool = False
 
     def fault(self, value: Any) -> str | None:
         """What a value has to be, if it is not."""
         if self.alone and not isinstance(value, (list, tuple)):
             return self.item.fault(value)
-        right = isinstance(value, (list, tuple)) and len(value) > 0
+        right = isinstance(value, (list, tuple)) and (len(value) > 0 or self.may_be_empty)
         right = right and self.length in (None, len(value))
         if right and not any(map(self.item.fault, value)):
             return None
@@ -76,7 +90,7 @@ class Each:
         return f'{self.item.fault(None)}, {count} in a list'
 
 
-Rule = Number | OneOf | Each
+Rule = Number | OneOf | Text | Each
 
 #: Widths, channels, steps: from 1 to a size that no machine has.
 COUNT = Number(1, 10**8, whole=True)

@@ -11,6 +11,8 @@ from mmengine.config import Config
 Path_ = tuple[str | int, ...]
 #: Names whose values a leaf copies into its model: changing them later changes nothing.
 COPIES = ('student', 'teacher', 'teacher_model', 'distiller', 'subcloning', 'layer_map', 'eyes')
+#: What a training does not read, or the fuzzer sets itself.
+UNUSED = ('work_dir', 'launcher', 'test_dataloader', 'test_evaluator', 'test_cfg')
 #: Values of a wrong kind or size. 'nan' and 'inf' are what --cfg-options makes numbers of.
 NUMBERS = (-1, -5, 0, -0.5, 10**9, 10**18, 1e30, float('nan'), float('inf'))
 OTHERS = (None, 'x', '', [], {}, True, [1, 'x'], {'x': 1})
@@ -92,7 +94,7 @@ def _change_value(leaf: str, cfg: dict, path: Path_, value: Any, drawn: random.R
 def _walk(node: Any, above: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
-        if above == () and key in ('work_dir', 'launcher'):
+        if above == () and key in UNUSED:
             continue
         yield (*above, key), value
         if isinstance(value, (dict, list)):

@@ -1,6 +1,6 @@
 """Train mutated configs for two steps, each in a process of its own, and judge what happened.
 
-    python -m tests.configs.fuzz_runs FOLDER [COUNT] [SEED]
+    python -m tests.configs.fuzz_runs FOLDER [COUNT] [SEED] [LEAVES]
 
 prints how many mutants ended how: 'trains' (two steps, and the change had an effect), 'refused'
 (one message, exit code 1), 'ignored' (nothing was said and nothing changed), 'traceback', 'hangs',
@@ -55,12 +55,12 @@ val_dataloader = dict(num_workers=0{more})
 TEACHER = 'model = dict(teacher=dict(checkpoint={file!r}))\n'
 
 
-def main(folder: str, count: str = '500', seed: str = '12') -> None:
+def main(folder: str, count: str = '500', seed: str = '12', leaves: str = '*nano*') -> None:
     """Print the verdicts' counts; all verdicts go to ``folder``/verdicts.json."""
     root = Path(folder).resolve()
     root.mkdir(parents=True, exist_ok=True)
     os.chdir(root)
-    configs = _write_configs(root)
+    configs = _write_configs(root, leaves)
     tool = _prepare_process()
     jobs = [(Mutant(name, 'nothing'), True) for name in configs]
     jobs += [(mutant, False) for mutant in mutants(configs, int(count), int(seed))]
@@ -79,12 +79,12 @@ def main(folder: str, count: str = '500', seed: str = '12') -> None:
     print(json.dumps(dict(Counter(entry['verdict'] for entry in verdicts))))
 
 
-def _write_configs(root: Path) -> dict[str, Path]:
+def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
     """Each nano leaf, cut to two steps, with random weights for its teacher and real data."""
     for _ in make_moving_digits(root / 'data/moving_digits', {'train': 16, 'test': 8}):
         pass
     configs = {}
-    for leaf in LEAVES:
+    for leaf in filter(lambda leaf: leaf.match(pattern), LEAVES):
         name = f'{leaf.parent.name}-{leaf.stem}'
         cfg = Config.fromfile(leaf)
         more = ', persistent_workers=False' if cfg.train_dataloader.get('num_workers') else ''

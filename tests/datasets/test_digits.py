@@ -55,7 +55,7 @@ def test_fraction_outside_its_range(fraction):
 
 
 def test_unknown_split_and_thinned_test():
-    with pytest.raises(UserError, match="'train' or 'test'"):
+    with pytest.raises(UserError, match=r"split='val' of Digits .*train, test"):
         Digits('val')
     with pytest.raises(UserError, match='test fraction at 1'):
         Digits('test', 0.5)

@@ -163,7 +163,7 @@ def test_fraction_outside_its_range(fraction):
 
 
 def test_unknown_split_thinned_test_and_missing_classes():
-    with pytest.raises(UserError, match="'train' or 'test'"):
+    with pytest.raises(UserError, match=r"split='val' of EasyVQA .*train, test"):
         EasyVQA('val')
     with pytest.raises(UserError, match='test fraction at 1'):
         EasyVQA('test', 0.5)

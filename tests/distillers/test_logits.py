@@ -29,7 +29,7 @@ def test_has_nothing_to_train_and_asks_for_no_features():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        ({'kind': 'warm'}, "'soft' or 'hard'"),
+        ({'kind': 'warm'}, "kind='warm' .*soft, hard"),
         ({'temperature': 0}, 'temperature=0'),
         ({'task_weight': 1.5}, 'task_weight=1.5'),
     ],

@@ -161,8 +161,8 @@ def test_loss_falls(weighting, projector, student, teacher):
     [
         ({'weighting': 'cosine'}, 'ratio, softmax, uniform'),
         ({'projector': 'conv'}, 'linear, mlp, pad_mlp'),
-        ({'temperature': 0}, 'temperature=0 .* positive'),
-        ({'tau': -1}, 'tau=-1 .* positive'),
+        ({'temperature': 0}, r'temperature=0 .* in \(0, inf\)'),
+        ({'tau': -1}, r'tau=-1 .* in \(0, inf\)'),
         ({'layer_weight': -1}, 'layer_weight=-1'),
         ({'task_weight': 2}, 'task_weight=2'),
         ({'task_weight': 1}, 'leaves nothing to features'),

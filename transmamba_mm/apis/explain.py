@@ -5,8 +5,10 @@ import re
 import traceback
 from types import FrameType
 
+from mmcv.transforms import BaseTransform
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry, root
+from torch import nn
 
 from transmamba_mm import registry as ours
 from transmamba_mm.apis.config_path import place_of
@@ -23,6 +25,12 @@ NO_CONFIG = ('cfg should be a dict', 'type must be a str')
 UNEQUAL = 'stack expects each tensor to be equal size'
 #: Where a data set of mmpretrain keeps the names of its files.
 ANNOTATIONS = ('ann_file', 'question_file', 'split_file')
+#: What torch says of tensors that do not fit each other.
+MISFIT = re.compile(
+    'shapes cannot be multiplied|must match|expected input.*to have|to be broadcastable|'
+    'size of tensor|invalid for input of size|should be the same|normalized_shape|'
+    'Expected size|not match|output size is too small|should be (at least|less)|mismatch'
+)
 OTHER_RUN = (
     'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '
     'config. To begin with its weights alone, name it as load_from in --cfg-options instead.'
@@ -75,8 +83,41 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, TypeError):
         says_it = 'in child config cannot inherit' in text or text.startswith(NO_CONFIG)
         return text if says_it else _wrong_argument(text)
-    if isinstance(error, (AssertionError, RuntimeError, ValueError)):
-        return text if _raised_in(error).startswith(CHECKS_INPUT) else None
+    checked = isinstance(error, (AssertionError, RuntimeError, ValueError))
+    if checked and _raised_in(error).startswith(CHECKS_INPUT):
+        return text
+    return _no_memory(text) or _misfit(error, text)
+
+
+def _no_memory(text: str) -> str | None:
+    """Explain that something is too large for this machine."""
+    found = re.search(r"can't allocate memory: you tried to allocate (\d+) bytes", text)
+    if found is None and 'CUDA out of memory' not in text:
+        return None
+    wanted = f'{int(found[1]) / 1e9:,.1f} GB' if found else 'more'
+    return (
+        f'Not enough memory ({wanted} wanted at once): make sizes of the config smaller, such as '
+        'train_dataloader.batch_size, img_size or widths.'
+    )
+
+
+def _misfit(error: Exception, text: str) -> str | None:
+    """Explain parts that do not fit each other, or the data: what torch and mmcv say of it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    owners = [frame.f_locals.get('self') for frame in frames]
+    step = next((owner for owner in owners if isinstance(owner, BaseTransform)), None)
+    foreign = not _raised_in(error).startswith('transmamba_mm')
+    if step is not None and foreign:
+        return (
+            f'{type(step).__name__} of a pipeline cannot work on an item ({type(error).__name__}: '
+            f'{text}): correct its arguments, or the steps before it.'
+        )
+    modules = [type(owner).__name__ for owner in owners if isinstance(owner, nn.Module)]
+    if modules and isinstance(error, RuntimeError) and MISFIT.search(text):
+        return (
+            f'{" > ".join(dict.fromkeys(modules))} does not fit what it is given: {text}. Correct '
+            'the sizes in the config (widths, channels, image sizes, classes).'
+        )
     return None
 
 

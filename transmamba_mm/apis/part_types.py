@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from transmamba_mm import registry as ours
 
 #: By the key, or the key of the list, where a part stands; others are of their surrounding's kind.
-REGISTRIES: dict[str, Registry] = {
+REGISTRIES: dict[str, Registry | None] = {
     'model': ours.MODELS,
     'data_preprocessor': ours.MODELS,
     'distiller': ours.DISTILLERS,
-    'batch_augments': ours.BATCH_AUGMENTS,
+    'augments': ours.BATCH_AUGMENTS,
     'tokenizer': ours.TOKENIZERS,
     'dataset': ours.DATASETS,
     'datasets': ours.DATASETS,
@@ -44,12 +44,14 @@ REGISTRIES: dict[str, Registry] = {
     'model_wrapper_cfg': ours.mmpretrain.MODEL_WRAPPERS,
     'init_cfg': ours.mmpretrain.WEIGHT_INITIALIZERS,
     'strategy': STRATEGIES,
+    'temporal': None,  # types that a part knows itself
 }
 #: Keys that a builder takes out before it makes a part of the rest.
-BUILDERS = {
-    'optim_wrapper': ('constructor', 'paramwise_cfg', 'optimizer'),
-    'param scheduler': ('convert_to_iter_based',),
-    'hook': ('priority',),
+BUILDERS: dict[Registry, tuple[str, ...]] = {
+    ours.mmpretrain.OPTIM_WRAPPERS: ('constructor', 'paramwise_cfg', 'optimizer'),
+    ours.mmpretrain.PARAM_SCHEDULERS: ('convert_to_iter_based',),
+    ours.mmpretrain.LOOPS: ('by_epoch',),
+    ours.HOOKS: ('priority',),
 }
 #: What mmengine's constructor of optimizers reads; the last is mmpretrain's.
 PARAMWISE = (
@@ -69,9 +71,27 @@ PLAIN = {
         *('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'),
     ),
     'optim_wrapper.paramwise_cfg': PARAMWISE,
+    'optim_wrapper.paramwise_cfg.custom_keys.*': (
+        *('lr_mult', 'decay_mult', 'betas', 'eps', 'momentum'),
+    ),
     '*.batch_augments': ('augments', 'probs'),
-    **{f'{phase}_dataloader': (*LOADER, 'num_batch_per_epoch') for phase in ('train', 'val', 'test')},
+    **{
+        f'{phase}_dataloader': (*LOADER, 'num_batch_per_epoch')
+        for phase in ('train', 'val', 'test')
+    },
 }
+#: Where a list of parts may stand.
+LISTS = (
+    *('pipeline', 'transforms', 'datasets', 'augments', 'param_scheduler', 'custom_hooks'),
+    *('val_evaluator', 'test_evaluator', 'vis_backends', 'init_cfg'),
+)
+#: Where a part may be one of its own without a type, or a dict of parts.
+UNTYPED = ('optim_wrapper', 'log_processor', 'data_preprocessor', 'default_hooks', 'model')
+#: Top-level entries that a Runner cannot do without.
+NEEDED = ('model', 'randomness', 'env_cfg')
+#: Packages whose classes give their parent what is left of their arguments; one of mmpretrain may
+#: give it to anybody, and whoever lacks the argument says so.
+UPWARDS = ('transmamba_mm.', 'mmengine.', 'torch.', 'mmcv.')
 #: Loops that mmengine chooses where a config names none.
 LOOPS = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop'}
 
@@ -88,6 +108,8 @@ def registry_of(path: str, inherited: Registry | None) -> Registry | None:
     """The registry that a part at the dotted ``path`` is looked up in."""
     if path in ('train_cfg', 'val_cfg', 'test_cfg'):
         return ours.mmpretrain.LOOPS
+    if path.startswith(('default_hooks.', 'custom_hooks.')) and path.count('.') == 1:
+        return ours.HOOKS
     return REGISTRIES.get(path.rpartition('.')[2], inherited)
 
 
@@ -95,11 +117,7 @@ def find_type(kind: Any, registry: Registry) -> Any:
     """The class or function of a name; None if there is none of it."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
-    for scope in (ours.SCOPE, None):
-        with registry.switch_scope_and_registry(scope) as found:
-            if (built := found.get(kind)) is not None:
-                return built
-    return None
+    return registry.get(kind)
 
 
 def parameters_of(built: Any) -> tuple[dict[str, inspect.Parameter], bool]:
@@ -124,6 +142,8 @@ def parameters_of(built: Any) -> tuple[dict[str, inspect.Parameter], bool]:
                 taken.setdefault(name, parameter.replace(annotation=annotation))
         if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
             return taken, False
+        if not owner.__module__.startswith(UPWARDS):
+            return taken, True
     ends = issubclass(built, CheckpointHook) or not taken
     return taken, not ends
 
@@ -166,7 +186,8 @@ def _fits(value: Any, kind: Any) -> bool:
         inspect.isclass(base) and issubclass(base, (Mapping, Config))
     ):
         return isinstance(value, (Mapping, Config))
-    return True
+    plain = isinstance(value, (bool, int, float, str))
+    return not (plain and inspect.isclass(base)) or isinstance(value, base)
 
 
 def _items_fit(values: Any, base: Any, arguments: tuple) -> bool:

@@ -46,7 +46,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
-        problems += _unknown_optimizer(cfg)
+        problems += [*_unknown_optimizer(cfg), *_too_much_decay(cfg)]
     if problems:
         raise UserError(_listed(cfg, problems))
 
@@ -137,6 +137,17 @@ def _unknown_optimizer(cfg: Config) -> Iterator[str]:
     if ours and mmpretrain.OPTIMIZERS.get(kind) is None:
         known = [*mmpretrain.OPTIMIZERS.module_dict, *OPTIMIZERS.module_dict]
         yield f'optim_wrapper.optimizer: type={kind!r} is not a known one.{nearest(kind, known)}'
+
+
+def _too_much_decay(cfg: Config) -> Iterator[str]:
+    """A decay that takes more than all of a weight in one step."""
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    lr, decay = optimizer.get('lr') or 0, optimizer.get('weight_decay') or 0
+    if decay >= 1 and lr * decay >= 1:  # a rate that is too high is seen by the loss
+        yield (
+            f'optim_wrapper.optimizer.weight_decay={decay:g} at lr={lr:g} takes {lr * decay:.0%} '
+            'of each weight in a step: it has to be below 1 / lr, and is mostly below 1.'
+        )
 
 
 def _late_schedules(cfg: Config) -> Iterator[str]:

@@ -10,7 +10,11 @@ from mmengine.registry import Registry
 
 from transmamba_mm.apis.part_types import (
     BUILDERS,
+    LISTS,
+    NEEDED,
     PLAIN,
+    REGISTRIES,
+    UNTYPED,
     default_type,
     find_type,
     fits,
@@ -19,6 +23,7 @@ from transmamba_mm.apis.part_types import (
     spell,
 )
 from transmamba_mm.apis.preflight_values import RANGES
+from transmamba_mm.checks import Rule
 from transmamba_mm.errors import nearest
 
 #: Hooks that every Runner has; another name is a hook of ones own.
@@ -31,6 +36,9 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
     """Say which keys and values nothing reads, or nothing can work with, by their path."""
     for key, value in cfg.items():
         yield from _look(key, value, None)
+    for key in NEEDED:
+        if cfg.get(key, {}) is None:
+            yield f'{key}=None: write a dict.'
     for name in cfg.get('default_hooks') or ():
         if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
             yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
@@ -38,8 +46,13 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
 
 def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
     registry = registry_of(path, inherited)
+    rule = _rule(path)
     if fault := _out_of_range(path, node):
         yield f'{path}={node!r} {fault}.'
+    elif rule is None and _is_no_part(path, node):
+        yield f'{path}={node!r} is no part of a config: write dict(type=...), or leave it out.'
+    elif rule is None and not isinstance(node, Mapping) and _plain_keys(path) and node is not None:
+        yield f'{path}={node!r} has to be a dict of {", ".join(_plain_keys(path) or ())}.'
     elif isinstance(node, Mapping):
         yield from _look_inside(path, node, registry)
     elif isinstance(node, (list, tuple)):
@@ -48,8 +61,8 @@ def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
 
 
 def _look_inside(path: str, node: Mapping[str, Any], registry: Registry | None) -> Iterator[str]:
-    kind = node.get('type') or default_type(path, node)
-    known = next((keys for pattern, keys in PLAIN.items() if fnmatchcase(path, pattern)), None)
+    kind = node['type'] if 'type' in node else default_type(path, node)
+    known = _plain_keys(path)
     refused: set[str] = set()
     if known is not None:
         for key in [key for key in node if key not in (*known, *ANYWHERE)]:
@@ -73,14 +86,14 @@ def _wrong_arguments(
     """Keys that a type does not take, and values of a kind that it does not take."""
     taken, is_open = parameters_of(built)
     name = built.__name__
-    extra = (*ANYWHERE, *BUILDERS.get(registry.name, ()))
+    extra = (*ANYWHERE, *BUILDERS.get(registry, ()))
     for key, value in node.items():
         if key in extra:
             continue
         if key not in taken:
             if not is_open:
                 yield key, f'{path}: {name} takes no {key!r}.{nearest(str(key), list(taken))}'
-        elif not fits(value, taken[key]):
+        elif _rule(f'{path}.{key}') is None and not fits(value, taken[key]):
             kind = spell(taken[key].annotation)
             yield key, f'{path}.{key}={value!r}: {name} takes {kind} there.'
     zoo, arch = getattr(built, 'arch_zoo', None), node.get('arch')
@@ -99,10 +112,32 @@ def _hint(kind: Any, registry: Registry) -> str:
     return nearest(str(kind).rpartition('.')[2], known)
 
 
+def _plain_keys(path: str) -> tuple[str, ...] | None:
+    """Keys of a dict without a type at this place."""
+    return next((keys for pattern, keys in PLAIN.items() if fnmatchcase(path, pattern)), None)
+
+
+def _is_no_part(path: str, node: Any) -> bool:
+    """Whether a value stands where only parts do, or lists of them."""
+    *above, key = path.split('.')
+    place = above[-1] if key.isdigit() and above else key
+    if REGISTRIES.get(place) is None or path.startswith('default_hooks.') or node is None:
+        return False
+    if isinstance(node, Mapping):
+        return 'type' not in node and place not in UNTYPED
+    if isinstance(node, (list, tuple)):
+        return key.isdigit() or place not in LISTS
+    return isinstance(node, (str, int, float))
+
+
+def _rule(path: str) -> Rule | None:
+    """The first rule of what may stand at a place."""
+    return next((rule for pattern, rule in RANGES.items() if fnmatchcase(path, pattern)), None)
+
+
 def _out_of_range(path: str, value: Any) -> str | None:
     """What a value has to be instead, if anything is said about its place."""
-    for pattern, rule in RANGES.items():
-        if fnmatchcase(path, pattern):
-            return None if value is None else rule.fault(value)
+    if (rule := _rule(path)) is not None:
+        return None if value is None else rule.fault(value)
     is_number = isinstance(value, float) and not path.endswith('.norm_type')
     return None if not is_number or math.isfinite(value) else 'has to be a finite number'

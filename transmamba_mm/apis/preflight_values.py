@@ -2,6 +2,7 @@
 
 from transmamba_mm.checks import (
     COUNT,
+    DEPTH,
     FINITE,
     FLAG,
     FRACTION,
@@ -12,6 +13,7 @@ from transmamba_mm.checks import (
     Each,
     Number,
     Rule,
+    Text,
     one_of,
 )
 
@@ -32,8 +34,8 @@ RANGES: dict[str, Rule] = {
     'train_cfg.max_*': COUNT,
     'train_cfg.val_interval': COUNT,
     'train_cfg.val_begin': INDEX,
-    'param_scheduler.*.begin': INDEX,
-    'param_scheduler.*.end': COUNT,
+    'param_scheduler.*.begin': NOT_NEGATIVE,  # parts of epochs, too
+    'param_scheduler.*.end': POSITIVE,
     'param_scheduler.*.T_max': COUNT,
     'param_scheduler.*.eta_min': NOT_NEGATIVE,
     'param_scheduler.*_factor': FRACTION,
@@ -60,6 +62,12 @@ RANGES: dict[str, Rule] = {
     'env_cfg.mp_cfg.mp_start_method': one_of('fork', 'spawn', 'forkserver'),
     'env_cfg.mp_cfg.opencv_num_threads': Number(0, 1024, whole=True),
     'env_cfg.dist_cfg.backend': one_of('nccl', 'gloo', 'mpi', 'hccl', 'smddp'),
+    'scan_backend': Text(),
+    'load_from': Text(),
+    'work_dir': Text(),
+    'experiment_name': Text(),
+    'default_scope': Text(),
+    'custom_imports.imports': Text(many=True),
     'log_level': one_of(*LEVELS),
     'keep_freed_memory': FLAG,
     'find_unused_parameters': FLAG,
@@ -73,6 +81,12 @@ RANGES: dict[str, Rule] = {
     '*.thrs': Each(FRACTION),
     '*.prob': Each(FRACTION),
     '*.crop_size': Each(COUNT),
+    '*.algorithm_keys': Text(many=True),
+    '*.meta_keys': Text(many=True),
+    '*.arch.embed_dims': Each(COUNT),
+    '*.arch.num_layers': DEPTH,
+    '*.arch.num_heads': Each(COUNT),
+    '*.arch.feedforward_channels': COUNT,
     'data_preprocessor.std': Each(POSITIVE, alone=False),
     'data_preprocessor.mean': Each(FINITE, alone=False),
 }

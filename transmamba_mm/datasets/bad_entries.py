@@ -11,13 +11,6 @@ ON_BAD = ('skip', 'raise')
 SHOWN = 5  # bad entries that the message names
 
 
-def check_on_bad(on_bad: str) -> str:
-    """Return ``on_bad``; UserError if there is no such way to treat bad entries."""
-    if on_bad not in ON_BAD:
-        raise UserError(f"on_bad is 'skip' or 'raise', not {on_bad!r}.")
-    return on_bad
-
-
 def report_bad(
     source: str, bad: Sequence[tuple[str, str]], on_bad: str, fate: str = 'They are left out.'
 ) -> None:

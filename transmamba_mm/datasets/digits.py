@@ -5,6 +5,7 @@ from mmpretrain.datasets import BaseDataset
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from transmamba_mm.checks import SEED, SHARE, checked, one_of
 from transmamba_mm.datasets.subset import stratified_order, take_fraction
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
@@ -38,9 +39,8 @@ class Digits(BaseDataset):
 
     METAINFO = {'classes': tuple(str(digit) for digit in range(10))}
 
+    @checked(split=one_of('train', 'test'), fraction=SHARE, seed=SEED)
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
-        if split not in ('train', 'test'):
-            raise UserError(f"Digits has no split {split!r}: choose 'train' or 'test'.")
         if split == 'test' and fraction != 1:
             raise UserError('Only training data is thinned out: leave the test fraction at 1.')
         self.split = split

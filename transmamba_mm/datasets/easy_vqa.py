@@ -5,6 +5,7 @@ from types import ModuleType
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from transmamba_mm.checks import SEED, SHARE, checked, one_of
 from transmamba_mm.datasets.subset import stratified_order, take_fraction
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
@@ -50,9 +51,8 @@ class EasyVQA(BaseDataset):
     WORDS = WORDS
     METAINFO = {'classes': ('yes', 'no', *SHAPES, *COLORS)}
 
+    @checked(split=one_of('train', 'test'), fraction=SHARE, seed=SEED)
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
-        if split not in ('train', 'test'):
-            raise UserError(f"EasyVQA has no split {split!r}: choose 'train' or 'test'.")
         if split == 'test' and fraction != 1:
             raise UserError('Only training data is thinned out: leave the test fraction at 1.')
         self.split = split
@@ -123,6 +123,7 @@ class EasyVQAObjects(BaseDataset):
 
     METAINFO = {'classes': tuple(f'{color} {shape}' for color in COLORS for shape in SHAPES)}
 
+    @checked(split=one_of('train', 'test'))
     def __init__(self, split: str, **kwargs) -> None:
         self.split = split
         super().__init__(ann_file='', **kwargs)

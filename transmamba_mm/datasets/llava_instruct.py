@@ -4,8 +4,9 @@ import os
 
 from mmengine.dataset import BaseDataset
 
+from transmamba_mm.checks import checked, one_of
 from transmamba_mm.datasets.annotations import is_unicode, name_fault, read_json
-from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
+from transmamba_mm.datasets.bad_entries import ON_BAD, report_bad
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
@@ -39,11 +40,12 @@ class LlavaInstruct(BaseDataset):
             ``on_bad='raise'``, or if nothing is left.
     """
 
+    @checked(on_bad=one_of(*ON_BAD))
     def __init__(
         self, ann_file: str, text_only: bool = False, on_bad: str = 'skip', **kwargs
     ) -> None:
         self.text_only = text_only
-        self.on_bad = check_on_bad(on_bad)
+        self.on_bad = on_bad
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transmamba_mm.checks import FINITE, FRACTION, Number, checked
 from transmamba_mm.registry import BATCH_AUGMENTS
 
 
@@ -24,6 +25,13 @@ class RandomAffine:
         fill (float): Value outside the image, in normalized units.
     """
 
+    @checked(
+        rotate=Number(0, 180),
+        translate=FRACTION,
+        scale=Number(0, 0.99),
+        shear=Number(0, 80),
+        fill=FINITE,
+    )
     def __init__(
         self,
         rotate: float = 0.0,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import FRACTION, checked
 from transmamba_mm.transfer.record import LayerPair, TransferRecord
 
 
@@ -34,10 +34,9 @@ class BaseDistiller(BaseModule):
     uses_directions = False
     uses_logits = False
 
+    @checked(task_weight=FRACTION)
     def __init__(self, pairs: Sequence[LayerPair], task_weight: float) -> None:
         super().__init__()
-        if not 0 <= task_weight <= 1:
-            raise UserError(f'task_weight={task_weight} of the distiller must lie in [0, 1].')
         self.pairs = list(pairs)
         self.task_weight = task_weight
 

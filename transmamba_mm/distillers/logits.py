@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from transmamba_mm.checks import NOT_NEGATIVE, POSITIVE, checked, one_of
 from transmamba_mm.distillers.base import BaseDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
-from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS
 from transmamba_mm.transfer.record import LayerPair, TransferRecord
 
@@ -32,6 +32,7 @@ class LogitsDistiller(BaseDistiller):
 
     uses_logits = True
 
+    @checked(kind=one_of('soft', 'hard'), temperature=POSITIVE, weight=NOT_NEGATIVE)
     def __init__(
         self,
         pairs: Sequence[LayerPair] = (),
@@ -41,10 +42,6 @@ class LogitsDistiller(BaseDistiller):
         task_weight: float = 0.5,
     ) -> None:
         super().__init__(pairs, task_weight)
-        if kind not in ('soft', 'hard'):
-            raise UserError(f"LogitsDistiller has no kind={kind!r}; choose 'soft' or 'hard'.")
-        if temperature <= 0:
-            raise UserError(f'temperature={temperature} of LogitsDistiller must be positive.')
         self.kind = kind
         self.temperature = temperature
         self.weight = weight

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import FLAG, NOT_NEGATIVE, POSITIVE, checked, one_of
 from transmamba_mm.distillers.base import BaseDistiller
 from transmamba_mm.distillers.label_losses import soft_label_loss
 from transmamba_mm.distillers.similarity import token_cosine
@@ -68,6 +69,15 @@ class WSAB(BaseDistiller):
             student without scan directions.
     """
 
+    @checked(
+        layer_weight=NOT_NEGATIVE,
+        direction_weight=NOT_NEGATIVE,
+        logits_weight=NOT_NEGATIVE,
+        temperature=POSITIVE,
+        cls_token=FLAG,
+        weighting=one_of(*WEIGHTINGS),
+        tau=POSITIVE,
+    )
     def __init__(
         self,
         pairs: Sequence[LayerPair],
@@ -110,16 +120,6 @@ class WSAB(BaseDistiller):
             )
 
     def _check(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise UserError(
-                f'WSAB has no weighting={self.weighting!r}; choose one of {", ".join(WEIGHTINGS)}.'
-            )
-        for name in ('temperature', 'tau'):
-            if getattr(self, name) <= 0:
-                raise UserError(f'{name}={getattr(self, name)} of WSAB must be positive.')
-        for name in ('layer_weight', 'direction_weight', 'logits_weight'):
-            if getattr(self, name) < 0:
-                raise UserError(f'{name}={getattr(self, name)} of WSAB must not be negative.')
         if self.uses_features and not self.pairs:
             raise UserError(
                 'WSAB compares features, but layer_map matches no student layer with a teacher '

@@ -6,6 +6,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from transmamba_mm.checks import FLAG, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.reranking import rerank
 from transmamba_mm.evaluation.retrieval import NAMES, ROWS, ranks, summarize
@@ -51,6 +52,7 @@ class RetrievalRecall(BaseMetric):
     default_prefix = 'retrieval'
     NAMES = (*NAMES, *(f'reranked_{name}' for name in NAMES), 'holes')
 
+    @checked(allow_holes=FLAG)
     def __init__(self, allow_holes: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.allow_holes = allow_holes

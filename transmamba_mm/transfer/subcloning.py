@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.teachers.transformers_layout import transformers_layout
 from transmamba_mm.registry import MODELS
@@ -50,6 +51,7 @@ class WeightSubcloning:
         UserError: Unknown rules or importance, or one that does not go with ``pretrained``.
     """
 
+    @checked(importance=one_of(*IMPORTANCES), mimic_scan=FLAG)
     def __init__(
         self,
         rules: str | RuleTable = 'vit_to_vim',
@@ -59,10 +61,6 @@ class WeightSubcloning:
         skip: Sequence[str] = (),
         mimic_scan: bool = False,
     ) -> None:
-        if importance not in IMPORTANCES:
-            raise UserError(
-                f'importance={importance!r} is unknown; choose one of {", ".join(IMPORTANCES)}.'
-            )
         if (importance == 'stability') != (pretrained is not None):
             raise UserError(
                 "importance='stability' and pretrained belong together: set subcloning.pretrained "

@@ -10,6 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.checks import FINITE, POSITIVE, SIDES, Each, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.registry import MODELS
@@ -50,6 +51,7 @@ class FrozenTeacher:
         UserError: Only one of ``mean`` and ``std``.
     """
 
+    @checked(mean=Each(FINITE, alone=False), std=Each(POSITIVE, alone=False), img_size=SIDES)
     def __init__(
         self,
         model: dict | nn.Module,

@@ -247,7 +247,7 @@ def test_flip_all_frames_or_none():
     assert 8 < sum(result['flip'] for result in results) < 32
     assert np.array_equal(RandomFlipClip(prob=0)(gradient())['clip'], plain)
     assert RandomFlipClip(prob=1)(gradient())['flip']
-    with pytest.raises(UserError, match='no probability'):
+    with pytest.raises(UserError, match=r'prob=.* of RandomFlipClip has to be'):
         RandomFlipClip(prob=2)
 
 

@@ -159,7 +159,7 @@ def test_changed_files_are_decoded_anew(tmp_path):
 
 def test_mistakes(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match='max_gb > 0'):
+    with pytest.raises(UserError, match=r'(max_gb|frames_per_segment)=.* of FrameCache has to be'):
         FrameCache(str(tmp_path), max_gb=0)
     with pytest.raises(UserError, match='cannot be made'):
         FrameCache(str(tmp_path / 'file'), max_gb=1)

@@ -119,5 +119,5 @@ def test_unknown_forms_are_refused(wrong):
 
 @pytest.mark.parametrize('name', ['state_dims', 'expand', 'conv_width'])
 def test_sizes_have_to_be_positive(name):
-    with pytest.raises(UserError, match=f'{name}=0, which has to be positive'):
+    with pytest.raises(UserError, match=f'{name}=0 of CrossMamba has to be'):
         build({name: 0})

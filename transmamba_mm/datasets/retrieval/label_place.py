@@ -3,7 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import COUNT, Number, checked
 from transmamba_mm.registry import TRANSFORMS
 
 
@@ -21,9 +21,8 @@ class LabelPlace(BaseTransform):
             moves. Defaults to 90, above the background of the moving digits.
     """
 
+    @checked(grid=COUNT, threshold=Number(0, 255))
     def __init__(self, grid: int, threshold: int = 90) -> None:
-        if grid < 1:
-            raise UserError(f'LabelPlace: grid={grid} has to be positive.')
         self.grid = grid
         self.threshold = threshold
 

@@ -8,8 +8,9 @@ from unicodedata import category
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from transmamba_mm.checks import FLAG, SEED, SHARE, checked, one_of
 from transmamba_mm.datasets.annotations import is_unicode
-from transmamba_mm.datasets.bad_entries import check_on_bad, report_bad
+from transmamba_mm.datasets.bad_entries import ON_BAD, report_bad
 from transmamba_mm.datasets.retrieval.find_video import VideoFinder
 from transmamba_mm.datasets.subset import take_fraction
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
@@ -69,6 +70,7 @@ class VideoTextDataset(BaseDataset):
     #: Whether all captions of a video make one text.
     PARAGRAPHS = False
 
+    @checked(fraction=SHARE, seed=SEED, on_bad=one_of(*ON_BAD), test_mode=FLAG)
     def __init__(
         self,
         ann_file: str,
@@ -90,7 +92,7 @@ class VideoTextDataset(BaseDataset):
         self.suffixes = suffixes
         self.fraction = fraction
         self.seed = seed
-        self.on_bad = check_on_bad(on_bad)
+        self.on_bad = on_bad
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,

@@ -4,6 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.datasets.transforms import RandomResizedCrop
 
+from transmamba_mm.checks import FRACTION, checked
 from transmamba_mm.datasets.video.decode_video import check_size
 from transmamba_mm.datasets.video.reader import FrameSize, target_size
 from transmamba_mm.datasets.video.resize import resize_frames
@@ -103,9 +104,8 @@ class RandomFlipClip(BaseTransform):
         prob (float): How often. Defaults to 0.5.
     """
 
+    @checked(prob=FRACTION)
     def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise UserError(f'prob={prob} is no probability: choose one from 0 to 1.')
         self.prob = prob
 
     def transform(self, results: dict) -> dict:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from transmamba_mm.checks import COUNT, POSITIVE, checked, one_of
 from transmamba_mm.datasets.bad_item_count import BadItemCount
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS, check_megapixels
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
 from transmamba_mm.datasets.video.reader import FrameSize, check_backend, open_video
-from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.datasets.video.sampling import SAMPLINGS, FrameSampler
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
 
@@ -60,6 +61,13 @@ class DecodeVideo(BaseTransform):
         BadVideo: With ``on_bad='raise'``.
     """
 
+    @checked(
+        num_frames=COUNT,
+        sampling=one_of(*SAMPLINGS),
+        on_bad=one_of(*ON_BAD),
+        fps=POSITIVE,
+        max_seconds=POSITIVE,
+    )
     def __init__(
         self,
         num_frames: int,
@@ -73,8 +81,6 @@ class DecodeVideo(BaseTransform):
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
         check_backend(backend)
-        if on_bad not in ON_BAD:
-            raise UserError(f'on_bad={on_bad!r} is unknown: choose one of {ON_BAD}.')
         self.sampler = FrameSampler(num_frames, sampling, fps, max_seconds)
         self.size = check_size(size)
         if on_bad == 'mark' and size is None:

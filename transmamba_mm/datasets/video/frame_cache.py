@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from transmamba_mm.checks import COUNT, POSITIVE, checked
 from transmamba_mm.errors import UserError
 
 try:
@@ -76,11 +77,10 @@ class FrameCache:
             made.
     """
 
+    @checked(max_gb=POSITIVE, frames_per_segment=COUNT)
     def __init__(self, dir: str, max_gb: float, frames_per_segment: int = 4) -> None:
         if fcntl is None:
             raise UserError('The cache needs the file locks of a POSIX system: leave cache away.')
-        if max_gb <= 0 or frames_per_segment < 1:
-            raise UserError('The cache needs max_gb > 0 and frames_per_segment >= 1.')
         self.folder = Path(dir).absolute()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import COUNT, POSITIVE, Rule, check, one_of
 
 SAMPLINGS = ('uniform', 'random', 'fps')
 ROUNDING = 6e-4  # seconds by which a file's times are off: mkv rounds them to milliseconds
@@ -42,14 +42,15 @@ class FrameSampler:
     max_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise UserError(f'sampling={self.sampling!r} is unknown: choose one of {SAMPLINGS}.')
-        if self.num_frames < 1 or self.fps <= 0:
-            raise UserError(
-                f'num_frames={self.num_frames} and fps={self.fps:g} have to be positive.'
-            )
-        if self.max_seconds is not None and self.max_seconds <= 0:
-            raise UserError(f'max_seconds={self.max_seconds:g} has to be positive, or None.')
+        rules: dict[str, Rule] = {
+            'num_frames': COUNT,
+            'sampling': one_of(*SAMPLINGS),
+            'fps': POSITIVE,
+        }
+        if self.max_seconds is not None:
+            rules['max_seconds'] = POSITIVE
+        for name, rule in rules.items():
+            check('FrameSampler', name, getattr(self, name), rule)
 
     def __call__(
         self, total: int, times: np.ndarray | None = None

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation import RetrievalRecall
 from transmamba_mm.registry import HOOKS
@@ -25,6 +26,7 @@ class RerankHook(Hook):
         UserError: The model has no re-ranker, or nothing evaluates retrieval.
     """
 
+    @checked(top_k=COUNT)
     def __init__(self, top_k: int | None = None) -> None:
         self.top_k = top_k
 

@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_, zeros_
 
-from transmamba_mm.models.backbones.token_backbone import TokenBackbone, check_choice
+from transmamba_mm.models.backbones.token_backbone import TokenBackbone
 from transmamba_mm.models.backbones.token_block import TokenBlock
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
@@ -49,7 +49,6 @@ class BidirectionalBackbone(TokenBackbone):
         self, state_dims: int, norm: str, drop_path_rate: float, final_norm: bool, **mixer
     ) -> None:
         """Make ``blocks`` and ``norm``; ``mixer`` are options of :class:`BidirectionalMamba`."""
-        check_choice('norm', norm, tuple(NORMS))
         self.blocks = nn.ModuleList(
             VimBlock(
                 NORMS[norm](self.embed_dims, eps=NORM_EPS),

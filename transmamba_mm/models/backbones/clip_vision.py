@@ -9,9 +9,9 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
+from transmamba_mm.checks import FLAG, INTEGER, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
-from transmamba_mm.models.backbones.token_backbone import check_choice
 from transmamba_mm.models.teachers.transformers_layout import ClipVisionLayout
 from transmamba_mm.registry import MODELS
 
@@ -42,6 +42,7 @@ class ClipVision(BaseModule):
             checkpoint that is missing or of another architecture.
     """
 
+    @checked(layer=INTEGER, out_type=one_of('featmap', 'cls_token'), frozen=FLAG, weights=FLAG)
     def __init__(
         self,
         config: dict | None = None,
@@ -61,7 +62,6 @@ class ClipVision(BaseModule):
             self.model: Any = (_load if weights else _load_architecture)(checkpoint, dtype)
         else:
             self.model = _build(config, dtype)
-        check_choice('out_type', out_type, ('featmap', 'cls_token'))
         self.out_type = out_type
         depth = self.model.config.num_hidden_layers
         if not -depth <= layer < depth:

@@ -6,6 +6,7 @@ import torch
 from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_
 
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import resize_positions
@@ -13,7 +14,6 @@ from transmamba_mm.models.backbones.plainmamba_parts import PlainMambaBlock, Ste
 from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
     TokenBackbone,
-    check_choice,
     resolve_arch,
 )
 from transmamba_mm.models.mixers import SnakeMamba, SnakePath
@@ -91,6 +91,20 @@ class PlainMamba(TokenBackbone):
             an even convolution, an image that patches do not cover.
     """
 
+    @checked(
+        img_size=SIDES,
+        patch_size=COUNT,
+        in_channels=COUNT,
+        expand=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        drop_path_rate=FRACTION,
+        out_type=one_of(*OUT_TYPES),
+        bias=FLAG,
+        conv_bias=FLAG,
+        parameters_in_raster_order=FLAG,
+        double_dt_bias=FLAG,
+    )
     def __init__(
         self,
         arch: str | dict = 'L1',
@@ -114,7 +128,6 @@ class PlainMamba(TokenBackbone):
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, ARCHS)
-        check_choice('out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token':
             raise UserError(
                 "out_type='cls_token' is not for PlainMamba, which has no cls token: choose one of "

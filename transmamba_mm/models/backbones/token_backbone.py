@@ -8,10 +8,36 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import LongTensor, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from transmamba_mm.checks import (
+    COUNT,
+    DEPTH,
+    FLAG,
+    INDEX,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Each,
+    Rule,
+    check,
+    one_of,
+)
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.canonical_map import CanonicalMap
 from transmamba_mm.transfer_checkpoint import take_student
 
+#: Of the keys that archs have in common; stages have a width and a depth each.
+ARCH_RULES: dict[str, Rule] = {
+    'embed_dims': Each(COUNT),
+    'depths': Each(DEPTH, alone=False),
+    'num_layers': DEPTH,
+    'state_dims': COUNT,
+    'stem_dims': COUNT,
+    'stem_convs': COUNT,
+    'ssm_ratio': POSITIVE,
+    'mlp_ratio': NOT_NEGATIVE,
+    'dwconv_layers': Each(INDEX, alone=False, may_be_empty=True),
+    'gate': FLAG,
+    'conv_bias': FLAG,
+}
 OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 
 EMBEDDINGS = ('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed')
@@ -183,18 +209,15 @@ class TokenBackbone(BaseBackbone):
         return patches.transpose(1, 2).unflatten(2, grid)  # (B, D, H, W)
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """UserError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise UserError(f'{name}={value!r} is unknown; choose one of {", ".join(choices)}.')
-
-
 def resolve_arch(arch: str | dict, archs: Mapping[str, dict]) -> dict:
     """The entry of ``archs`` named ``arch``, or ``arch`` itself if it has the same keys."""
-    if isinstance(arch, str):
-        check_choice('arch', arch, tuple(archs))
+    if not isinstance(arch, Mapping):
+        check('the backbone', 'arch', arch, one_of(*archs))
         return archs[arch]
     wanted = set(next(iter(archs.values())))
     if set(arch) != wanted:
         raise UserError(f'An arch needs the keys {sorted(wanted)}; got {sorted(arch)}.')
+    for key, value in arch.items():
+        if key in ARCH_RULES:
+            check('the arch', key, value, ARCH_RULES[key])
     return arch

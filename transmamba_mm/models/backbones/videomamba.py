@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.bidirectional import BidirectionalBackbone
+from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions, log_resizing
 from transmamba_mm.models.backbones.patch_embed import resize_positions
-from transmamba_mm.models.backbones.token_backbone import OUT_TYPES, check_choice, resolve_arch
+from transmamba_mm.models.backbones.token_backbone import OUT_TYPES, resolve_arch
 from transmamba_mm.models.backbones.videomamba_parts import (
     INFLATIONS,
     TEMPORAL,
@@ -72,6 +73,21 @@ class VideoMamba(BidirectionalBackbone):
             cover; inputs of another shape.
     """
 
+    @checked(
+        img_size=SIDES,
+        patch_size=COUNT,
+        in_channels=COUNT,
+        expand=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        drop_path_rate=FRACTION,
+        num_frames=COUNT,
+        tubelet_size=COUNT,
+        out_type=one_of(*OUT_TYPES),
+        inflate=one_of(*INFLATIONS),
+        norm=one_of(*NORMS),
+        final_norm=FLAG,
+    )
     def __init__(
         self,
         arch: str | dict = 'tiny',
@@ -96,8 +112,6 @@ class VideoMamba(BidirectionalBackbone):
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, ARCHS)
-        check_choice('out_type', out_type, OUT_TYPES)
-        check_choice('inflate', inflate, INFLATIONS)
         self.embed_dims = arch['embed_dims']
         self.num_layers = arch['num_layers']
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)

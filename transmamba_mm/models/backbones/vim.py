@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.bidirectional import BidirectionalBackbone
+from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import (
     PatchEmbed,
@@ -15,7 +16,6 @@ from transmamba_mm.models.backbones.patch_embed import (
 )
 from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
-    check_choice,
     resolve_arch,
 )
 from transmamba_mm.registry import MODELS
@@ -63,6 +63,22 @@ class Vim(BidirectionalBackbone):
         UserError: Unknown arch, cls position or output type; an image patches do not cover.
     """
 
+    @checked(
+        img_size=SIDES,
+        patch_size=COUNT,
+        in_channels=COUNT,
+        expand=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        drop_path_rate=FRACTION,
+        patch_stride=COUNT,
+        cls_position=one_of(*CLS_POSITIONS),
+        out_type=one_of(*OUT_TYPES),
+        norm=one_of(*NORMS),
+        final_norm=FLAG,
+        average_directions=FLAG,
+        shared_projections=FLAG,
+    )
     def __init__(
         self,
         arch: str | dict = 'tiny',
@@ -88,9 +104,7 @@ class Vim(BidirectionalBackbone):
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, ARCHS)
-        check_choice('cls_position', cls_position, CLS_POSITIONS)
         out_type = out_type or ('avg_featmap' if cls_position == 'none' else 'cls_token')
-        check_choice('out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token' and cls_position == 'none':
             raise UserError("out_type='cls_token' needs a cls token, but cls_position is 'none'.")
         self.embed_dims = arch['embed_dims']

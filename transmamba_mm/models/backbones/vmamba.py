@@ -7,11 +7,11 @@ from itertools import pairwise
 import torch
 from torch import LongTensor, Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, check, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
     TokenBackbone,
-    check_choice,
     resolve_arch,
 )
 from transmamba_mm.models.backbones.vmamba_archs import ARCHS
@@ -92,6 +92,16 @@ class VMamba(TokenBackbone):
             or that patches do not cover (a 'conv_stem' takes any size).
     """
 
+    @checked(
+        patch_size=COUNT,
+        in_channels=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        drop_path_rate=FRACTION,
+        out_type=one_of(*OUT_TYPES),
+        norm_outputs=FLAG,
+        final_norm=FLAG,
+    )
     def __init__(
         self,
         arch: str | dict = 'tiny',
@@ -111,9 +121,8 @@ class VMamba(TokenBackbone):
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, ARCHS)
-        check_choice('patch_embed', arch['patch_embed'], tuple(PATCH_EMBEDS))
-        check_choice('downsample', arch['downsample'], tuple(DOWNSAMPLES))
-        check_choice('out_type', out_type, OUT_TYPES)
+        check('the arch', 'patch_embed', arch['patch_embed'], one_of(*PATCH_EMBEDS))
+        check('the arch', 'downsample', arch['downsample'], one_of(*DOWNSAMPLES))
         if out_type == 'cls_token':
             raise UserError("VMamba has no cls token; use out_type='avg_featmap'.")
         self.stage_dims, self.depths = tuple(arch['embed_dims']), tuple(arch['depths'])

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, checked
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
@@ -74,6 +75,15 @@ class BidirectionalMamba(nn.Module):
         (B, L, D) -> (B, L, D); with the directions kept apart (B, 2, L, D).
     """
 
+    @checked(
+        embed_dims=COUNT,
+        state_dims=COUNT,
+        expand=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        average_directions=FLAG,
+        shared_projections=FLAG,
+    )
     def __init__(
         self,
         embed_dims: int,

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, device, nn
 from torch.nn.init import kaiming_uniform_, ones_, trunc_normal_, zeros_
 
+from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import arrival_moves, directional_scan, invert_order, snake_order
@@ -79,6 +80,7 @@ class SnakeMamba(nn.Module):
         UserError: An even ``conv_width``.
     """
 
+    @checked(embed_dims=COUNT, state_dims=COUNT, expand=COUNT, dt_rank=COUNT, conv_width=COUNT)
     def __init__(
         self,
         embed_dims: int,

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, POSITIVE, checked
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import cross_order, directional_scan
 
@@ -38,6 +39,15 @@ class SS2D(nn.Module):
         (B, H, W, D) -> (B, H, W, D); with the directions kept apart (B, 4, H * W, D).
     """
 
+    @checked(
+        embed_dims=COUNT,
+        state_dims=COUNT,
+        ssm_ratio=POSITIVE,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+        conv_bias=FLAG,
+        gate=FLAG,
+    )
     def __init__(
         self,
         embed_dims: int,

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, FLAG, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
@@ -87,6 +88,14 @@ class CrossMamba(nn.Module):
         UserError: An unknown fusion or role; a size that is not positive.
     """
 
+    @checked(
+        fusion=one_of(*FUSIONS),
+        bidirectional=FLAG,
+        state_dims=COUNT,
+        expand=COUNT,
+        dt_rank=COUNT,
+        conv_width=COUNT,
+    )
     def __init__(
         self,
         visual_dims: int,
@@ -100,13 +109,8 @@ class CrossMamba(nn.Module):
         conv_width: int = 4,
     ) -> None:
         super().__init__()
-        if fusion not in FUSIONS:
-            raise UserError(f'fusion={fusion!r} is unknown; choose one of {", ".join(FUSIONS)}.')
         if not text_roles or not set(text_roles) <= set(ROLES):
             raise UserError(f'text_roles={list(text_roles)} must name some of {", ".join(ROLES)}.')
-        counts = {'state_dims': state_dims, 'expand': expand, 'conv_width': conv_width}
-        if wrong := [f'{name}={count}' for name, count in counts.items() if count < 1]:
-            raise UserError(f'CrossMamba has {", ".join(wrong)}, which has to be positive.')
         K, E = 2 if bidirectional else 1, expand * visual_dims
         sizes = (K, E, state_dims, dt_rank or math.ceil(visual_dims / 16), conv_width)
         self.fusion = fusion

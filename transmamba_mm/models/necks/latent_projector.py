@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import COUNT, checked, one_of
 from transmamba_mm.registry import MODELS
 
 KINDS = ('linear', 'mlp', 'pad_mlp')
@@ -37,12 +37,9 @@ class LatentProjector(nn.Module):
         UserError: An unknown kind.
     """
 
+    @checked(student_dims=COUNT, teacher_dims=COUNT, kind=one_of(*KINDS))
     def __init__(self, student_dims: int, teacher_dims: int, kind: str = 'linear') -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise UserError(
-                f'LatentProjector has no kind={kind!r}; choose one of {", ".join(KINDS)}.'
-            )
         self.kind = kind
         self.width = max(student_dims, teacher_dims) if kind == 'pad_mlp' else teacher_dims
         if kind == 'linear':

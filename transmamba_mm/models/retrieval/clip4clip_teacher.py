@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.token_backbone import check_choice
 from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
@@ -51,6 +51,7 @@ class Clip4ClipTeacher(DualEncoder):
             not fit; an unknown ``out_type`` or ``temporal``.
     """
 
+    @checked(out_type=one_of('cls_token', 'avg_featmap'), weights=FLAG)
     def __init__(
         self,
         config: dict | None = None,
@@ -76,7 +77,6 @@ class Clip4ClipTeacher(DualEncoder):
             raise UserError(
                 'Clip4ClipTeacher needs config (a new model) or checkpoint, one of them.'
             )
-        check_choice('out_type', out_type, ('cls_token', 'avg_featmap'))
         source = None if checkpoint is None else _read_config(checkpoint)
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
         if checkpoint is not None and weights:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import BoolTensor, Tensor, nn
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.registry import MODELS, build_part
 
 
@@ -31,6 +31,7 @@ class CrossReranker(nn.Module):
         UserError: ``top_k`` or ``grid`` is not positive.
     """
 
+    @checked(top_k=COUNT, grid=COUNT)
     def __init__(
         self,
         visual_dims: int,
@@ -40,8 +41,6 @@ class CrossReranker(nn.Module):
         **cross_mamba,
     ) -> None:
         super().__init__()
-        if top_k < 1 or (grid is not None and grid < 1):
-            raise UserError(f'rerank: top_k={top_k} and grid={grid} have to be positive.')
         self.top_k = top_k
         self.grid = grid
         widths = {'visual_dims': visual_dims, 'text_dims': text_dims}

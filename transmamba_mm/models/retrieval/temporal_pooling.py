@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, DEPTH, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
@@ -37,6 +38,7 @@ class MambaOverFrames(nn.Module):
         state_dims (int): State size N.
     """
 
+    @checked(embed_dims=COUNT, num_layers=DEPTH, state_dims=COUNT)
     def __init__(self, embed_dims: int, num_layers: int = 1, state_dims: int = 16) -> None:
         super().__init__()
         self.norms = nn.ModuleList(RMSNorm(embed_dims, eps=1e-5) for _ in range(num_layers))
@@ -78,6 +80,7 @@ class TransformerOverFrames(nn.Module):
         max_frames (int): How many frames have a position.
     """
 
+    @checked(embed_dims=COUNT, num_layers=DEPTH, num_heads=COUNT, max_frames=COUNT)
     def __init__(
         self, embed_dims: int, num_layers: int = 4, num_heads: int = 8, max_frames: int = 77
     ) -> None:

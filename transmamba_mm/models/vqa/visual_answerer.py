@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED, Sequences
 from transmamba_mm.models.vqa.prompting import Prompting
@@ -42,6 +43,7 @@ class VisualAnswerer(BaseModel):
     #: Module that puts the sequences together, for a transfer that looks at them.
     sequences_path = 'sequencer'
 
+    @checked(max_answer_tokens=COUNT, num_beams=COUNT)
     def __init__(
         self,
         tokenizer: Any,
@@ -55,11 +57,6 @@ class VisualAnswerer(BaseModel):
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
         super().__init__(build_part(MODELS, preprocessor), init_cfg)
         self._register_load_state_dict_pre_hook(take_student)
-        if max_answer_tokens < 1 or num_beams < 1:
-            raise UserError(
-                f'max_answer_tokens={max_answer_tokens} and num_beams={num_beams} have to be '
-                'positive.'
-            )
         tokenizer = build_part(TOKENIZERS, tokenizer)
         self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
