@@ -86,8 +86,9 @@ class Each:
         right = right and self.length in (None, len(value))
         if right and not any(map(self.item.fault, value)):
             return None
-        count = 'each' if self.length is None else f'each of {self.length}'
-        return f'{self.item.fault(None)}, {count} in a list'
+        item = str(self.item.fault(None)).removeprefix('has to be ')
+        listed = 'a list' if self.length is None else f'a list of {self.length}'
+        return f'has to be {f"{item}, or " if self.alone else ""}{listed}, each {item}'
 
 
 Rule = Number | OneOf | Text | Each

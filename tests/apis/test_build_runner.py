@@ -82,3 +82,26 @@ def test_custom_keys_of_no_parameter(tmp_path):
     cfg.optim_wrapper.paramwise_cfg.custom_keys = {'pos_embd': {'lr_mult': 10.0}}
     with pytest.raises(UserError, match=r"custom_keys: 'pos_embd' .* Did you mean 'pos_embed'"):
         build_runner(cfg)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'named'),
+    [
+        ('model.head.in_channels', 32, ['LinearClsHead', '32', 'does not fit']),
+        ('model.backbone.in_channels', 3, ['PatchEmbed', '3 channels', 'does not fit']),
+        ('train_dataloader.dataset.pipeline', [], ['ClsDataPreprocessor', 'inputs', 'PackInputs']),
+        ('train_dataloader.dataset.pipeline.0.type', 'LoadImageFromFile', ['LoadImageFromFile']),
+        ('model.backbone.arch', 10**18, ['10', 'Vim', 'nano']),
+    ],
+)
+def test_parts_that_do_not_fit_are_named_in_the_first_step(tmp_path, option, value, named):
+    message = failure(config(tmp_path, **{option: value}))
+    assert message is not None and all(word in message for word in named), message
+
+
+def test_more_memory_than_there_is(tmp_path):
+    # 4 TB: more than any machine of a test gives out
+    message = failure(
+        config(tmp_path, **{'model.head.num_classes': 10**8, 'model.head.in_channels': 10**4})
+    )
+    assert 'model.head' in message and 'Not enough memory' in message

@@ -9,11 +9,6 @@ from transmamba_mm.apis.read_config import KNOWN_KEYS, read_config
 from transmamba_mm.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEAVES = sorted(
-    leaf
-    for folder in ('transmamba', 'teachers', 'scratch', 'baselines')
-    for leaf in (CONFIGS / folder).glob('*.py')
-)
 VIM = CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'
 CLIP = CONFIGS / 'transmamba/videomamba-nano_clip-nano_movingdigits.py'
 
@@ -47,15 +42,10 @@ def refusal(run) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize('leaf', LEAVES, ids=lambda leaf: f'{leaf.parent.name}/{leaf.stem}')
-def test_nothing_but_what_is_read_is_left_of_a_shipped_config(leaf):
-    assert set(read_config(leaf)) <= set(KNOWN_KEYS)
-
-
 @pytest.mark.parametrize(('leaf', 'option', 'meant'), MEANT, ids=lambda value: str(value)[-40:])
 def test_option_that_nothing_reads_is_refused_with_the_one_that_is_meant(leaf, option, meant):
     message = refusal(lambda: read_config(leaf, {option: 1}))
-    assert f'{option!r} is not read' in message and meant in message
+    assert repr(option) in message and meant in message
 
 
 def child(folder: Path, text: str, base: Path = VIM, name: str = 'child.py') -> Path:

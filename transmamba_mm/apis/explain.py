@@ -7,6 +7,7 @@ from types import FrameType
 
 from mmcv.transforms import BaseTransform
 from mmengine.config.utils import ConfigParsingError
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import Registry, root
 from torch import nn
 
@@ -79,10 +80,10 @@ def _explain(error: Exception) -> str | None:
         if said in text:
             return advice
     if isinstance(error, KeyError):
-        return _unknown_metric(text, error) or _unknown_type(text)
+        return _unknown_metric(text, error) or _unknown_type(text) or _misfit(error, text)
     if isinstance(error, TypeError):
         says_it = 'in child config cannot inherit' in text or text.startswith(NO_CONFIG)
-        return text if says_it else _wrong_argument(text)
+        return text if says_it else _wrong_argument(text) or _misfit(error, text)
     checked = isinstance(error, (AssertionError, RuntimeError, ValueError))
     if checked and _raised_in(error).startswith(CHECKS_INPUT):
         return text
@@ -106,11 +107,23 @@ def _misfit(error: Exception, text: str) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     owners = [frame.f_locals.get('self') for frame in frames]
     step = next((owner for owner in owners if isinstance(owner, BaseTransform)), None)
+    packed = next((owner for owner in owners if isinstance(owner, BaseDataPreprocessor)), None)
     foreign = not _raised_in(error).startswith('transmamba_mm')
+    said = f'{type(error).__name__}: {text}'
+    if 'in DataLoader worker process' in text:
+        files = re.findall(r'File "(.*?)"', text)
+        foreign, said = '/transmamba_mm/' not in files[-1], text.strip().splitlines()[-1]
+        step = 'A step' if any('transforms' in file for file in files) else None
     if step is not None and foreign:
+        name = step if isinstance(step, str) else type(step).__name__
         return (
-            f'{type(step).__name__} of a pipeline cannot work on an item ({type(error).__name__}: '
-            f'{text}): correct its arguments, or the steps before it.'
+            f'{name} of a pipeline cannot work on an item ({said}): correct its arguments, or the '
+            'steps before it.'
+        )
+    if packed is not None and foreign:
+        return (
+            f'{type(packed).__name__} cannot work on a batch ({said}): end the pipeline with what '
+            'packs its items, such as PackInputs, and correct data_preprocessor.'
         )
     modules = [type(owner).__name__ for owner in owners if isinstance(owner, nn.Module)]
     if modules and isinstance(error, RuntimeError) and MISFIT.search(text):

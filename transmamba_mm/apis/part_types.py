@@ -1,6 +1,7 @@
 """What the parts of a config are, and which keys and kinds of values they take."""
 
 import collections.abc
+import functools
 import inspect
 import types
 import typing
@@ -87,8 +88,9 @@ LISTS = (
 )
 #: Where a part may be one of its own without a type, or a dict of parts.
 UNTYPED = ('optim_wrapper', 'log_processor', 'data_preprocessor', 'default_hooks', 'model')
-#: Top-level entries that a Runner cannot do without.
+#: Top-level entries that a Runner cannot do without, and others that have to be dicts.
 NEEDED = ('model', 'randomness', 'env_cfg')
+DICTS = (*NEEDED, 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks', 'auto_scale_lr')
 #: Packages whose classes give their parent what is left of their arguments; one of mmpretrain may
 #: give it to anybody, and whoever lacks the argument says so.
 UPWARDS = ('transmamba_mm.', 'mmengine.', 'torch.', 'mmcv.')
@@ -120,6 +122,7 @@ def find_type(kind: Any, registry: Registry) -> Any:
     return registry.get(kind)
 
 
+@functools.cache
 def parameters_of(built: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     """Arguments that a class or function takes by name, and whether it takes any other."""
     if not inspect.isclass(built):

@@ -1,7 +1,7 @@
 """Find everything that would stop a run before it is started, and say all of it at once."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,14 @@ def _unread_keys(cfg: Config) -> Iterator[str]:
 
 def _unfinished_hooks(cfg: Config) -> Iterator[str]:
     """Hooks that do not say what they are."""
-    hooks = {
-        f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()
-    }
-    hooks |= {f'custom_hooks[{i}]': hook for i, hook in enumerate(cfg.get('custom_hooks') or ())}
+    defaults, custom = cfg.get('default_hooks'), cfg.get('custom_hooks')
+    hooks = dict(defaults) if isinstance(defaults, Mapping) else {}
+    hooks = {f'default_hooks.{name}': hook for name, hook in hooks.items()}
+    listed = custom if isinstance(custom, (list, tuple)) else ()
+    hooks |= {f'custom_hooks[{i}]': hook for i, hook in enumerate(listed)}
     for place, hook in hooks.items():
-        if hook is not None and not isinstance(hook, Hook) and 'type' not in hook:
+        is_hook = isinstance(hook, Hook) or (isinstance(hook, Mapping) and 'type' in hook)
+        if hook is not None and not is_hook:
             yield f'{place}={hook} has no type: write dict(type=...), or leave it out.'
 
 

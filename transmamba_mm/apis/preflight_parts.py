@@ -10,6 +10,7 @@ from mmengine.registry import Registry
 
 from transmamba_mm.apis.part_types import (
     BUILDERS,
+    DICTS,
     LISTS,
     NEEDED,
     PLAIN,
@@ -28,6 +29,8 @@ from transmamba_mm.errors import nearest
 
 #: Hooks that every Runner has; another name is a hook of ones own.
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+#: Places whose parts preflight looks at itself.
+SEEN = ('default_hooks.', 'custom_hooks.')
 #: Keys that every part may have.
 ANYWHERE = ('type', '_scope_', '_delete_')
 
@@ -36,10 +39,12 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
     """Say which keys and values nothing reads, or nothing can work with, by their path."""
     for key, value in cfg.items():
         yield from _look(key, value, None)
-    for key in NEEDED:
-        if cfg.get(key, {}) is None:
-            yield f'{key}=None: write a dict.'
-    for name in cfg.get('default_hooks') or ():
+    for key in DICTS:
+        value = cfg.get(key, {})
+        if not isinstance(value, Mapping) and (value is not None or key in NEEDED):
+            yield f'{key}={value!r} has to be a dict.'
+    hooks = cfg.get('default_hooks')
+    for name in hooks if isinstance(hooks, Mapping) else ():
         if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
             yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
 
@@ -121,7 +126,7 @@ def _is_no_part(path: str, node: Any) -> bool:
     """Whether a value stands where only parts do, or lists of them."""
     *above, key = path.split('.')
     place = above[-1] if key.isdigit() and above else key
-    if REGISTRIES.get(place) is None or path.startswith('default_hooks.') or node is None:
+    if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS or node is None:
         return False
     if isinstance(node, Mapping):
         return 'type' not in node and place not in UNTYPED

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
+from transmamba_mm.apis.explain import explain
 from transmamba_mm.apis.runtime import RUNTIME_KEYS
 from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError, nearest
@@ -44,9 +45,13 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
         options (Mapping, optional): Dotted keys and values, as ``--cfg-options`` gives them.
 
     Raises:
-        UserError: An option that changes a name that nothing reads.
+        UserError: A file that cannot be read; an option that changes a name that nothing reads.
     """
-    cfg = Config.fromfile(file)
+    try:
+        cfg = Config.fromfile(file)
+    except Exception as error:  # a config is a program, of whoever wrote it
+        reason = explain(error) or f'{type(error).__name__}: {error}'
+        raise UserError(f'{file} cannot be read: {reason}') from error
     variables = {name: cfg.pop(name) for name in _variables(cfg, Path(file))}
     options = dict(options or {})
     unread = [key for key in options if key.partition('.')[0] not in KNOWN_KEYS]
@@ -65,8 +70,8 @@ def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = 
     if not places:
         return f'{key!r} is not read by anything.{nearest(name, KNOWN_KEYS)}'
     meant = [f'{path}.{rest}' if rest else path for path in places[:3]]
-    copied = ': the config copies it from there' if name in (variables or {}) else ''
-    return f'{key!r} is not read by anything{copied}. Set {" or ".join(meant)} instead.'
+    why = 'was copied before' if name in (variables or {}) else 'is not read by anything'
+    return f'{key!r} {why}: set {" or ".join(meant)} instead.'
 
 
 def _variables(cfg: Config, file: Path) -> set[str]:
