@@ -194,7 +194,7 @@ def test_image_and_patch_sizes(backbone, covered, role):
 @pytest.mark.parametrize(('by_epoch', 'key'), [(True, 'max_epochs'), (False, 'max_iters')])
 def test_schedule_that_begins_after_the_end(begin, late, by_epoch, key):
     schedule = {'type': 'CosineAnnealingLR', 'by_epoch': by_epoch, 'begin': begin}
-    cfg = {'param_scheduler': [schedule], 'train_cfg': {key: 20}}
+    cfg = {'param_scheduler': [schedule], 'train_cfg': {'by_epoch': by_epoch, key: 20}}
     assert (f'CosineAnnealingLR begins at {begin}' in problems(cfg, 'train')) is late
 
 
@@ -236,7 +236,10 @@ def test_hook_that_does_not_say_what_it_is():
 @pytest.mark.parametrize('phase', ['val', 'test'])
 def test_evaluation_that_would_leave_something_out(kind, phase):
     def said(step, phase=phase):
-        dataset = {'type': 'Any', 'pipeline': [{'type': kind, **step}, {'type': 'PackInputs'}]}
+        dataset = {
+            'type': 'CustomDataset',
+            'pipeline': [{'type': kind, **step}, {'type': 'PackInputs'}],
+        }
         repeated = {'type': 'RepeatDataset', 'times': 1, 'dataset': dataset}
         return problems({f'{phase}_dataloader': {'dataset': repeated}}, phase)
 
@@ -280,5 +283,6 @@ def test_best_by_what_a_metric_may_report(best):
 @pytest.mark.parametrize(('kind', 'meant'), [('AdmW', 'AdamW'), ('Lam', 'Lamb'), ('AdamW', '')])
 def test_optimizer_that_there_is_not(kind, meant):
     message = problems({'optim_wrapper': {'optimizer': {'type': kind, 'lr': 0.1}}}, 'train')
-    assert (f"type='{kind}' is not a known one. Did you mean '{meant}'?" in message) is bool(meant)
+    hint = f"type='{kind}' is not a known optimizer. Did you mean '{meant}'?"
+    assert (hint in message) is bool(meant)
     assert meant or message == ''

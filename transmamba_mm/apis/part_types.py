@@ -101,7 +101,8 @@ LOOPS = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop'}
 def default_type(path: str, node: Mapping[str, Any]) -> str | None:
     """What mmengine makes of a part without a type at ``path``."""
     if path == 'train_cfg':
-        return 'EpochBasedTrainLoop' if node.get('by_epoch') else 'IterBasedTrainLoop'
+        loops = {True: 'EpochBasedTrainLoop', False: 'IterBasedTrainLoop'}
+        return loops.get(node.get('by_epoch'))  # type: ignore[arg-type]
     defaults = {**LOOPS, 'optim_wrapper': 'OptimWrapper', 'log_processor': 'LogProcessor'}
     return defaults.get(path)
 

@@ -8,7 +8,6 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import Hook
-from mmengine.registry import OPTIMIZERS
 
 from transmamba_mm.apis.data_config import leaves
 from transmamba_mm.apis.preflight_data import missing_data, unseen_gaps
@@ -16,8 +15,7 @@ from transmamba_mm.apis.preflight_metrics import unknown_best
 from transmamba_mm.apis.preflight_parts import wrong_parts
 from transmamba_mm.apis.read_config import KNOWN_KEYS, explain_unread
 from transmamba_mm.checkpoint import locate
-from transmamba_mm.errors import UserError, nearest
-from transmamba_mm.registry import SCOPE, mmpretrain
+from transmamba_mm.errors import UserError
 
 
 def preflight(cfg: Config, phases: Sequence[str]) -> None:
@@ -46,7 +44,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         if _wants_amp(cfg) and get_device() == 'cpu':
             problems.append('Automatic mixed precision needs a GPU: leave --amp away.')
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
-        problems += [*_unknown_optimizer(cfg), *_too_much_decay(cfg)]
+        problems += _too_much_decay(cfg)
     if problems:
         raise UserError(_listed(cfg, problems))
 
@@ -130,15 +128,6 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
 
 def _wants_amp(cfg: Config) -> bool:
     return (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper'
-
-
-def _unknown_optimizer(cfg: Config) -> Iterator[str]:
-    """An optimizer that there is not, of which mmengine only says that None cannot be called."""
-    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
-    ours = cfg.get('default_scope', SCOPE) == SCOPE and isinstance(kind, str) and '.' not in kind
-    if ours and mmpretrain.OPTIMIZERS.get(kind) is None:
-        known = [*mmpretrain.OPTIMIZERS.module_dict, *OPTIMIZERS.module_dict]
-        yield f'optim_wrapper.optimizer: type={kind!r} is not a known one.{nearest(kind, known)}'
 
 
 def _too_much_decay(cfg: Config) -> Iterator[str]:
