@@ -97,7 +97,10 @@ QUESTIONS = {
     'COCOVQA': ('https://visualqa.org', {'question_file': 'questions.json'}),
     'GQA': ('https://cs.stanford.edu', {}),
     'TextVQA': ('https://textvqa.org', {}),
-    'ScienceQA': ('ScienceQA', {'split': 'train', 'split_file': 'splits.json'}),
+    'ScienceQA': (
+        'ScienceQA',
+        {'split': 'train', 'split_file': 'splits.json', 'data_prefix': {'img_path': 'images'}},
+    ),
     'LlavaInstruct': ('LLaVA-Instruct-150K', {'data_prefix': {'img_path': 'images'}}),
 }
 

@@ -57,7 +57,12 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
     unread = [key for key in options if key.partition('.')[0] not in KNOWN_KEYS]
     if unread:
         raise UserError('\n'.join(explain_unread(cfg, key, variables) for key in unread))
-    cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options)
+    except Exception as error:
+        named = ' '.join(f'{key}={value!r}' for key, value in options.items())
+        reason = explain(error) or f'{type(error).__name__}: {error}'
+        raise UserError(f'{named} cannot be set in {file}: {reason}') from error
     return cfg
 
 

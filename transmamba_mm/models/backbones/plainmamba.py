@@ -6,7 +6,7 @@ import torch
 from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import resize_positions
@@ -104,6 +104,9 @@ class PlainMamba(TokenBackbone):
         conv_bias=FLAG,
         parameters_in_raster_order=FLAG,
         double_dt_bias=FLAG,
+        frozen_stages=INTEGER,
+        norm_eval=FLAG,
+        with_cp=FLAG,
     )
     def __init__(
         self,

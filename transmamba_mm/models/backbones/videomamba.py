@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions, log_resizing
@@ -87,6 +87,9 @@ class VideoMamba(BidirectionalBackbone):
         inflate=one_of(*INFLATIONS),
         norm=one_of(*NORMS),
         final_norm=FLAG,
+        frozen_stages=INTEGER,
+        norm_eval=FLAG,
+        with_cp=FLAG,
     )
     def __init__(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions
@@ -78,6 +78,9 @@ class Vim(BidirectionalBackbone):
         final_norm=FLAG,
         average_directions=FLAG,
         shared_projections=FLAG,
+        frozen_stages=INTEGER,
+        norm_eval=FLAG,
+        with_cp=FLAG,
     )
     def __init__(
         self,

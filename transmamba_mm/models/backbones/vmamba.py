@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import LongTensor, Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, check, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, check, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
@@ -101,6 +101,9 @@ class VMamba(TokenBackbone):
         out_type=one_of(*OUT_TYPES),
         norm_outputs=FLAG,
         final_norm=FLAG,
+        frozen_stages=INTEGER,
+        norm_eval=FLAG,
+        with_cp=FLAG,
     )
     def __init__(
         self,
