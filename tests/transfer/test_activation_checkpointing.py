@@ -1,6 +1,9 @@
 """Recomputing activations changes the memory of a transfer, not its losses and gradients."""
 
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +45,7 @@ def non_reentrant(model):
         block.forward = lambda *args, run=block.forward: checkpoint(run, *args, use_reentrant=False)
 
 
+ROOT = Path(__file__).parents[2]
 WAYS = [with_cp, by_mmengine, mixers_by_mmengine, non_reentrant]
 STUDENTS = [name for name in PAIRS if name != 'vmamba-finer-swin']
 
@@ -135,3 +139,22 @@ def test_several_layers_in_one_region_agree_or_are_explained():
     with pytest.raises(CheckpointError) as error:
         losses_and_gradients(model, data)
     assert 'with_cp=True' in explain(error.value)
+
+
+FIRST = """
+import torch
+from tests.transfer.small_models import vim_config
+from transmamba_mm.registry import MODELS
+
+model = MODELS.build(vim_config(backbone={'with_cp': True})).train()
+model(torch.randn(2, 1, 8, 8)).sum().backward()
+print(model.backbone.blocks[0].mixer.in_proj.weight.grad is not None)
+"""
+
+
+def test_a_checkpointed_block_may_be_the_first_thing_in_a_process():
+    """A backend's self-check at first use is no part of what is recomputed."""
+    result = subprocess.run(
+        [sys.executable, '-c', FIRST], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip().endswith('True'), result.stderr

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -124,7 +125,10 @@ def _obstacle(backend: Backend, device: str, dtype: torch.dtype) -> str:
 
 @functools.cache
 def _availability(backend: Backend) -> tuple[bool, str]:
-    return backend.available()
+    # What a thread is in the middle of (a trace, an export with fake tensors, a count of
+    # operations) is its own: in a new thread a backend's self-check runs on real tensors, unseen.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(backend.available).result()
 
 
 def _short(dtype: torch.dtype) -> str:
