@@ -73,6 +73,18 @@ def test_without_a_place_for_a_key_training_goes_on(config, monkeypatch, tmp_pat
     assert not is_own_config(config)
 
 
+def test_a_user_without_a_home_trains_too(config, monkeypatch):
+    """As in a container that is started for an arbitrary user id."""
+
+    def home():
+        raise RuntimeError('Could not determine home directory.')
+
+    monkeypatch.delenv('XDG_STATE_HOME')
+    monkeypatch.setattr(Path, 'home', home)
+    sign_config(config)
+    assert not is_own_config(config)
+
+
 def test_config_of_the_checkpoint_s_name_comes_first(config):
     for name in ('student.pth', 'recipe.pth'):
         torch.save({}, config.with_name(name))

@@ -57,8 +57,11 @@ def is_own_config(config: str | Path) -> bool:
 
 
 def key_file() -> Path:
-    """Where the user's key is."""
-    state = os.environ.get('XDG_STATE_HOME') or Path.home() / '.local/state'
+    """Where the user's key is; OSError for a user without a home."""
+    try:
+        state = os.environ.get('XDG_STATE_HOME') or Path.home() / '.local/state'
+    except RuntimeError as error:
+        raise FileNotFoundError(f'{error} Set XDG_STATE_HOME.') from error
     return Path(state) / 'transmamba_mm' / 'config.key'
 
 
