@@ -126,7 +126,7 @@ class VideoSearch:
         skipped: Counter[str] = Counter()
         paths = find_videos([root], skipped=skipped)
         there = {os.path.relpath(path, root): stamp(path) for path in paths}
-        dims = self._encode(['a']).shape[1]
+        dims = self._encode(['']).shape[1]
         index = VideoIndex(file or self.index_file(root), self._maker, rebuild, dims)
         wanted, gone = index.update(there)
         report = IndexReport([], len(index), gone, skipped)
