@@ -140,5 +140,5 @@ def test_file_that_is_no_list_of_conversations(folder):
 
 
 def test_unknown_treatment_of_bad_entries(folder):
-    with pytest.raises(UserError, match="'skip' or 'raise'"):
+    with pytest.raises(UserError, match=r"on_bad='ignore' .*skip, raise"):
         read(folder, GOOD, on_bad='ignore')
