@@ -106,3 +106,8 @@ def test_custom_keys_are_dicts_of_factors():
     key = 'optim_wrapper.paramwise_cfg.custom_keys'
     assert "'lr_mult'" in message(VQA, {key: {'A_log': {'lr_mul': 0.1}}})
     assert 'conv_bias=1' in message(VQA, {key: {'conv_bias': 1}})
+
+
+def test_randomness_without_a_seed():
+    options = {'randomness': {'_delete_': True, 'deterministic': False}}
+    assert 'randomness has no seed' in message(DIGITS, options)

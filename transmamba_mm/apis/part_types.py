@@ -162,6 +162,8 @@ def _hints(function: Any) -> dict[str, Any]:
 def fits(value: Any, parameter: inspect.Parameter) -> bool:
     """Whether a value of a config is of the kind that an argument is annotated with."""
     default = parameter.default
+    if parameter.annotation is inspect.Parameter.empty:
+        return True  # nothing is said
     if value is None and default in (None, inspect.Parameter.empty):
         return default is None or _fits(value, parameter.annotation)
     if default not in (None, inspect.Parameter.empty) and type(value) is type(default):

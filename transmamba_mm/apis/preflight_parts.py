@@ -43,6 +43,9 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
         value = cfg.get(key, {})
         if not isinstance(value, Mapping) and (value is not None or key in NEEDED):
             yield f'{key}={value!r} has to be a dict.'
+    randomness = cfg.get('randomness')
+    if isinstance(randomness, Mapping) and 'seed' not in randomness:
+        yield 'randomness has no seed: set one, or seed=None for another in each run.'
     hooks = cfg.get('default_hooks')
     for name in hooks if isinstance(hooks, Mapping) else ():
         if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):

@@ -56,6 +56,7 @@ RANGES: dict[str, Rule] = {
     '*_hooks.*.interval': NUMBER_OR_ALL,
     '*_hooks.*.momentum': FRACTION,
     'log_processor.window_size': COUNT,
+    'log_processor.by_epoch': FLAG,
     'auto_scale_lr.base_batch_size': COUNT,
     'auto_scale_lr.enable': FLAG,
     'env_cfg.cudnn_benchmark': FLAG,

@@ -256,5 +256,5 @@ def test_nothing_to_read(tmp_path):
 def test_arguments_that_cannot_be(root):
     with pytest.raises(UserError, match='no video_path'):
         VideoCaptions(data_root=str(root), data_prefix={'img_path': 'videos'})
-    with pytest.raises(UserError, match=r"on_bad=.*skip, raise"):
+    with pytest.raises(UserError, match=r'on_bad=.*skip, raise'):
         VideoCaptions(data_root=str(root), on_bad='ignore')
