@@ -6,6 +6,7 @@ from torch import Tensor
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends.backend import ScanInputs
 from transmamba_mm.ops.backends.select import select_backend
+from transmamba_mm.ops.shapes import shape_of
 
 MERGES = ('sum', 'mean', 'none')
 
@@ -106,12 +107,12 @@ def _check(
             'x must be (B, L, E) or (B, K, L, E) and A (K, E, N), '
             f'but x is {tuple(x.shape)} and A {tuple(A.shape)}'
         )
-    batch, length, channels = x.shape[0], x.shape[-2], x.shape[-1]
+    batch, *_, length, channels = shape_of(x)
     if length == 0:
         raise UserError(f'x has no tokens: {tuple(x.shape)}')
-    K, _, N = A.shape
-    one = {1, K}
-    expected: dict[str, tuple[Tensor | None, tuple[int | set[int], ...]]] = {
+    K, _, N = shape_of(A)
+    one = (1, K)
+    expected: dict[str, tuple[Tensor | None, tuple[int | tuple[int, int], ...]]] = {
         'x': (x, (batch, length, channels) if x.dim() == 3 else (batch, K, length, channels)),
         'A': (A, (K, channels, N)),
         'delta': (delta, (batch, one, length, channels)),
@@ -124,8 +125,8 @@ def _check(
         'order': (order, (K, length)),
     }
     for name, (tensor, shape) in expected.items():
-        if tensor is not None and not _fits(tensor.shape, shape):
-            wanted = ', '.join('K or 1' if isinstance(size, set) else str(size) for size in shape)
+        if tensor is not None and not _fits(shape_of(tensor), shape):
+            wanted = ', '.join('K or 1' if isinstance(size, tuple) else str(size) for size in shape)
             raise UserError(
                 f'{name} has shape {tuple(tensor.shape)}, expected ({wanted}) '
                 f'[x {tuple(x.shape)}, K={K} directions and N={N} states from A {tuple(A.shape)}]'
@@ -134,8 +135,8 @@ def _check(
         raise UserError(f'order has dtype {order.dtype}; it holds token indices, give integers')
 
 
-def _fits(shape: torch.Size, expected: tuple[int | set[int], ...]) -> bool:
+def _fits(shape: tuple[int, ...], expected: tuple[int | tuple[int, int], ...]) -> bool:
     return len(shape) == len(expected) and all(
-        size in want if isinstance(want, set) else size == want
+        size in want if isinstance(want, tuple) else size == want
         for size, want in zip(shape, expected, strict=True)
     )

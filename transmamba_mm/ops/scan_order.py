@@ -26,11 +26,16 @@ def snake_order(grid: tuple[int, int], device: torch.device | str | None = None)
     Every step goes to a neighbor: rows alternately rightwards and leftwards, that backwards,
     columns alternately downwards and upwards, that backwards.
     """
-    tokens = torch.arange(grid[0] * grid[1], device=device).reshape(grid)
-    rows, columns = tokens.clone(), tokens.T.clone()
-    for lines in (rows, columns):
-        lines[1::2] = lines[1::2].flip(1)
-    there = torch.stack([rows.flatten(), columns.flatten()])
+    height, width = grid
+    step = torch.arange(height * width, device=device)
+
+    def there_and_back(length: int) -> tuple[Tensor, Tensor]:  # line of each step, place in it
+        line, place = step // length, step % length
+        return line, torch.where(line % 2 == 0, place, length - 1 - place)
+
+    row, along_row = there_and_back(width)
+    column, along_column = there_and_back(height)
+    there = torch.stack([row * width + along_row, along_column * width + column])
     return torch.stack([there, there.flip(1)], dim=1).flatten(0, 1)
 
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.ops.shapes import same_sizes
 
 
 class PatchEmbed(nn.Module):
@@ -42,7 +43,8 @@ def cover(image_size: tuple[int, int], patch_size: int, patch_stride: int) -> tu
     """Patch grid (H, W) that covers an image of ``image_size`` pixels exactly; else UserError."""
 
     def count(side: int) -> int:
-        steps, rest = divmod(side - patch_size, patch_stride)
+        # Not divmod, which torch.export's symbols do not have.
+        steps, rest = (side - patch_size) // patch_stride, (side - patch_size) % patch_stride
         if steps < 0 or rest:
             fits = patch_size + max(steps, 0) * patch_stride
             raise UserError(
@@ -79,13 +81,13 @@ def resize_positions(
     Returns:
         Tensor: (1, H' * W' + cls tokens, D), in the dtype of ``positions``.
     """
-    if tuple(source) == tuple(target) and source_cls == target_cls:
+    if same_sizes((*source, *source_cls), (*target, *target_cls)):
         return positions
     total = positions.shape[1]
     is_patch = torch.ones(total, dtype=torch.bool, device=positions.device)
     is_patch[source_cls] = False
     patches = positions[:, is_patch]  # (1, H * W, D)
-    if tuple(source) != tuple(target):
+    if not same_sizes(source, target):
         image = patches.transpose(1, 2).unflatten(2, tuple(source))  # (1, D, H, W)
         image = F.interpolate(image, size=tuple(target), mode='bicubic', align_corners=False)
         patches = image.flatten(2).transpose(1, 2)

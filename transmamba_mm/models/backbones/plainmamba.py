@@ -18,6 +18,7 @@ from transmamba_mm.models.backbones.token_backbone import (
 )
 from transmamba_mm.models.mixers import SnakeMamba, SnakePath
 from transmamba_mm.ops import snake_order
+from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 
 # stem_convs: convolutions between the first and the patches; dwconv_layers: the blocks that end in
@@ -216,7 +217,7 @@ class PlainMamba(TokenBackbone):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features of (B, C, H, W) images at the layers ``out_indices``."""
-        grid = self.patch_grid(images.shape[-2:])
+        grid = self.patch_grid(shape_of(images)[-2:])
         x = self.patch_embed(images) + self.positions(grid)  # (B, L, D)
         path = SnakePath.over(grid, x.device)
         features = {}

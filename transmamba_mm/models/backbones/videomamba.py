@@ -18,6 +18,7 @@ from transmamba_mm.models.backbones.videomamba_parts import (
     inflate_image_weights,
     resize_temporal_positions,
 )
+from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 
 ARCHS = {
@@ -193,7 +194,7 @@ class VideoMamba(BidirectionalBackbone):
                 'VideoMamba takes images (B, C, H, W) or clips (B, C, T, H, W), not inputs of '
                 f'shape {tuple(images.shape)}.'
             )
-        grid = self.patch_grid(images.shape[2:])
+        grid = self.patch_grid(shape_of(images)[2:])
         patches = self.patch_embed(images)  # (B, L, D)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return tokens + self.positions(grid), grid

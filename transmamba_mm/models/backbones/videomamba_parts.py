@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import cover
+from transmamba_mm.ops.shapes import same_sizes
 
 INFLATIONS = ('center', 'mean')
 PATCH_KERNEL = 'patch_embed.proj.weight'
@@ -48,7 +49,7 @@ class TubeletEmbed(nn.Module):
 
     def count_tubelets(self, frames: int) -> int:
         """Tubelets of a clip; UserError if they do not cover all ``frames``."""
-        tubelets, rest = divmod(frames, self.tubelet_size)
+        tubelets, rest = frames // self.tubelet_size, frames % self.tubelet_size
         if not tubelets or rest:
             fits = max(tubelets, 1) * self.tubelet_size
             raise UserError(
@@ -67,7 +68,7 @@ class TubeletEmbed(nn.Module):
 
 def resize_temporal_positions(positions: Tensor, length: int) -> Tensor:
     """Positions in time (1, T, D) for another number of tubelets: linear in time, (1, T', D)."""
-    if positions.shape[1] == length:
+    if same_sizes(positions.shape[1:2], (length,)):
         return positions
     resized = F.interpolate(
         positions.transpose(1, 2), size=length, mode='linear', align_corners=False

@@ -1,5 +1,6 @@
 """Vim: a plain vision backbone of bidirectional Mamba blocks (arXiv 2401.09417)."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +19,7 @@ from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
     resolve_arch,
 )
+from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 
 ARCHS = {
@@ -180,7 +182,8 @@ class Vim(BidirectionalBackbone):
         for place in places:
             pieces.append(tokens[:, start:place])
             start = place + 1
-        return torch.cat([*pieces, tokens[:, start:]], dim=1), tokens[:, places].mean(dim=1)
+        cls = torch.stack([tokens[:, place] for place in places]).mean(dim=0)
+        return torch.cat([*pieces, tokens[:, start:]], dim=1), cls
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, tokens, D) of the sequence over ``grid``."""
@@ -197,9 +200,9 @@ class Vim(BidirectionalBackbone):
 
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Tokens (B, tokens, D) of (B, C, H, W) images, positions added, and their grid."""
-        grid = self.patch_grid(images.shape[-2:])
+        grid = self.patch_grid(shape_of(images)[-2:])
         x = self.patch_embed(images)  # (B, L, D)
         if self.cls_position != 'none':
-            cls = self.cls_token.expand(len(x), -1, -1)
-            x = insert_tokens(x, cls, self.cls_index(x.shape[1]))
+            cls = self.cls_token.expand(x.shape[0], -1, -1)
+            x = insert_tokens(x, cls, self.cls_index(math.prod(grid)))
         return x + self.positions(grid), grid

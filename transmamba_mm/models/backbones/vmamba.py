@@ -26,6 +26,7 @@ from transmamba_mm.models.backbones.vmamba_parts import (
 )
 from transmamba_mm.models.mixers import SS2D
 from transmamba_mm.ops import cross_order
+from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 
 PATCH_EMBEDS = {'patches': Patches, 'conv_stem': ConvStem}
@@ -254,13 +255,13 @@ class VMamba(TokenBackbone):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features of (B, C, H, W) images at the stages ``out_indices``."""
-        self.layer_grids(images.shape[-2:])  # refuses sizes that would leave a stage empty
+        self.layer_grids(shape_of(images)[-2:])  # refuses sizes that would leave a stage empty
         x = self.patch_embed(images)  # (B, H, W, D)
         features = {}
         for index, stage in enumerate(self.stages):
             feature, x = stage(x)
             if index in self.out_indices:
-                grid = feature.shape[1], feature.shape[2]
+                grid = shape_of(feature)[1:3]
                 normed = self._output_norm(index)(self.through_cam(feature, grid, index))
                 features[index] = self.format_output(normed.flatten(1, 2), grid)
         return tuple(features[index] for index in self.out_indices)

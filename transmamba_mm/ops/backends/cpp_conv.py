@@ -10,18 +10,19 @@ from torch.autograd.function import once_differentiable
 from transmamba_mm.ops.backends import cpp, torch_conv
 from transmamba_mm.ops.backends.backend import Backend
 from transmamba_mm.ops.backends.cpp_call import KernelCall, kernels
-from transmamba_mm.ops.backends.library import LIBRARY
+from transmamba_mm.ops.backends.library import LIBRARY, needs_grad
 
 # Numbers of taps that the kernel is compiled for.
 TAPS = (2, 3, 4)
 # With fewer numbers than this to write, waking other threads costs more.
 SERIAL_NUMBERS = 1 << 15
 
-_ARGUMENTS = 'Tensor x, Tensor weight, Tensor bias, bool[] reverse, bool silu'
+# torch.jit traces no list of booleans.
+_ARGUMENTS = 'Tensor x, Tensor weight, Tensor bias, int[] reverse, bool silu'
 
 
 def _call(
-    y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, reverse: Sequence[bool], silu: bool
+    y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, reverse: Sequence[int], silu: bool
 ) -> KernelCall:
     (K, E, T), (B, L, _) = weight.shape, x.shape
     threads = torch.get_num_threads() if y.numel() > SERIAL_NUMBERS else 1
@@ -86,7 +87,11 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...], sil
     """See :class:`transmamba_mm.ops.backends.backend.Conv`."""
     if weight.shape[2] not in TAPS:
         return torch_conv.conv(x, weight, bias, reverse, silu)
-    return _Conv.apply(x, weight, bias, reverse, silu)
+    walked = [int(backward) for backward in reverse]
+    # A graph that torch.jit traces has the operator, which can be saved and counted.
+    if needs_grad(x, weight, bias) and not torch.jit.is_tracing():
+        return _Conv.apply(x, weight, bias, walked, silu)
+    return torch.ops.transmamba_mm.conv_cpp.default(x, weight, bias, walked, silu)
 
 
 BACKEND = Backend('cpp', conv, ('cpu',), (torch.float32,), cpp.available)

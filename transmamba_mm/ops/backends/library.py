@@ -124,14 +124,19 @@ def register_scan(
             return None, *wanted, None, None, None  # want_last, order, merge, delta_softplus
 
     def scan(inputs: ScanInputs, return_last_state: bool = False) -> tuple[Tensor, Tensor | None]:
-        tensors = inputs.tensors
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        # A graph that torch.jit traces has the operator, which can be saved and counted.
+        if needs_grad(*inputs.tensors) and not torch.jit.is_tracing():
             y, last_state = Function.apply(return_last_state, *inputs)
         else:
             y, last_state, _ = forward_operator(*inputs, return_last_state, False)
         return y, last_state if return_last_state else None
 
     return scan
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Return whether autograd records what is done with these tensors."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def gated(scan: Scan) -> Scan:

@@ -17,7 +17,7 @@ from torch import Tensor
 from transmamba_mm.ops.backends import chunked, triton_scan
 from transmamba_mm.ops.backends.backend import Backend, ScanInputs
 from transmamba_mm.ops.backends.cuda import cuda_with
-from transmamba_mm.ops.backends.library import gated
+from transmamba_mm.ops.backends.library import gated, needs_grad
 from transmamba_mm.ops.scan_order import invert_order
 
 #: ``selective_scan_fn(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)``.
@@ -40,9 +40,7 @@ def _kernel() -> Kernel:
 def obstacle(inputs: ScanInputs, return_last_state: bool) -> str:
     """Why ``mamba_ssm`` cannot run this scan; empty when it can."""
     batch, _, _, _, N = inputs.sizes
-    trained = torch.is_grad_enabled() and any(
-        tensor is not None and tensor.requires_grad for tensor in inputs.tensors
-    )
+    trained = needs_grad(*inputs.tensors)
     if inputs.initial_state is not None:
         return 'it starts from zero'
     if return_last_state and trained:
