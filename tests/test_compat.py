@@ -86,3 +86,41 @@ def test_private_names_of_libraries_are_there_or_missed_by_name(owner, name, rel
     assert internal(owner, name) is not None
     with pytest.raises(ImportError, match=f'{release}.* has no {name}_of_another_release in'):
         internal(owner, f'{name}_of_another_release')
+
+
+SCAN = """
+import sys
+import torch
+import transmamba_mm
+from mmengine.logging import MMLogger
+from transmamba_mm.ops import bidirectional_order, directional_scan
+MMLogger.get_instance('run', log_file=sys.argv[1])
+x, A, B = torch.ones(1, 3, 2), -torch.ones(2, 2, 2), torch.ones(1, 1, 3, 2)
+for _ in range(2):
+    directional_scan(x, B, A, B, B, None, bidirectional_order(3))
+"""
+
+
+@pytest.mark.parametrize(
+    'env, level, facts',
+    [
+        ({'TRANSMAMBA_SCAN_BACKEND': 'reference'}, 'INFO', ['scan backend: reference']),
+        (
+            {'CXX': 'absent'},
+            'WARNING',
+            ['scan backend: torch', 'cpp', 'absent'],
+        ),
+    ],
+)
+def test_the_backend_is_in_the_terminal_and_in_the_log_file_once(tmp_path, env, level, facts):
+    environment = {**os.environ, 'TRANSMAMBA_CACHE': str(tmp_path / 'cache'), **env}
+    result = subprocess.run(
+        [sys.executable, '-c', SCAN, tmp_path / 'run.log'],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for text in (result.stdout, (tmp_path / 'run.log').read_text()):
+        (line,) = [line for line in text.splitlines() if 'scan backend' in line]
+        assert all(fact in line for fact in ('transmamba_mm', level, *facts))

@@ -16,9 +16,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
+from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
+
+#: As mmengine's lines look on a terminal.
+LOG_FORMAT = '%(asctime)s - %(name)s - %(levelname)s - %(message)s'
 
 INDEX, ONE_OF_OURS = 'model-index.yml', 'vim-t_in1k'
 #: Modules of mmpretrain with data sets of questions about images.
@@ -73,6 +77,33 @@ def prepare_torchvision() -> None:
         logger.info(
             'torchvision was built for CUDA, torch was not: its native operators are left out'
         )
+
+
+class _MMEngineHandler(logging.StreamHandler):
+    """Passes records to mmengine's current logger, or to standard error while there is none.
+
+    mmengine would create one, which writes to standard output: that is the data of some tools.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write to the terminal and, once a Runner is built, to its log file."""
+        if internal(MMLogger, '_instance_dict'):
+            MMLogger.get_current_instance().handle(record)
+        else:
+            super().emit(record)
+
+
+def log_through_mmengine() -> None:
+    """Give the logger 'transmamba_mm' mmengine's handlers.
+
+    :mod:`transmamba_mm.ops` runs without mmengine, so it uses the standard library's logger, which
+    shows warnings alone and writes no file.
+    """
+    if not any(isinstance(handler, _MMEngineHandler) for handler in logger.handlers):
+        handler = _MMEngineHandler()
+        handler.setFormatter(logging.Formatter(LOG_FORMAT, '%m/%d %H:%M:%S'))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def announce_config_package() -> None:

@@ -13,9 +13,15 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from transmamba_mm.compat import announce_models, internal, prepare_torchvision
+from transmamba_mm.compat import (
+    announce_models,
+    internal,
+    log_through_mmengine,
+    prepare_torchvision,
+)
 from transmamba_mm.errors import UserError
 
+log_through_mmengine()
 prepare_torchvision()  # before the first import of mmpretrain, which imports torchvision
 
 from mmpretrain import registry as mmpretrain  # noqa: E402
@@ -81,12 +87,14 @@ METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 HOOKS = _child('hook', mmpretrain.HOOKS, 'engine')
 #: Training loops.
 LOOPS = _child('loop', mmpretrain.LOOPS, 'engine')
+#: What runs forward, backward and step.
+OPTIM_WRAPPERS = _child('optim_wrapper', mmpretrain.OPTIM_WRAPPERS, 'engine')
 
 # Kinds of which we have none. Without a child in our scope mmengine warns at each of them and looks
 # past what mmpretrain adds (its visualizer, samplers, optimizers).
 for _kind in (
     *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
-    *('OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS'),
+    *('OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS'),
     *('RUNNER_CONSTRUCTORS', 'TASK_UTILS', 'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS'),
 ):
     _parent = getattr(mmpretrain, _kind)

@@ -30,10 +30,25 @@ def test_auto_passes_over_what_cannot_be_had_and_says_so_once(choose, caplog):
     with caplog.at_level(logging.INFO, 'transmamba_mm'):
         assert choose().name == 'torch'
         assert choose().name == 'torch'
-    assert [record.message for record in caplog.records] == [
-        'scan backend broken is not used: its compiler is on holiday',
-        'scan backend: torch (cpu, float32)',
-    ]
+    (record,) = caplog.records
+    assert record.levelname == 'WARNING'
+    assert all(t in record.message for t in ('scan backend: torch (cpu, float32)', 'on holiday'))
+
+
+def test_the_best_backend_and_a_named_one_are_no_warning(choose, caplog, monkeypatch):
+    monkeypatch.setitem(select.AUTO['scan'], 'cpu', ('reference',))
+    with caplog.at_level(logging.INFO, 'transmamba_mm'):
+        assert choose().name == 'reference' and choose('torch').name == 'torch'
+    assert [record.levelname for record in caplog.records] == ['INFO', 'INFO']
+
+
+def test_a_default_is_logged_by_the_scan_that_uses_it(choose, caplog, monkeypatch):
+    monkeypatch.setattr(select, '_default', 'auto')
+    with caplog.at_level(logging.INFO, 'transmamba_mm'):
+        select.set_default_backend('reference', CPU)
+        assert not caplog.records  # a run's log file is not open yet
+        assert choose().name == 'reference'
+    assert len(caplog.records) == 1
 
 
 def test_environment_takes_the_place_of_auto(choose, monkeypatch):

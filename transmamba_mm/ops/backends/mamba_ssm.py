@@ -2,8 +2,8 @@
 
 It knows one traversal, time last, and starts from zero: tokens are permuted and transposed into its
 layout, directions become its groups, and its output goes the way back. What it cannot do goes to
-``triton``, or else to ``torch``, and is said in the log: scans from an initial state, scans whose
-last state may be asked for a gradient (the kernel gives none), N > 256 and empty batches.
+``triton``, or else to ``torch``, with a warning in the log: scans from an initial state, scans
+whose last state may be asked for a gradient (the kernel gives none), N > 256 and empty batches.
 """
 
 import functools
@@ -53,7 +53,7 @@ def obstacle(inputs: ScanInputs, return_last_state: bool) -> str:
 @functools.cache
 def _substitute(reason: str) -> Backend:
     backend = triton_scan.BACKEND if triton_scan.available()[0] else chunked.BACKEND
-    logger.info('scan backend mamba_ssm hands over to %s: %s', backend.name, reason)
+    logger.warning('scan backend mamba_ssm hands over to %s: %s', backend.name, reason)
     return backend
 
 

@@ -44,7 +44,10 @@ logger = logging.getLogger('transmamba_mm')
 
 
 def select_backend(operator: str, name: str, device: torch.device, dtype: torch.dtype) -> Backend:
-    """Choose the backend of one call; the choice is logged once.
+    """Choose the backend of one call.
+
+    The choice is logged once per process; as a warning, with the reason, where a faster backend
+    cannot be used. The logger is the standard library's 'transmamba_mm'.
 
     Args:
         operator: 'scan' or 'conv'.
@@ -64,11 +67,13 @@ def select_backend(operator: str, name: str, device: torch.device, dtype: torch.
 def set_default_backend(name: str, device: torch.device) -> None:
     """Let scans that name no backend use ``name`` (``TRANSMAMBA_SCAN_BACKEND`` stands above it).
 
+    The choice is logged with the first scan: a run's log is not open yet.
+
     Raises:
         UserError: the backend cannot be had for float32 on ``device``.
     """
     global _default
-    select_backend('scan', os.environ.get(ENVIRONMENT) or name, device, torch.float32)
+    _find('scan', os.environ.get(ENVIRONMENT) or name, device.type, torch.float32)
     _default = name
 
 
@@ -82,19 +87,28 @@ def _choose(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
 
 @functools.cache
 def _select(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
-    backends = BACKENDS[operator]
-    if name != 'auto':
-        chosen = _forced(operator, name, device, dtype)
+    """Choose, and log the choice; the cache makes that once per process."""
+    choice, passed_over = _find(operator, name, device, dtype)
+    text = f'{operator} backend: {choice} ({device}, {_short(dtype)})'
+    if passed_over:
+        reasons = '; '.join(f'{faster}: {reason}' for faster, reason in passed_over.items())
+        logger.warning('%s, because a faster one cannot be used: %s', text, reasons)
     else:
-        chosen = FALLBACK
-        for candidate in AUTO[operator].get(device, ()):
-            reason = _obstacle(backends[candidate], device, dtype)
-            if not reason:
-                chosen = candidate
-                break
-            logger.info('%s backend %s is not used: %s', operator, candidate, reason)
-    logger.info('%s backend: %s (%s, %s)', operator, chosen, device, _short(dtype))
-    return chosen
+        logger.info('%s', text)
+    return choice
+
+
+def _find(operator: str, name: str, device: str, dtype: torch.dtype) -> tuple[str, dict[str, str]]:
+    """Return the backend, and why each faster one of 'auto' cannot be used."""
+    if name != 'auto':
+        return _forced(operator, name, device, dtype), {}
+    passed_over = {}
+    for candidate in AUTO[operator].get(device, ()):
+        reason = _obstacle(BACKENDS[operator][candidate], device, dtype)
+        if not reason:
+            return candidate, passed_over
+        passed_over[candidate] = reason
+    return FALLBACK, passed_over
 
 
 def _forced(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
