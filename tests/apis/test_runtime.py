@@ -55,6 +55,16 @@ def test_a_backend_that_cannot_be_had_is_refused():
         prepare_runtime(Config({'scan_backend': 'cuda_graphs'}))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU keeps AmpOptimWrapper')
+def test_mixed_precision_on_a_cpu_is_bfloat16_without_loss_scaling():
+    optimizer = {'type': 'AdamW', 'lr': 1e-3}
+    wrapper = {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic', 'optimizer': optimizer}
+    cfg = Config({'optim_wrapper': wrapper})
+    prepare_runtime(cfg)
+    assert cfg.optim_wrapper.type == 'transmamba_mm.CpuAmpOptimWrapper'
+    assert cfg.optim_wrapper.keys() == {'type', 'optimizer'}
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has the setting')
 def test_freed_memory_is_kept():
     kept, given_back = (

@@ -58,7 +58,9 @@ class TinyModel(BaseModel):
         return {'loss_cls': nn.functional.cross_entropy(logits, labels), 'accuracy': logits.mean()}
 
 
-def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, epochs=2, **cfg) -> Runner:
+def tiny_runner(
+    work_dir, *hooks: Hook, model=None, dataset=None, epochs=2, wrapper='OptimWrapper', **cfg
+) -> Runner:
     """A runner on the CPU, four steps an epoch, that only logs and saves."""
     return Runner(
         model=model or TinyModel(),
@@ -69,7 +71,7 @@ def tiny_runner(work_dir, *hooks: Hook, model=None, dataset=None, epochs=2, **cf
             'dataset': dataset or Samples(),
         },
         train_cfg={'by_epoch': True, 'max_epochs': epochs},
-        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}},
+        optim_wrapper={'type': wrapper, 'optimizer': {'type': 'SGD', 'lr': 0.1}},
         custom_hooks=list(hooks),
         default_scope='transmamba_mm',  # a Runner leaves its scope behind, for the tests after it
         experiment_name=f'{work_dir}'.replace('/', '_'),

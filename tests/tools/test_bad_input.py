@@ -49,11 +49,6 @@ def test_label_outside_the_range(folder):
     assert 'outside the range of the head, which has num_classes=5' in refused(result)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU can do it')
-def test_mixed_precision_without_a_gpu(folder):
-    assert '--amp' in refused(run_tool('train.py', 'scratch.py', '--amp', cwd=folder))
-
-
 def test_teacher_checkpoint_of_other_shapes(folder):
     result = run_tool(
         'train.py',

@@ -13,7 +13,9 @@ from transmamba_mm.apis.read_config import read_config
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that training and testing share; the same as mmpretrain's tools."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision; bfloat16 on a CPU'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',

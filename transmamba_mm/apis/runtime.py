@@ -8,24 +8,35 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends.select import set_default_backend
 
 #: Top-level keys of a config that :func:`prepare_runtime` reads.
 RUNTIME_KEYS = ('scan_backend', 'keep_freed_memory')
 
+#: Arguments of ``AmpOptimWrapper`` that bfloat16 on a CPU has no use for.
+AMP_KEYS = ('loss_scale', 'dtype', 'use_fsdp')
+
 logger = logging.getLogger('transmamba_mm')
 
 
 def prepare_runtime(cfg: Config) -> None:
-    """Apply ``scan_backend`` and ``keep_freed_memory`` to this process.
+    """Apply ``scan_backend`` and ``keep_freed_memory`` to this process, and fit it to its device.
 
-    The environment variable ``TRANSMAMBA_SCAN_BACKEND`` stands above the config.
+    Mixed precision on a CPU becomes bfloat16 autocast: mmengine's ``AmpOptimWrapper`` is for
+    accelerators alone. The environment variable ``TRANSMAMBA_SCAN_BACKEND`` stands above the
+    config.
 
     Raises:
         UserError: the scan backend asked for cannot be had on this machine.
     """
     set_default_backend(cfg.get('scan_backend', 'auto'), torch.device(get_device()))
+    wrapper = cfg.get('optim_wrapper') or {}
+    if get_device() == 'cpu' and kind_of(wrapper) == 'AmpOptimWrapper':
+        wrapper['type'] = 'transmamba_mm.CpuAmpOptimWrapper'
+        for name in AMP_KEYS:
+            wrapper.pop(name, None)
     if cfg.get('keep_freed_memory', False):
         keep_freed_memory()
 

@@ -8,11 +8,13 @@ from transmamba_mm.engine.hooks import (
     TransferReportHook,
 )
 from transmamba_mm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from transmamba_mm.engine.optim import CpuAmpOptimWrapper
 
 __all__ = [
     'ArchitectureHook',
     'BadItemHook',
     'CheckpointHook',
+    'CpuAmpOptimWrapper',
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
     'LabelRangeHook',

@@ -134,6 +134,9 @@ def _advice(runner: Runner) -> list[str]:
     advice = ['lower the learning rate (optim_wrapper.optimizer.lr) or warm up longer']
     if not getattr(runner.optim_wrapper, 'clip_grad_kwargs', None):
         advice.append('clip gradients (optim_wrapper.clip_grad.max_norm=1.0)')
-    if type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper':
+    kind = type(runner.optim_wrapper).__name__
+    if kind == 'AmpOptimWrapper':
         advice.append('train without --amp, or in bfloat16 (optim_wrapper.dtype=bfloat16)')
+    elif kind == 'CpuAmpOptimWrapper':
+        advice.append('train without --amp')
     return advice
