@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.analysis import complexity_analysis
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 
@@ -78,6 +80,9 @@ def test_package_imports_beside_a_torchvision_that_was_built_for_another_torch(t
         (Config, '_get_cfg_path', 'mmengine 0.'),
         (config_utils, 'MODULE2PACKAGE', 'mmengine 0.'),
         (MODELS, '_add_child', 'mmengine 0.'),
+        (MMLogger, '_instance_dict', 'mmengine 0.'),
+        (complexity_analysis, '_DEFAULT_SUPPORTED_FLOP_OPS', 'mmengine 0.'),
+        (complexity_analysis, '_DEFAULT_SUPPORTED_ACT_OPS', 'mmengine 0.'),
         (atexit, '_run_exitfuncs', 'Python 3.'),
     ],
     ids=lambda value: getattr(value, '__name__', None),

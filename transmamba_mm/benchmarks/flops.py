@@ -5,15 +5,8 @@ product and a sum as two; what it does not know is added here: attention on a CP
 Elementwise work (norms, activations, gates, the depthwise convolution of a mixer) is counted for
 nobody.
 
-A scan with K directions, E channels and N states takes, for each of B * L tokens::
-
-    decay = exp(delta * A)             2 K E N
-    state = decay * state + dx * B     3 K E N      with dx = delta * x      K E
-    y = sum_n C * state                2 K E N
-    y += D * x                                                             2 K E
-
-that is K E (7 N + 3) with a skip D. Its backward counts twice, as that of a matrix product does;
-what is computed again to save memory does not count.
+The backward of a scan counts twice, as that of a matrix product does; what is computed again to
+save memory does not count.
 """
 
 from collections.abc import Callable
@@ -23,14 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from transmamba_mm.ops.backends.select import BACKENDS
-
-Shape = tuple[int, ...]
-
-
-def scan_flops(x: Shape, delta: Shape, A: Shape, B: Shape, C: Shape, D: Shape | None, *rest) -> int:
-    """Count a scan from the shapes of the operator's arguments; see ``ScanInputs``."""
-    K, E, N = A
-    return x[0] * x[-2] * K * E * (7 * N + 1 + (2 if D is not None else 0))
+from transmamba_mm.ops.flops import Shape, scan_flops
 
 
 def _forward(*arguments: Any, out_shape: Any = None, **_: Any) -> int:
@@ -63,11 +49,7 @@ def _formulas() -> dict[Any, Callable[..., int]]:
 
 
 def count_flops(call: Callable[[], object]) -> dict[str, int]:
-    """Run ``call`` and return the operations it took, by operator ('aten.mm', ...).
-
-    It runs twice: a backend that is used for the first time checks itself, by scanning.
-    """
-    call()
+    """Run ``call`` and return the operations it took, by operator ('aten.mm', ...)."""
     with FlopCounterMode(display=False, custom_mapping=_formulas()) as counter:
         call()
     return {str(name): count for name, count in counter.get_flop_counts()['Global'].items()}

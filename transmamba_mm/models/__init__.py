@@ -2,6 +2,7 @@ from typing import Any
 
 import mmpretrain.models  # noqa: F401  (registers what our configs take from mmpretrain)
 
+import transmamba_mm.models.flop_handles  # noqa: F401  (counts what is registered here)
 from transmamba_mm.models.backbones import PlainMamba, TokenBackbone, VideoMamba, Vim, VMamba
 from transmamba_mm.models.language import build_mamba_lm
 from transmamba_mm.models.necks import CrossMamba, LatentProjector

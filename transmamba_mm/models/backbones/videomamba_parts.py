@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import cover
-from transmamba_mm.ops.shapes import same_sizes
+from transmamba_mm.ops.shapes import same_sizes, shape_of
 
 INFLATIONS = ('center', 'mean')
 PATCH_KERNEL = 'patch_embed.proj.weight'
@@ -68,7 +68,7 @@ class TubeletEmbed(nn.Module):
 
 def resize_temporal_positions(positions: Tensor, length: int) -> Tensor:
     """Positions in time (1, T, D) for another number of tubelets: linear in time, (1, T', D)."""
-    if same_sizes(positions.shape[1:2], (length,)):
+    if same_sizes(shape_of(positions)[1:2], (length,)):
         return positions
     resized = F.interpolate(
         positions.transpose(1, 2), size=length, mode='linear', align_corners=False

@@ -157,6 +157,10 @@ class Vim(BidirectionalBackbone):
             'none': [],
         }[self.cls_position]
 
+    def __dir__(self) -> list[str]:
+        """Leave out what may raise: torch.jit.trace reads every name that is listed."""
+        return [name for name in super().__dir__() if name != 'num_extra_tokens']
+
     @property
     def num_extra_tokens(self) -> int:
         """Tokens in front of the patches.

@@ -11,7 +11,17 @@ from transmamba_mm.ops.backends.backend import Backend
 def conv(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...], silu: bool) -> Tensor:
     """See :class:`transmamba_mm.ops.backends.backend.Conv`; differentiable once."""
     directions = zip(weight.unbind(0), bias.unbind(0), reverse, strict=True)
-    return torch.stack([_Conv.apply(x, w, b, silu, backward) for w, b, backward in directions])
+    one = _traceable if torch.jit.is_tracing() else _Conv.apply
+    return torch.stack([one(x, w, b, silu, backward) for w, b, backward in directions])
+
+
+def _traceable(x: Tensor, weight: Tensor, bias: Tensor, silu: bool, reverse: bool) -> Tensor:
+    """One direction for torch.jit.trace, which can save no Function and count nothing in it."""
+    rows = (x.flip(1) if reverse else x).transpose(1, 2)
+    rows = F.pad(rows, (weight.shape[1] - 1, 0))
+    y = F.conv1d(rows, weight[:, None], bias, groups=rows.shape[1]).transpose(1, 2)
+    y = F.silu(y) if silu else y
+    return y.flip(1) if reverse else y
 
 
 def _shifts(length: int, taps: int, reverse: bool) -> list[tuple[slice, slice]]:

@@ -1,0 +1,40 @@
+"""torch.export with open sizes and torch.compile at several, each the first thing in a process.
+
+First means that the kernels are not built and checked yet when the graph is captured, under fake
+tensors.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.models.backbones.graphs import STUDENTS
+
+ROOT = Path(__file__).parents[3]
+
+
+def first_in_a_process(how: str, name: str) -> None:
+    result = subprocess.run(
+        [sys.executable, '-m', 'tests.models.backbones.exported', how, name],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count(name) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', STUDENTS)
+def test_export_with_batch_and_image_size_open(name):
+    first_in_a_process('export', name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['vim-middle', 'vmamba', 'plainmamba', 'videomamba-clip'])
+def test_compile_into_one_graph_at_several_sizes(name):
+    first_in_a_process('compile', name)
