@@ -12,6 +12,7 @@ import mmpretrain
 import numpy as np
 import pytest
 import torch
+from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain import (
@@ -90,6 +91,12 @@ def test_names_are_listed_and_built(trained):
     model = get_model(leaf.stem, trained[1])
     assert not model.training and model._dataset_meta['classes'][7] == '7'
     assert inference_model(model, trained[2][0])['pred_class'] == str(trained[4][0].argmax())
+
+
+def test_flops(trained):
+    model = get_model(trained[0])
+    model.forward = model.extract_feat  # as get_flops does, which counts three channels alone
+    assert get_model_complexity_info(model, (1, 8, 8))['flops'] > 1e5
 
 
 def test_time_augmentation(trained, monkeypatch, tmp_path):
