@@ -57,6 +57,7 @@ def test_exported_student_is_the_plain_model(trained, tmp_path, suffix):
     alone = metrics(trained, tmp_path, 'scratch.py', out)
     within = metrics(trained, tmp_path, 'transmamba.py', trained / 'work_dirs/transmamba')
     assert alone == within
+    assert metrics(trained, tmp_path, out.with_suffix('.py'), out) == within
 
 
 def test_convert_writes_a_checkpoint_of_ours(tmp_path):
