@@ -139,7 +139,7 @@ def test_frames_in_natural_order(tmp_path, suffix):
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('cause', CAUSES)
+@pytest.mark.parametrize('cause', sorted(CAUSES))
 def test_bad_files_are_named_with_cause_and_fix(bad, backend, cause):
     with pytest.raises(BadVideo) as caught:
         open_video(str(bad[cause]), backend)
