@@ -82,3 +82,13 @@ def test_backbones(backbone, wrong):
 def test_near_miss_of_a_choice():
     with pytest.raises(UserError, match="Did you mean 'softmax'"):
         WSAB([], weighting='sofmax')
+
+
+def test_none_is_allowed_by_an_annotation():
+    @checked(grid=COUNT, depth=COUNT)
+    def build(grid: int | None = 4, depth: int = 1):
+        return grid
+
+    assert build(grid=None) is None
+    with pytest.raises(UserError, match='depth=None'):
+        build(depth=None)

@@ -127,7 +127,8 @@ def checked(**rules: Rule) -> Callable[[Function], Function]:
     """Check arguments before a constructor or function runs.
 
     Args:
-        **rules: A rule for each argument to check. One that is None by default may be None.
+        **rules: A rule for each argument to check. One that may be None, by its default or its
+            annotation, is not checked when it is.
 
     Raises:
         UserError: From what is decorated: an argument that breaks its rule.
@@ -148,7 +149,7 @@ def checked(**rules: Rule) -> Callable[[Function], Function]:
             for name, rule in rules.items():
                 if name not in given:
                     continue
-                if given[name] is None and signature.parameters[name].default is None:
+                if given[name] is None and _may_be_none(signature.parameters[name]):
                     continue
                 check(named.__name__, name, given[name], rule)
             return function(*args, **kwargs)
@@ -156,3 +157,7 @@ def checked(**rules: Rule) -> Callable[[Function], Function]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _may_be_none(parameter: inspect.Parameter) -> bool:
+    return parameter.default is None or 'None' in str(parameter.annotation)

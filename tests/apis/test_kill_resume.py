@@ -17,7 +17,7 @@ def test_ten_kills_leave_no_trace(tmp_path, workers):
         '--kills',
         '10',
         '--steps',
-        '24',
+        '36',
         '--cfg-options',
         *loader,
         cwd=tmp_path,
