@@ -15,7 +15,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.checkpoint import load_checkpoint, save_weights
 from transmamba_mm.convert import build_from_official, from_official
 from transmamba_mm.convert.official import FAMILIES
@@ -24,9 +24,7 @@ from transmamba_mm.errors import UserError
 
 def main() -> None:
     """Read safely, rename, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('family', choices=sorted(FAMILIES), help='whose checkpoint it is')
     parser.add_argument('src', help='official checkpoint: file or URL')
     parser.add_argument('dst', help='.pth or .safetensors; a folder for mamba_lm')

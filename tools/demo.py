@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.apis.study import METRIC, Record, Study
 from transmamba_mm.apis.study_table import markdown_table
@@ -47,9 +47,7 @@ FILES = {
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--work-dir', help='default: work_dirs/demo, or work_dirs/demo-quick')
     parser.add_argument('--jobs', type=int, help='trainings at once; default: one per core')
     parser.add_argument(

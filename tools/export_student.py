@@ -12,14 +12,12 @@ without them, from the folder 'architectures' beside the file, which is written,
 import argparse
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 
 
 def main() -> None:
     """Strip the prefix and everything that only training needs."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a transfer: file, work_dir or URL')
     parser.add_argument('out', help='.pth (mmpretrain reads it) or .safetensors')
     parser.add_argument('--config', help='of the transfer; default: the one beside the checkpoint')

@@ -15,14 +15,12 @@ import logging
 import sys
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--image', required=True, help='image file')
     parser.add_argument(
         '--question', required=True, nargs='+', action='extend', help='one question or several'

@@ -9,17 +9,21 @@ import argparse
 
 from mmengine.config import DictAction
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.read_config import read_config
 
 
 def main() -> None:
     """Resolve and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override entries of the config',
+    )
     args = parser.parse_args()
     cfg = read_config(args.config, args.cfg_options)
     print(cfg.pretty_text)

@@ -17,7 +17,7 @@ from mmengine.evaluator import DumpResults
 
 from transmamba_mm import compat
 from transmamba_mm.apis.build_runner import build_runner, model_of
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.data_config import kind_of
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
@@ -33,9 +33,7 @@ FORMATS = {'metrics': ('.json', '.yaml', '.yml', '.pkl'), 'pred': ('.pkl', '.pic
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='.pth or .safetensors file, work_dir or URL')
     add_config_arguments(parser)

@@ -10,7 +10,7 @@ import argparse
 
 from transmamba_mm import compat
 from transmamba_mm.apis.build_runner import build_runner, model_of
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.resumable import make_resumable
@@ -21,9 +21,7 @@ from transmamba_mm.apis.work_dir_lock import lock_work_dir
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
     add_config_arguments(parser)
     parser.add_argument(

@@ -1,12 +1,13 @@
 """A user's mistake becomes one message and exit code 1; our own bugs keep their traceback."""
 
+import argparse
 import os
 import subprocess
 import sys
 
 import pytest
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.errors import UserError
 
 
@@ -40,3 +41,16 @@ def test_our_bugs_keep_their_traceback():
         run(lambda: 1 / 0)
     with pytest.raises(KeyError):
         run(lambda: {}['key'])
+
+
+def test_help_ends_with_the_default_where_there_is_one():
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    parser.add_argument('--jobs', type=int, default=0, help='processes')
+    parser.add_argument('--sizes', nargs='+', default=[224, 384], help='pixels')
+    parser.add_argument('--out', default='a.png', help='a file; default: beside the checkpoint')
+    parser.add_argument('--config', help='a config')
+    parser.add_argument('--fast', action='store_true', help='hurry')
+    parser.add_argument('--options', nargs='+', default={}, help='changes')
+    text = parser.format_help()
+    assert 'processes (default: 0)' in text and 'pixels (default: 224 384)' in text
+    assert text.count('(default') == 2

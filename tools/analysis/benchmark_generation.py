@@ -19,24 +19,24 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.language import MambaLM
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--checkpoint', help='folder or hub name; default: random weights')
     parser.add_argument('--hidden-size', type=int, default=256, help='of random weights')
     parser.add_argument('--layers', type=int, default=8, help='of random weights')
     parser.add_argument('--vocab-size', type=int, default=4096, help='of random weights')
-    parser.add_argument('--prompts', type=int, nargs='+', default=[16, 128, 512], metavar='TOKENS')
-    parser.add_argument('--new-tokens', type=int, default=64)
-    parser.add_argument('--batch', type=int, default=1)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument(
+        '--prompts', type=int, nargs='+', default=[16, 128, 512], metavar='TOKENS', help='lengths'
+    )
+    parser.add_argument('--new-tokens', type=int, default=64, help='written after each')
+    parser.add_argument('--batch', type=int, default=1, help='prompts at once')
+    parser.add_argument('--rounds', type=int, default=3, help='the best one counts')
     parser.add_argument('--threads', type=int, help='default: as torch chooses')
     return parser.parse_args()
 

@@ -17,7 +17,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import track
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.benchmarks.blocks import BlockPair
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, pick_device, write_json
@@ -31,19 +31,23 @@ SIZES = [224, 384, 512, 640, 768, 1024]
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='a config of configs/transmamba/')
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES, help='sides of the images')
     parser.add_argument('--train', action='store_true', help='time training steps, too')
     parser.add_argument('--blocks', type=int, nargs='+', metavar='TOKENS', help='compare blocks')
-    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--batch-size', type=int, default=8, help='images at once')
     parser.add_argument('--seconds', type=float, default=5.0, help='budget of each timing')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where both run')
     parser.add_argument('--threads', type=int, help="default: torch's")
     parser.add_argument('--out', default='work_dirs/benchmark_model', help='folder of the results')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override entries of the config',
+    )
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, pick_device, write_json
 from transmamba_mm.benchmarks.memory import MemoryProcess
 from transmamba_mm.benchmarks.scan import benchmark_scan, num_steps
@@ -28,13 +28,13 @@ from transmamba_mm.visualization.benchmark_figures import plot_scan
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument(
+        '--shapes', nargs='+', default=list(DEFAULT_SHAPES), metavar='BxDxLxN', help='see above'
     )
-    parser.add_argument('--shapes', nargs='+', default=list(DEFAULT_SHAPES), metavar='BxDxLxN')
     parser.add_argument('--seconds', type=float, default=2.0, help='budget of each cell')
     parser.add_argument('--all', action='store_true', help='run what is predicted to be slow, too')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where all run')
     parser.add_argument('--threads', type=int, help="default: torch's")
     parser.add_argument('--out', default='work_dirs/benchmark_scan', help='folder of the results')
     return parser.parse_args()

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, write_json
 from transmamba_mm.benchmarks.videos import (
@@ -36,16 +36,14 @@ from transmamba_mm.datasets.video.reader import check_backend
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('videos', nargs='+', help='folders of videos, or videos')
-    parser.add_argument('--frames', type=int, default=8, help='of a clip (default: 8)')
-    parser.add_argument('--size', type=int, default=112, help='of a clip (default: 112)')
-    parser.add_argument('--batch-size', type=int, default=4)
-    parser.add_argument('--workers', type=int, default=2, help='of the DataLoader (default: 2)')
-    parser.add_argument('--batches', type=int, default=16, help='timed, of each way (default: 16)')
-    parser.add_argument('--max-videos', type=int, default=64, help='take the first (default: 64)')
+    parser.add_argument('--frames', type=int, default=8, help='of a clip')
+    parser.add_argument('--size', type=int, default=112, help='of a clip')
+    parser.add_argument('--batch-size', type=int, default=4, help='clips at once')
+    parser.add_argument('--workers', type=int, default=2, help='of the DataLoader')
+    parser.add_argument('--batches', type=int, default=16, help='timed, of each way')
+    parser.add_argument('--max-videos', type=int, default=64, help='take the first')
     parser.add_argument('--model-step-ms', type=float, help='instead of a real training step')
     parser.add_argument('--out', default='work_dirs/benchmark_video', help='folder of the results')
     return parser.parse_args()

@@ -10,7 +10,7 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.registry import MODELS
 from transmamba_mm.visualization.figures import plot_images
@@ -18,13 +18,17 @@ from transmamba_mm.visualization.figures import plot_images
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--out', default='browse_dataset.png')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument('--out', default='browse_dataset.png', help='file of the figure')
+    parser.add_argument('--seed', type=int, default=0, help='of batch and augmentation')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override entries of the config',
+    )
     return parser.parse_args()
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.benchmarks.flops import count_flops
 from transmamba_mm.registry import MODELS
 
@@ -27,11 +27,11 @@ STUDENTS = ('Vim', 'VMamba', 'PlainMamba', 'VideoMamba')
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument(
+        '--students', nargs='+', choices=STUDENTS, default=STUDENTS, help='families'
     )
-    parser.add_argument('--students', nargs='+', choices=STUDENTS, default=STUDENTS)
-    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--img-size', type=int, default=224, help='side of the image')
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from rich.console import Console
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.study import Record, Study, metric_of, scored
 from transmamba_mm.apis.study_table import conclusion, markdown_table
 from transmamba_mm.visualization.figures import plot_accuracy
@@ -21,12 +21,18 @@ from transmamba_mm.visualization.figures import plot_accuracy
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='a config of configs/transmamba/')
-    parser.add_argument('--fractions', type=float, nargs='+', default=[1, 0.75, 0.5, 0.25, 0.1])
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--fractions',
+        type=float,
+        nargs='+',
+        default=[1, 0.75, 0.5, 0.25, 0.1],
+        help='shares of the training data',
+    )
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='a training of each'
+    )
     parser.add_argument(
         '--methods',
         nargs='+',

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.kill_resume import kill_and_resume, train_undisturbed
 from transmamba_mm.apis.preflight import preflight
 from transmamba_mm.apis.run_config import add_config_arguments, load_config
@@ -28,9 +28,7 @@ KILLS_OF_A_RUN = 8
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, of a training that counts iterations')
     add_config_arguments(parser)
     parser.add_argument('--kills', type=int, default=10, help='how many')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.visualization.figures import plot_similarity
@@ -18,16 +18,20 @@ from transmamba_mm.visualization.figures import plot_similarity
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='a config of configs/transmamba/')
     parser.add_argument(
         'checkpoints', nargs='+', help='files or work_dirs, one panel each: transfers or students'
     )
-    parser.add_argument('--out', default='layer_similarity.png')
-    parser.add_argument('--max-images', type=int, default=360)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument('--out', default='layer_similarity.png', help='file of the figure')
+    parser.add_argument('--max-images', type=int, default=360, help='of the test set')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override entries of the config',
+    )
     return parser.parse_args()
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm.apis.check_videos import check_table, check_videos, write_list
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.reader import BACKENDS, check_backend
 from transmamba_mm.errors import UserError
@@ -26,15 +26,13 @@ from transmamba_mm.errors import UserError
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('sources', nargs='+', help='folders, lists, annotation files, videos')
     parser.add_argument('--root', help="folder of the videos in lists; default: the list's own")
-    parser.add_argument('--min-frames', type=int, default=8, help='fewer are short (default: 8)')
+    parser.add_argument('--min-frames', type=int, default=8, help='fewer are short')
     parser.add_argument('--every-frame', action='store_true', help='decode all frames (slow)')
-    parser.add_argument('--backend', choices=BACKENDS, default='auto')
-    parser.add_argument('--jobs', type=int, default=2, help='processes (default: 2)')
+    parser.add_argument('--backend', choices=BACKENDS, default='auto', help='decoder')
+    parser.add_argument('--jobs', type=int, default=2, help='processes')
     parser.add_argument(
         '--write-list', metavar='FILE', help='write the good ones: a .txt, or a .json with all'
     )

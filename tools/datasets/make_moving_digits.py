@@ -15,22 +15,18 @@ import argparse
 from rich.console import Console
 from rich.progress import track
 
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.moving_digits import make_moving_digits
 from transmamba_mm.datasets.moving_digits import MEANINGS
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('--out', default='data/moving_digits', help='default: data/moving_digits')
-    parser.add_argument('--train', type=int, default=3000, help='videos (default: 3000)')
-    parser.add_argument(
-        '--test', type=int, default=400, help=f'videos, at most {len(MEANINGS)} (default: 400)'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='default: 0')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument('--out', default='data/moving_digits', help='folder of the data set')
+    parser.add_argument('--train', type=int, default=3000, help='videos')
+    parser.add_argument('--test', type=int, default=400, help=f'videos, at most {len(MEANINGS)}')
+    parser.add_argument('--seed', type=int, default=0, help='of everything that is drawn')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace moving digits of other settings'
     )

@@ -1,5 +1,6 @@
 """What every command-line tool shares: one clear message instead of a traceback."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,19 @@ from transmamba_mm.apis.explain import explain
 
 #: Set this environment variable to see the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keep the lines of the description, and end the help of an argument with its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or '', action.default
+        if not default and default != 0 or default is False or default == argparse.SUPPRESS:
+            return text
+        if 'default' in text.lower():
+            return text
+        values = default if isinstance(default, list | tuple) else [default]
+        return f'{text} (default: {" ".join(map(str, values))})'
 
 
 def run(main: Callable[[], None]) -> None:
