@@ -1,7 +1,7 @@
 """Find the videos of a folder that show what a text says.
 
 Examples:
-    python tools/search_videos.py --checkpoint work_dirs/videomamba-nano_clip-nano_moving-digits \\
+    python tools/search_videos.py --checkpoint work_dirs/videomamba-nano_clip-nano_movingdigits \\
         --videos my_videos --text "a large seven moves left" --top 3
     python tools/search_videos.py --checkpoint student.safetensors --config student.py \\
         --videos my_videos --text "a dog runs" "a cat sleeps" --out found.png
@@ -19,26 +19,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import run
+from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
         '--text', required=True, nargs='+', action='extend', help='one description or several'
     )
     parser.add_argument('--videos', required=True, metavar='DIR', help='folder to search')
     parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
     parser.add_argument('--config', help='default: the one that your training left beside it')
-    parser.add_argument('--top', type=int, default=5, help='videos of each text (default: 5)')
+    parser.add_argument('--top', type=int, default=5, help='videos of each text')
     parser.add_argument('--index', metavar='FILE', help='default: beside the checkpoint')
     parser.add_argument('--rebuild', action='store_true', help='embed all videos again')
     parser.add_argument('--out', metavar='PNG', help='default: search.png beside the checkpoint')
-    parser.add_argument('--jobs', type=int, default=2, help='processes that decode (default: 2)')
+    parser.add_argument('--jobs', type=int, default=2, help='processes that decode')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
     return parser.parse_args()
 
