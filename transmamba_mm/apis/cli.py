@@ -17,7 +17,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or '', action.default
-        if not default and default != 0 or default is False or default == argparse.SUPPRESS:
+        if default is None or default is False or default in ([], {}, argparse.SUPPRESS):
             return text
         if 'default' in text.lower():
             return text
