@@ -20,6 +20,14 @@ class Keywords(TinyModel):
         return {'loss_cls': loss}
 
 
+class Normalized(TinyModel):
+    """A body that counts statistics of its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.body.append(torch.nn.BatchNorm1d(8))
+
+
 def trained(folder, model, **cfg):
     runner = tiny_runner(folder, model=model, epochs=1)
     checkpoint_activations(Config(cfg), runner.model)
@@ -28,7 +36,7 @@ def trained(folder, model, **cfg):
 
 
 @pytest.mark.parametrize('paths', ['body', ['body', 'head']])
-@pytest.mark.parametrize('model', [TinyModel, Keywords])
+@pytest.mark.parametrize('model', [TinyModel, Keywords, Normalized])
 def test_a_module_whose_inputs_need_no_gradient_is_trained(tmp_path, model, paths):
     plain = trained(tmp_path / 'plain', model())
     recomputed = trained(tmp_path / 'other', model(), activation_checkpointing=paths)

@@ -1,11 +1,13 @@
 """The ``activation_checkpointing`` of a config: what the backward pass computes once more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from transmamba_mm.errors import UserError, nearest
@@ -34,10 +36,32 @@ def checkpoint_activations(cfg: Config, model: nn.Module) -> None:
                 f'activation_checkpointing names {path!r}, which is no module of the '
                 f'{type(model).__name__}.{nearest(str(path), list(modules))}'
             )
-        modules[path].forward = _recomputed(modules[path].forward)
+        modules[path].forward = _recomputed(modules[path])
     if paths:
         MMLogger.get_current_instance().info(f'Recomputed in the backward pass: {", ".join(paths)}')
 
 
-def _recomputed(forward: Callable) -> Callable:
-    return wraps(forward)(partial(checkpoint, forward, use_reentrant=False))
+def _recomputed(module: nn.Module) -> Callable:
+    forward = module.forward
+    contexts = partial(_contexts, module)
+    return wraps(forward)(partial(checkpoint, forward, use_reentrant=False, context_fn=contexts))
+
+
+def _contexts(module: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Of the forward pass and of its recomputation."""
+    return nullcontext(), _unchanged_statistics(module)
+
+
+@contextmanager
+def _unchanged_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms count a batch once: the forward pass has done so already."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    before = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, batches in before:
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(batches)

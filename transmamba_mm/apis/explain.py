@@ -36,17 +36,19 @@ OTHER_RUN = (
     'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '
     'config. To begin with its weights alone, name it as load_from in --cfg-options instead.'
 )
+RECORDED_WITHIN = (
+    'activation_checkpointing names a part of the student that holds several layers, whose '
+    'directions are recorded: name single layers, such as student.backbone.blocks.0, or use '
+    'with_cp=True of the backbone instead.'
+)
 #: What mmengine and torch say of a user's data and checkpoint, which does not say what to do.
 ADVICE = {
     'Cannot find valid image after': (
         'The data set found nothing that can be read among a thousand of its items. The first are '
         'named above: mend them, or correct the folder (data_root, data_prefix).'
     ),
-    'A different number of tensors was saved during the original forward': (
-        'activation_checkpointing names a part of the student that holds several layers, whose '
-        'directions are recorded: name single layers, such as student.backbone.blocks.0, or use '
-        'with_cp=True of the backbone instead.'
-    ),
+    'A different number of tensors was saved during the original forward': RECORDED_WITHIN,
+    'Recomputed values for the following tensors have different metadata': RECORDED_WITHIN,
     'loaded state dict has a different number of parameter groups': OTHER_RUN,
     "loaded state dict contains a parameter group that doesn't match": OTHER_RUN,
 }
