@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -70,6 +71,25 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Template:
+    """A text of a given form.
+
+    Attributes:
+        pattern (str): What all of it has to match.
+        example (str): One that does.
+    """
+
+    pattern: str
+    example: str
+
+    def fault(self, value: Any) -> str | None:
+        """What a value has to be, if it is not."""
+        if isinstance(value, str) and re.fullmatch(self.pattern, value):
+            return None
+        return f'has to be of the form {self.example}'
+
+
+@dataclass(frozen=True)
 class Each:
     """A number (if ``alone``), or a list of numbers: ``length`` of them, or any but none."""
 
@@ -91,7 +111,7 @@ class Each:
         return f'has to be {f"{item}, or " if self.alone else ""}{listed}, each {item}'
 
 
-Rule = Number | OneOf | Text | Each
+Rule = Number | OneOf | Text | Template | Each
 
 #: Widths, channels, steps: from 1 to a size that no machine has.
 COUNT = Number(1, 10**8, whole=True)

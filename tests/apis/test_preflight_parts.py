@@ -34,6 +34,8 @@ KEYS = {
     'train_dataloader.sampler.shufle': "'shuffle'",
     'train_dataloader.dataset.fractoin': "'fraction'",
     'val_evaluator.topkk': "'topk'",
+    'model.student.train_cfg.augment': "'augments'",
+    'optim_wrapper.paramwise_cfg.layer_decay_rate': "optim_wrapper.constructor='LearningRate",
     'model.teacher.model.backbone.arch.num_layer': None,
     'model.student.backbone.pach_size': "'patch_size'",
     'data_preprocessor.batch_augments.prob': "'probs'",
@@ -58,6 +60,9 @@ VALUES = {
     'train_dataloader.dataset.pipeline.0': [True, ''],
     'randomness.seed': [-1, 1.5],
     'default_hooks.checkpoint.interval': ['x', -7],
+    'default_hooks.checkpoint.filename_tmpl': [
+        *('fixed.pth', 'iter_{}.ckpt', 'best_{}.pth', 'a/{}.pth', 3),
+    ],
     'default_hooks.checkpoint.max_keep_ckpts': ['x'],
     'param_scheduler.0.begin': [-1, 'x'],
     'model.student.backbone': ['x', []],

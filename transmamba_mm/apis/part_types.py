@@ -76,6 +76,7 @@ PLAIN = {
         *('lr_mult', 'decay_mult', 'betas', 'eps', 'momentum'),
     ),
     '*.batch_augments': ('augments', 'probs'),
+    'model*.train_cfg': ('augments', 'probs'),  # of mmpretrain's classifiers
     **{
         f'{phase}_dataloader': (*LOADER, 'num_batch_per_epoch')
         for phase in ('train', 'val', 'test')

@@ -13,6 +13,7 @@ from transmamba_mm.checks import (
     Each,
     Number,
     Rule,
+    Template,
     Text,
     one_of,
 )
@@ -53,6 +54,10 @@ RANGES: dict[str, Rule] = {
     'randomness.deterministic': FLAG,
     'randomness.diff_rank_seed': FLAG,
     'default_hooks.checkpoint.max_keep_ckpts': Number(-1, 10**9, whole=True),
+    # without a number each would take the place of the one before; others are not found again
+    'default_hooks.checkpoint.filename_tmpl': Template(
+        r'(?!best_|\.)[^/{}]*\{[^/{}]*\}[^/{}]*\.pth', 'iter_{}.pth'
+    ),
     '*_hooks.*.interval': NUMBER_OR_ALL,
     '*_hooks.*.momentum': FRACTION,
     'log_processor.window_size': COUNT,
