@@ -80,3 +80,7 @@ def test_pretrained_weights_of_something_else_are_refused(tmp_path, prefix, key,
     model = nn.ModuleDict({'body': Pretrained(checkpoint=file, prefix=prefix)})
     with pytest.raises(UserError, match=f'body.init_cfg.*{says}') if says else nullcontext():
         begin('', model)
+
+
+def test_pretrained_without_a_checkpoint_is_left_to_mmengine():
+    begin('', nn.ModuleDict({'body': Pretrained()}))

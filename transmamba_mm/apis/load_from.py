@@ -48,7 +48,8 @@ def check_load_from(cfg: Config, model: nn.Module) -> None:
 def _pretrained(module: nn.Module) -> list[dict]:
     given = getattr(module, 'init_cfg', None)
     listed = given if isinstance(given, list | tuple) else [given]
-    return [init for init in listed if isinstance(init, dict) and init.get('type') == 'Pretrained']
+    wanted = [i for i in listed if isinstance(i, dict) and i.get('type') == 'Pretrained']
+    return [i for i in wanted if isinstance(i.get('checkpoint'), str)]  # others mmengine refuses
 
 
 def _check_pretrained(place: str, init: dict, module: nn.Module) -> None:
