@@ -7,9 +7,7 @@ Example:
 
 import argparse
 
-from mmengine.config import DictAction
-
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.read_config import read_config
 
 
@@ -20,7 +18,7 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override entries of the config',
     )

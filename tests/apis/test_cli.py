@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.errors import UserError
 
 
@@ -54,3 +54,12 @@ def test_help_ends_with_the_default_where_there_is_one():
     text = parser.format_help()
     assert 'processes (default: 0)' in text and 'pixels (default: 224 384)' in text
     assert text.count('(default') == 2
+
+
+def test_an_option_without_a_value_is_named(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    assert parser.parse_args(['--cfg-options', 'a.b=3', 'c=']).cfg_options == {'a.b': 3, 'c': ''}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a.b=3', 'train_cfg.max_iters'])
+    assert 'train_cfg.max_iters=VALUE' in capsys.readouterr().err

@@ -99,3 +99,17 @@ def test_configs_of_other_formats(tmp_path):
     assert 'optim_wrapper.optimizer.lr' in refusal(
         lambda: preflight(read_config(tmp_path / 'child.yml'), ())
     )
+
+
+def test_a_config_that_is_not_there_is_named_with_the_one_that_is_meant():
+    absent = CONFIGS / 'transmamba/vim-nano_deit_digits.py'
+    with pytest.raises(UserError) as caught:
+        read_config(absent)
+    facts = (absent.name, "Did you mean 'vim-nano_deit-nano_digits.py'")
+    assert all(fact in str(caught.value) for fact in facts)
+
+
+def test_a_config_in_a_folder_that_is_not_there_is_named_with_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r'config/a\.py cannot be read: config is not a folder'):
+        read_config('config/a.py')

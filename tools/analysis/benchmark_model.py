@@ -13,11 +13,11 @@ transmamba_mm/benchmarks/flops.py says. With --blocks one layer of each is compa
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.runtime import prepare_runtime
 from transmamba_mm.benchmarks.blocks import BlockPair
 from transmamba_mm.benchmarks.machine import describe_machine, machine_line, pick_device, write_json
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override entries of the config',
     )

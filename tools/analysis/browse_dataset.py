@@ -6,11 +6,10 @@ Example:
 
 import argparse
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.registry import MODELS
 from transmamba_mm.visualization.figures import plot_images
@@ -25,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override entries of the config',
     )

@@ -10,10 +10,9 @@ Everything goes to work_dirs/<config>_study; running it again goes on where it s
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.study import Record, Study, metric_of, scored
 from transmamba_mm.apis.study_table import conclusion, markdown_table
 from transmamba_mm.visualization.figures import plot_accuracy
@@ -51,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='change an entry in every config of the student that has it',
     )

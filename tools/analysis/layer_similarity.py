@@ -8,9 +8,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.visualization.figures import plot_similarity
@@ -28,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override entries of the config',
     )

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from mmengine.config import DictAction
+
 from transmamba_mm import compat
 from transmamba_mm.apis.explain import explain
 
@@ -23,6 +25,17 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
             return text
         values = default if isinstance(default, list | tuple) else [default]
         return f'{text} (default: {" ".join(map(str, values))})'
+
+
+class ConfigOptions(DictAction):
+    """The KEY=VALUE pairs of ``--cfg-options``."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Refuse a pair without a value by its name."""
+        for pair in values:
+            if not pair.partition('=')[1]:
+                parser.error(f'{option_string} {pair}: it has no value. Write {pair}=VALUE.')
+        super().__call__(parser, namespace, values, option_string)
 
 
 def run(main: Callable[[], None]) -> None:

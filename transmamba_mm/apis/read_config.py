@@ -50,7 +50,7 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is a program, of whoever wrote it
-        reason = explain(error) or f'{type(error).__name__}: {error}'
+        reason = _explain_missing(error) or explain(error) or f'{type(error).__name__}: {error}'
         raise UserError(f'{file} cannot be read: {reason}') from error
     variables = {name: cfg.pop(name) for name in _variables(cfg, Path(file))}
     options = dict(options or {})
@@ -64,6 +64,18 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
         reason = explain(error) or f'{type(error).__name__}: {error}'
         raise UserError(f'{named} cannot be set in {file}: {reason}') from error
     return cfg
+
+
+def _explain_missing(error: Exception) -> str:
+    """Name the config that is not there and the one beside it that is meant; else ''."""
+    if not isinstance(error, FileNotFoundError) or not str(error.filename).endswith('.py'):
+        return ''
+    missing = Path(error.filename)
+    folder = missing.parent
+    if not folder.is_dir():
+        return f'{folder} is not a folder (looked in {Path.cwd()}).'
+    hint = nearest(missing.name, [file.name for file in folder.glob('*.py')])
+    return f'{missing.name} is not in {folder} (looked in {Path.cwd()}).{hint}'
 
 
 def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = None) -> str:

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 
+from transmamba_mm.apis.cli import ConfigOptions
 from transmamba_mm.apis.read_config import read_config
 
 
@@ -19,7 +20,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override entries of the config: train_cfg.max_epochs=10 model.layer_map="[0,1,2]"',
     )
