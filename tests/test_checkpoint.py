@@ -145,3 +145,9 @@ def test_broken_safetensors(tmp_path):
     (tmp_path / 'w.safetensors').write_bytes(b'garbage' * 10)
     with pytest.raises(UserError, match='not a safetensors file'):
         load_checkpoint(tmp_path / 'w.safetensors')
+
+
+@pytest.mark.parametrize('source', [10**9, 0.5, True, ['a.pth'], {'x': 1}])
+def test_what_is_not_a_path_is_no_checkpoint(source):
+    with pytest.raises(UserError, match='is no checkpoint: name a file'):
+        locate(source)

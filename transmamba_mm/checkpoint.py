@@ -120,6 +120,8 @@ def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def locate(source: str | Path) -> Path:
     """Return the local file behind a path, a work_dir or a URL (downloading it if need be)."""
+    if not isinstance(source, (str, Path)):
+        raise UserError(f'{source!r} is no checkpoint: name a file, a work_dir or a URL.')
     if urlparse(str(source)).scheme in ('http', 'https'):
         return _download(str(source))
     path = Path(source).expanduser()

@@ -100,6 +100,13 @@ def test_items_that_cannot_be_one_batch(workers):
     assert text.startswith('The items of a batch differ in shape ([3, 8, 8] and [3, 8, 10]): ')
 
 
+@pytest.mark.parametrize('kind', ['VideoDataPreprocessor', 'mmpretrain.ClsDataPreprocessor'])
+def test_items_that_are_not_packed(kind):
+    packer = MODELS.build({'type': kind, 'mean': [0.0] * 3, 'std': [1.0] * 3})
+    said = message(lambda: packer({'video_path': ['a.mp4']}, True))
+    assert 'KeyError: inputs' in said and kind.rpartition('.')[2] in said and 'PackInputs' in said
+
+
 def test_stacking_elsewhere_is_a_bug():
     assert message(lambda: torch.stack([torch.zeros(2), torch.zeros(3)])) is None
 

@@ -53,8 +53,9 @@ VALUES = {
     'model.distiller.layer_weight': [NAN, 'x', []],
     'train_cfg.max_iters': [-5, 0, 1.5, 'x'],
     'train_cfg.val_interval': [0, -1],
-    'train_dataloader.batch_size': [0, -1, 10**9, 'x'],
-    'train_dataloader.num_workers': [-1, 10**6],
+    'train_dataloader.batch_size': [0, -1, 10**9, 'x', None],
+    'train_dataloader.num_workers': [-1, 10**6, {}],
+    'train_dataloader.collate_fn': [float('inf'), []],
     'train_dataloader.dataset': ['x', [], 3],
     'train_dataloader.sampler': [True],
     'train_dataloader.dataset.pipeline.0': [True, ''],
@@ -105,6 +106,19 @@ def test_value_that_nothing_can_work_with(option):
 def test_all_of_it_at_once():
     said = message(DIGITS, {'train_cfg.max_iters': -5, 'randomness.sed': 1, 'log_level': 'LOUD'})
     assert len(said.splitlines()) == 4
+
+
+@pytest.mark.parametrize('kind', ['', '.', '.Vim', 'torch', 'Vin'])
+@pytest.mark.parametrize('part', ['model', 'train_cfg', 'train_dataloader.sampler'])
+def test_type_that_names_nothing(part, kind):
+    assert f'{part}: type={kind!r}' in message(DIGITS, {f'{part}.type': kind})
+
+
+def test_factors_of_a_rate_that_is_not_there():
+    cfg = read_config(LEAVES[VQA])
+    cfg.optim_wrapper.optimizer.pop('lr')
+    with pytest.raises(UserError, match=r'optim_wrapper\.optimizer has no lr'):
+        preflight(cfg, ('train',))
 
 
 def test_custom_keys_are_dicts_of_factors():

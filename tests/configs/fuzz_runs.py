@@ -4,25 +4,27 @@
 
 prints how many mutants ended how: 'trains' (two steps, and the change had an effect), 'refused'
 (one message, exit code 1), 'ignored' (nothing was said and nothing changed), 'traceback', 'hangs',
-'dies' (by a signal, or for want of memory).
+'dies' (by a signal, or for want of memory). A second call in the same folder goes on: only what
+has not run yet, or ended badly, runs again.
 """
 
+import gc
 import importlib.util
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import mmengine.config.config
 import mmengine.runner.runner
 import torch
+import yapf.yapflib.yapf_api
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -41,6 +43,7 @@ LEAVES = sorted(
     for file in (ROOT / 'configs' / folder).glob('*nano*.py')
 )
 CPU_SECONDS, SECONDS, GIGABYTES, SIDE_BY_SIDE = 20, 180, 8, 2
+VERDICT = 'verdict.json'
 #: Two steps on a few items; no validation, which is only built.
 SHORT = """
 _base_ = {leaf!r}
@@ -64,19 +67,26 @@ def main(folder: str, count: str = '500', seed: str = '12', leaves: str = '*nano
     tool = _prepare_process()
     jobs = [(Mutant(name, 'nothing'), True) for name in configs]
     jobs += [(mutant, False) for mutant in mutants(configs, int(count), int(seed))]
-    results = _run_all(tool, root, configs, [mutant for mutant, _ in jobs])
-    plain, verdicts = {}, []
-    for (mutant, is_plain), (verdict, said) in zip(jobs, results, strict=True):
+    names = [f'plain-{name}' for name in configs]
+    names += [f'{seed}-{number}' for number in range(int(count))]
+    runs = [root / 'runs' / name for name in names]
+    _run_all(tool, configs, dict(zip(runs, (mutant for mutant, _ in jobs), strict=True)))
+    plain, verdicts, seconds = {}, [], 0.0
+    for (mutant, is_plain), run in zip(jobs, runs, strict=True):
+        ended = json.loads((run / VERDICT).read_text())
+        verdict, said = ended['verdict'], ended['said']
+        seconds += ended['seconds']
         if is_plain:
             assert verdict == 'trains', (mutant.leaf, verdict, said)
             plain[mutant.leaf] = said
             continue
         if verdict == 'trains' and mutant.writes and said == plain[mutant.leaf]:
             verdict = 'ignored'
-        entry = {'verdict': verdict, **vars(mutant)}
+        entry = {'run': run.name, 'verdict': verdict, **vars(mutant)}
         verdicts.append({**entry, 'said': '' if verdict == 'trains' else said})
     (root / 'verdicts.json').write_text(json.dumps(verdicts, indent=1))
     print(json.dumps(dict(Counter(entry['verdict'] for entry in verdicts))))
+    print(f'{seconds:.0f} CPU seconds in {len(runs)} processes')
 
 
 def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
@@ -120,13 +130,15 @@ def _prepare_process() -> ModuleType:
     select_backend('scan', 'auto', torch.device('cpu'), torch.float32)  # compiles it, once
     DATASETS.get('Digits')
     MODELS.get('Vim')
+    import matplotlib.pyplot  # noqa: F401
+    import sklearn.datasets  # noqa: F401
     import transformers.models.clip.modeling_clip
     import transformers.models.llama.modeling_llama
     import transformers.models.llava.modeling_llava  # noqa: F401
 
     environment = mmengine.runner.runner.collect_env()
     mmengine.runner.runner.collect_env = lambda: dict(environment)
-    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+    yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
     build = Runner.__init__
 
     def remember(self: Runner, *args: Any, **kwargs: Any) -> None:
@@ -134,36 +146,44 @@ def _prepare_process() -> ModuleType:
         build(self, *args, **kwargs)
 
     Runner.__init__ = remember
+    gc.freeze()  # pages that no child has to copy
     return tool
 
 
 BUILT: list[Runner] = []
 
 
-def _run_all(
-    tool: ModuleType, root: Path, configs: dict[str, Path], jobs: list[Mutant]
-) -> Iterator[tuple[str, str]]:
-    """Verdict and message of each, in order; of what trains the digest instead of a message."""
-    running: dict[int, tuple[int, float]] = {}
-    done: dict[int, tuple[str, str]] = {}
-    waiting = list(enumerate(jobs))
+def _run_all(tool: ModuleType, configs: dict[str, Path], jobs: dict[Path, Mutant]) -> None:
+    """Train each mutant in its folder, and leave its verdict there."""
+    running: dict[int, tuple[Path, float]] = {}
+    waiting = [folder for folder in jobs if not _ended_well(folder)]
     while waiting or running:
         while waiting and len(running) < SIDE_BY_SIDE:
-            number, mutant = waiting.pop(0)
+            folder = waiting.pop(0)
+            shutil.rmtree(folder, ignore_errors=True)
             pid = os.fork()
             if pid == 0:
-                _train(tool, root / f'runs/{number}', configs[mutant.leaf], mutant)
-            running[pid] = number, time.monotonic()
-        for pid, (number, since) in list(running.items()):
+                _train(tool, folder, configs[jobs[folder].leaf], jobs[folder])
+            running[pid] = folder, time.monotonic()
+        for pid, (folder, since) in list(running.items()):
             late = time.monotonic() - since > SECONDS
             if late:
                 os.kill(pid, signal.SIGKILL)
-            ended, status = os.waitpid(pid, 0 if late else os.WNOHANG)
+            ended, status, usage = os.wait4(pid, 0 if late else os.WNOHANG)
             if ended:
                 del running[pid]
-                done[number] = _judge(root / f'runs/{number}', status, late)
+                verdict, said = _judge(folder, status, late)
+                seconds = usage.ru_utime + usage.ru_stime
+                entry = {'verdict': verdict, 'said': said, 'seconds': seconds}
+                (folder / VERDICT).write_text(json.dumps(entry))
+                shutil.rmtree(folder / 'work', ignore_errors=True)
         time.sleep(0.005)
-    return (done[number] for number in range(len(jobs)))
+
+
+def _ended_well(folder: Path) -> bool:
+    """Whether a mutant has run before, and trained or was refused."""
+    file = folder / VERDICT
+    return file.exists() and json.loads(file.read_text())['verdict'] in ('trains', 'refused')
 
 
 def _train(tool: ModuleType, folder: Path, base: Path, mutant: Mutant) -> None:

@@ -24,6 +24,8 @@ CHECKS_INPUT = (
 NO_CONFIG = ('cfg should be a dict', 'type must be a str')
 #: What torch says of items that do not make a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'
+#: What a pipeline packs its items into.
+PACKED = ('inputs', 'data_samples')
 #: Where a data set of mmpretrain keeps the names of its files.
 ANNOTATIONS = ('ann_file', 'question_file', 'split_file')
 #: What torch says of tensors that do not fit each other.
@@ -122,7 +124,7 @@ def _misfit(error: Exception, text: str) -> str | None:
             f'{name} of a pipeline cannot work on an item ({said}): correct its arguments, or the '
             'steps before it.'
         )
-    if packed is not None and foreign:
+    if packed is not None and (foreign or text in PACKED):
         return (
             f'{type(packed).__name__} cannot work on a batch ({said}): end the pipeline with what '
             'packs its items, such as PackInputs, and correct data_preprocessor.'

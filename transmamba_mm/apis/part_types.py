@@ -121,7 +121,11 @@ def find_type(kind: Any, registry: Registry) -> Any:
     """The class or function of a name; None if there is none of it."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
-    return registry.get(kind)
+    try:
+        found = registry.get(kind)
+    except (RuntimeError, TypeError):  # what mmengine cannot take apart: '', '.Vim'
+        return None
+    return found if callable(found) else None  # 'torch' is a module
 
 
 @functools.cache

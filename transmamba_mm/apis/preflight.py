@@ -42,7 +42,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
                 problems += (f'{phase}_dataloader: {text}' for text in unseen_gaps(leaf))
     if 'train' in phases:
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
-        problems += [*_too_much_decay(cfg), *_unsupported_amp(cfg)]
+        problems += [*_missing_rate(cfg), *_too_much_decay(cfg), *_unsupported_amp(cfg)]
     if problems:
         raise UserError(_listed(cfg, problems))
 
@@ -119,7 +119,7 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
             try:
                 locate(source)
             except UserError as error:
-                recipe = _recipe(cfg, source)
+                recipe = _recipe(cfg, str(source))
                 hint = f' Train it: python tools/train.py {recipe}' if recipe else ''
                 yield f'{what}: {error}{hint}'
 
@@ -133,6 +133,14 @@ def _unsupported_amp(cfg: Config) -> Iterator[str]:
             f'optim_wrapper.dtype={dtype!r} is not supported on a CPU, where mixed precision is '
             "bfloat16: set 'bfloat16' or leave dtype away."
         )
+
+
+def _missing_rate(cfg: Config) -> Iterator[str]:
+    """An optimizer whose parameters have rates of their own, but no rate that those multiply."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    optimizer = wrapper.get('optimizer') or {}
+    if optimizer and wrapper.get('paramwise_cfg') and optimizer.get('lr') is None:
+        yield 'optim_wrapper.optimizer has no lr, which paramwise_cfg multiplies: set one.'
 
 
 def _too_much_decay(cfg: Config) -> Iterator[str]:

@@ -23,7 +23,7 @@ from transmamba_mm.apis.part_types import (
     registry_of,
     spell,
 )
-from transmamba_mm.apis.preflight_values import RANGES
+from transmamba_mm.apis.preflight_values import NEVER_NONE, RANGES
 from transmamba_mm.checks import Rule
 from transmamba_mm.errors import nearest
 
@@ -160,6 +160,7 @@ def _rule(path: str) -> Rule | None:
 def _out_of_range(path: str, value: Any) -> str | None:
     """What a value has to be instead, if anything is said about its place."""
     if (rule := _rule(path)) is not None:
-        return None if value is None else rule.fault(value)
+        may_be_none = not any(fnmatchcase(path, pattern) for pattern in NEVER_NONE)
+        return None if value is None and may_be_none else rule.fault(value)
     is_number = isinstance(value, float) and not path.endswith('.norm_type')
     return None if not is_number or math.isfinite(value) else 'has to be a finite number'

@@ -22,7 +22,9 @@ from transmamba_mm.checks import (
 NUMBER_OR_ALL = Number(-1, 10**12, whole=True)
 LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
-#: By the pattern of a path; the first that matches counts. None is always left to the part.
+#: Where None has a meaning of its own that a training cannot work with (no batches).
+NEVER_NONE = ('*_dataloader.batch_size',)
+#: By the pattern of a path; the first that matches counts. Other None is left to the part.
 RANGES: dict[str, Rule] = {
     'optim_wrapper.clip_grad.max_norm': POSITIVE,
     'optim_wrapper.clip_grad.clip_value': POSITIVE,

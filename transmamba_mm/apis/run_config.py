@@ -53,15 +53,17 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def _with_defaults(dataloader: ConfigDict) -> ConfigDict:
     """Fill in what mmpretrain's tools, not its configs, say about every dataloader."""
+    workers = dataloader.get('num_workers', 0)
     filled = ConfigDict(
         {
             'pin_memory': torch.cuda.is_available(),
-            'persistent_workers': dataloader.get('num_workers', 0) > 0,
+            'persistent_workers': isinstance(workers, int) and workers > 0,
             'collate_fn': {'type': 'default_collate'},
             **dataloader,
         }
     )
     # A config inherited by package name carries its scope, which the Runner would hand to the
     # function as an argument.
-    filled.collate_fn.pop('_scope_', None)
+    if isinstance(filled.collate_fn, dict):  # preflight refuses what is neither that nor callable
+        filled.collate_fn.pop('_scope_', None)
     return filled
