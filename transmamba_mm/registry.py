@@ -85,6 +85,10 @@ TOKENIZERS = _child('tokenizer', mmpretrain.TOKENIZER, 'models')
 METRICS = _child('metric', mmpretrain.METRICS, 'evaluation')
 #: Hooks of the runner.
 HOOKS = _child('hook', mmpretrain.HOOKS, 'engine')
+#: Constructors of optimizers.
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS.name, mmpretrain.OPTIM_WRAPPER_CONSTRUCTORS, 'engine'
+)
 #: Training loops.
 LOOPS = _child('loop', mmpretrain.LOOPS, 'engine')
 #: What runs forward, backward and step.
@@ -94,7 +98,7 @@ OPTIM_WRAPPERS = _child('optim_wrapper', mmpretrain.OPTIM_WRAPPERS, 'engine')
 # past what mmpretrain adds (its visualizer, samplers, optimizers).
 for _kind in (
     *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
-    *('OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS'),
+    *('PARAM_SCHEDULERS', 'RUNNERS'),
     *('RUNNER_CONSTRUCTORS', 'TASK_UTILS', 'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS'),
 ):
     _parent = getattr(mmpretrain, _kind)

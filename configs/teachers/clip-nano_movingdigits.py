@@ -8,14 +8,7 @@ _base_ = [
 model = {{_base_.teacher_model}}
 
 # The eyes are trained already; as in CLIP4Clip they only follow what is new.
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys={
-            'vision_model': dict(lr_mult=0.1, decay_mult=0.0),
-            'vision_model.embeddings.position_embedding': dict(lr_mult=0.1, decay_mult=0.0),
-        }
-    )
-)
+optim_wrapper = dict(paramwise_cfg=dict(lr_mults={'model.vision_model.*': 0.1}))
 train_cfg = dict(max_iters=1000, val_interval=500)
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.05, begin=0, end=100),

@@ -78,6 +78,7 @@ def test_error_of_a_part_names_its_place(tmp_path, option, value, place):
 def test_custom_keys_of_no_parameter(tmp_path):
     key = 'optim_wrapper.paramwise_cfg'
     cfg = config(tmp_path, **{key: {'custom_keys': {'backbone.blocks': {'lr_mult': 0.1}}}})
+    cfg.optim_wrapper.constructor = 'DefaultOptimWrapperConstructor'
     build_runner(cfg)
     cfg.optim_wrapper.paramwise_cfg.custom_keys = {'pos_embd': {'lr_mult': 10.0}}
     with pytest.raises(UserError, match=r"custom_keys: 'pos_embd' .* Did you mean 'pos_embed'"):

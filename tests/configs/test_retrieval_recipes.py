@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from transformers import CLIPConfig, CLIPModel
 
+from tests.configs.decay import check_decay
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
 from tests.tools.command_line import run_tool
@@ -39,7 +40,6 @@ NANO = sorted(
 )
 STUDENTS = {'videomamba-t': 'VideoMamba', 'vim-s': 'Vim'}
 CLIP = 'openai/clip-vit-base-patch32'
-SPARED = ('A_log', '.D', 'bias', 'norm.weight', 'cls_token', 'pos_embed', 'logit_scale')
 SIDE, FRAMES = 64, 2
 ARCH = {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4}
 TRANSFORMER = {
@@ -156,14 +156,12 @@ def test_trains_two_steps_and_validates(leaf, clip, videos, tmp_path):
     # Every parameter gets a gradient, or DDP would wait for it.
     assert {id(p) for p in model.parameters()} == {id(p) for p in optimizer.state}
     names = {id(p): name for name, p in model.named_parameters()}
-    rates = {names[id(group['params'][0])]: group for group in optimizer.param_groups}
-    fastest = max(group['lr'] for group in rates.values())
-    for name, group in rates.items():
-        slow = '.text.' in f'.{name}'
-        assert group['lr'] == pytest.approx(fastest * (1e-3 if slow else 1)), name
-        assert not (slow and group['weight_decay'])
-    decayed = [name for name, group in rates.items() if group['weight_decay']]
-    assert decayed and not [name for name in decayed if name.endswith(SPARED)]
+    check_decay(model, optimizer)
+    rates = {names[id(p)]: group['lr'] for group in optimizer.param_groups for p in group['params']}
+    fastest = max(rates.values())
+    for name, rate in rates.items():
+        slow = name.removeprefix('student.').startswith('text.')
+        assert rate == pytest.approx(fastest * (1e-3 if slow else 1)), name
     assert 'val/retrieval/t2v_R1' in runner.message_hub.log_scalars
     assert list((tmp_path / 'run').glob('best_retrieval_t2v_R1_epoch_*.pth'))
 

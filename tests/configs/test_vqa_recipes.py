@@ -19,6 +19,7 @@ from transformers import (
     MambaForCausalLM,
 )
 
+from tests.configs.decay import check_decay
 from tests.configs.vqa_data import write_all
 from tests.tools.command_line import run_tool
 from transmamba_mm.errors import UserError
@@ -122,6 +123,7 @@ def test_a_larger_student_differs_in_its_language_model_alone(leaf):
 def test_trains_two_steps_and_validates(leaf, checkpoints, data):
     runner, before, after = train(load(leaf, checkpoints, data))
     assert runner.iter == 2
+    check_decay(runner.model, runner.optim_wrapper.optimizer)
     moved = 'language.backbone.layers.0.mixer.in_proj.weight'
     assert not torch.equal(before[moved], after[moved])
     eyes = [key for key in before if key.startswith('vision.model.')]

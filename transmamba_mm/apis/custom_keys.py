@@ -5,13 +5,6 @@ from torch import nn
 
 from transmamba_mm.errors import UserError, nearest
 
-#: Parameters that the schedules of this package treat in a way of their own, in whichever of its
-#: models has them; a schedule may name those that its model does not have.
-SHARED = (
-    *('A_log', 'ss2d.D', 'ss2d.dt_bias', 'cross_mamba.D', 'conv_bias', 'dt_bias', 'direction_B'),
-    *('cls_token', 'pos_embed', 'position_embedding', 'logit_scale', 'temporal.positions'),
-)
-
 
 def check_custom_keys(cfg: Config, model: nn.Module) -> None:
     """Make sure that what a config says of single parameters is about parameters of its model.
@@ -26,7 +19,7 @@ def check_custom_keys(cfg: Config, model: nn.Module) -> None:
     unmatched = [
         f'{key!r} is in the name of no parameter.{nearest(key, parts)}'
         for key in keys
-        if key not in SHARED and not any(key in name for name in names)
+        if not any(key in name for name in names)
     ]
     if unmatched:
         raise UserError(f'optim_wrapper.paramwise_cfg.custom_keys: {" ".join(unmatched)}')

@@ -54,10 +54,11 @@ BUILDERS: dict[Registry, tuple[str, ...]] = {
     ours.mmpretrain.LOOPS: ('by_epoch',),
     ours.HOOKS: ('priority',),
 }
-#: What mmengine's constructor of optimizers reads; the last is mmpretrain's.
+#: What constructors of optimizers read: mmengine's and mmpretrain's, then ours.
 PARAMWISE = (
     *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
     *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'layer_decay_rate'),
+    *('position_lr_mult', 'token_lr_mult', 'lr_mults'),
 )
 LOADER = tuple(inspect.signature(DataLoader.__init__).parameters)
 #: Keys of dicts without a type, by the pattern of their path.

@@ -34,6 +34,7 @@ RANGES: dict[str, Rule] = {
     'optim_wrapper.optimizer.fused': FLAG,
     'optim_wrapper.paramwise_cfg.bypass_duplicate': FLAG,
     'optim_wrapper.paramwise_cfg*_mult': NOT_NEGATIVE,
+    'optim_wrapper.paramwise_cfg.lr_mults.*': NOT_NEGATIVE,
     'train_cfg.max_*': COUNT,
     'train_cfg.val_interval': COUNT,
     'train_cfg.val_begin': INDEX,

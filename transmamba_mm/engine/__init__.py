@@ -8,7 +8,7 @@ from transmamba_mm.engine.hooks import (
     TransferReportHook,
 )
 from transmamba_mm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
-from transmamba_mm.engine.optim import CpuAmpOptimWrapper
+from transmamba_mm.engine.optim import CpuAmpOptimWrapper, SelectiveDecayOptimWrapperConstructor
 
 __all__ = [
     'ArchitectureHook',
@@ -20,5 +20,6 @@ __all__ = [
     'LabelRangeHook',
     'MeanLossHook',
     'NonFiniteLossHook',
+    'SelectiveDecayOptimWrapperConstructor',
     'TransferReportHook',
 ]

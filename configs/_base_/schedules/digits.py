@@ -1,5 +1,6 @@
 # The student's schedule, counted in steps so that less data does not mean less training.
 optim_wrapper = dict(
+    constructor='transmamba_mm.SelectiveDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
 )

@@ -4,19 +4,7 @@
 # scan itself stays in float32.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, betas=(0.9, 0.999)),
-    # No decay on biases, norms and the scan's D (all vectors), nor on A: decay would pull
-    # exp(A_log) to 1, that is every state to the same memory. VMamba keeps some of them as matrices.
-    paramwise_cfg=dict(
-        flat_decay_mult=0.0,
-        custom_keys={
-            'A_log': dict(decay_mult=0.0),
-            'ss2d.D': dict(decay_mult=0.0),
-            'ss2d.dt_bias': dict(decay_mult=0.0),
-            'direction_B': dict(decay_mult=0.0),
-            'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0),
-        },
-    ),
+    constructor='transmamba_mm.SelectiveDecayOptimWrapperConstructor',
     clip_grad=dict(max_norm=5.0),
 )
 

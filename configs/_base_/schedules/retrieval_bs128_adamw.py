@@ -5,17 +5,8 @@
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05, betas=(0.9, 0.98)),
     clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(
-        flat_decay_mult=0.0,
-        bypass_duplicate=True,
-        custom_keys={
-            'text.': dict(lr_mult=1e-3, decay_mult=0.0),
-            'A_log': dict(decay_mult=0.0),
-            'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0),
-            'logit_scale': dict(decay_mult=0.0),
-        },
-    ),
+    constructor='transmamba_mm.SelectiveDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(lr_mults={'text.*': 1e-3}),
 )
 # A ratio at the end, since an absolute rate would be more than the text tower begins with.
 param_scheduler = [

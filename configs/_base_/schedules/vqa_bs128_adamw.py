@@ -2,19 +2,7 @@
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05, betas=(0.9, 0.98)),
     clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(
-        flat_decay_mult=0.0,
-        bypass_duplicate=True,
-        custom_keys={
-            'A_log': dict(decay_mult=0.0),
-            'cross_mamba.D': dict(decay_mult=0.0),
-            'conv_bias': dict(decay_mult=0.0),
-            'dt_bias': dict(decay_mult=0.0),
-            'cls_token': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0),
-            'position_embedding': dict(decay_mult=0.0),
-        },
-    ),
+    constructor='transmamba_mm.SelectiveDecayOptimWrapperConstructor',
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=1000),

@@ -80,6 +80,13 @@ class TokenBackbone(BaseBackbone):
         """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
         return [self.patch_grid(image_size)] * self.num_layers
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone, as timm names them: positions and tokens.
+
+        Mixers name their own, relative to themselves.
+        """
+        return {name for name, _ in self.named_parameters(recurse=False)}
+
     def finish_construction(self, frozen_stages: int, norm_eval: bool, with_cp: bool) -> None:
         """End every student's constructor: ``cam``, and the options of its training.
 

@@ -40,6 +40,10 @@ class ScanDirection(nn.Module):
         self.owns_projections = owns_projections
         self.init_weights()
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'A_log', 'D'}
+
     def init_weights(self) -> None:
         """Mamba's own start: A = -(1..N), D = 1, step sizes log-uniform in [0.001, 0.1]."""
         init_decay(self.A_log)

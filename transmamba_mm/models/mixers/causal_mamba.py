@@ -64,6 +64,10 @@ class CausalMamba(MambaMixer):
             self.B_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
             self.C_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'A_log', 'D'}
+
     def forward(
         self,
         hidden_states: Tensor,

@@ -122,6 +122,10 @@ class SnakeMamba(nn.Module):
         self.out_proj = nn.Linear(inner_dims, embed_dims, bias=bias)
         self.init_weights()
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'A_log', 'D', 'direction_B'}
+
     def init_weights(self, num_layers: int = 1) -> None:
         """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
         init_decay(self.A_log)

@@ -83,6 +83,10 @@ class SS2D(nn.Module):
         self.out_proj = nn.Linear(inner_dims, embed_dims, bias=False)
         self.init_weights()
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'A_log', 'D', 'dt_bias'}
+
     def init_weights(self) -> None:
         """Initialize as the official code does; convolution and norm keep torch's own start."""
         nn.init.trunc_normal_(self.in_proj.weight, std=0.02)

@@ -43,6 +43,10 @@ class ScanParameters(nn.Module):
         nn.init.uniform_(self.x_proj, -(E**-0.5), E**-0.5)
         init_step_sizes(self.dt_proj, self.dt_bias)
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'conv_bias', 'dt_bias'}
+
     def convolve(self, x: Tensor) -> Tensor:
         """Values (B, K, L, E) of tokens (B, L, E)."""
         reverse = (False, True)[: len(self.x_proj)]
@@ -125,6 +129,10 @@ class CrossMamba(nn.Module):
         self.D = nn.Parameter(torch.ones(K, E))
         self.out_proj = nn.Linear(E, visual_dims, bias=False)
         init_decay(self.A_log)
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone."""
+        return {'A_log', 'D'}
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor | None = None) -> Tensor:
         """Make visual tokens language-aware.
