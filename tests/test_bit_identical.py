@@ -99,61 +99,46 @@ def pairs() -> dict[str, dict]:
     """A transfer of each pair of families."""
     vmamba = classify.vmamba_config((16, 32), (2, 2))
 
-    def classifiers(
-        student: dict, teacher: dict, rules: str, layer_map='uniform', **cloned
-    ) -> dict:
+    def classifiers(student: dict, teacher: dict, layer_map='uniform', **cloned) -> dict:
         return {
             'student': student,
             'teacher': {'model': teacher},
             'layer_map': layer_map,
-            'subcloning': {'type': 'WeightSubcloning', 'rules': rules, **cloned},
+            'subcloning': {'type': 'WeightSubcloning', **cloned},
         }
 
-    def retrievers(vision: str, student: dict, **text) -> dict:
+    def retrievers(vision: dict, text: dict) -> dict:
+        student = {'type': 'VideoTextRetriever', 'vision': vision, 'text': text, 'embed_dims': 10}
         return {
-            'student': {
-                'type': 'VideoTextRetriever',
-                'vision': student,
-                'text': text['text'],
-                'embed_dims': 10,
-                'tokenizer': retrieval.word_tokenizer(),
-            },
+            'student': {**student, 'tokenizer': retrieval.word_tokenizer()},
             'teacher': {'model': retrieval.teacher()},
-            'subcloning': {
-                'vision': {'type': 'WeightSubcloning', 'rules': vision},
-                'text': {'type': 'WeightSubcloning', 'rules': text['rules']},
-            },
+            'subcloning': {name: {'type': 'WeightSubcloning'} for name in ('vision', 'text')},
         }
 
-    def questions(bc_from: str, rules: str) -> dict:
+    def questions(bc_from: str) -> dict:
         student = vqa.mamba()
         student['language']['config']['bc_from'] = bc_from
         return {
             'student': student,
             'teacher': {'model': vqa.llava()},
-            'subcloning': {
-                'vision': {'type': 'WeightSubcloning', 'rules': 'vit_to_vim', 'skip': ['head.*']},
-                'language': {'type': 'WeightSubcloning', 'rules': rules},
-            },
+            'subcloning': {name: {'type': 'WeightSubcloning'} for name in ('vision', 'language')},
         }
 
-    mimic, vit = {'mimic_scan': True}, classify.vit_config()
-    vim, wide = classify.vim_config(), classify.vim_config(dims=32, layers=2, patch=4)
-    to_mamba = {'text': retrieval.MAMBA_LM, 'rules': 'clip_text_to_mamba'}
-    to_clip = {'text': retrieval.CLIP_TEXT_TOWER, 'rules': 'clip_text_to_clip_text'}
+    vit, vim = classify.vit_config(), classify.vim_config()
+    wide = classify.vim_config(dims=32, layers=2, patch=4)
     return {
-        'vim-vit': classifiers(vim, vit, 'vit_to_vim'),
-        'vim-vit mimic': classifiers(vim, vit, 'vit_to_vim', **mimic),
-        'wide vim-vit first_n': classifiers(wide, vit, 'vit_to_vim', {'kind': 'first_n', 'n': 1}),
-        'plainmamba-vit': classifiers(classify.plainmamba_config(), vit, 'vit_to_plainmamba'),
-        'videomamba-vit': classifiers(classify.videomamba_config(), vit, 'vit_to_videomamba'),
-        'vmamba-vit': classifiers(vmamba, vit, 'vit_to_vmamba'),
-        'vmamba-swin': classifiers(vmamba, classify.swin_config(), 'swin_to_vmamba', 'stages'),
-        'mambavqa-llava': questions('scanned', 'llama_to_mamba'),
-        'mambavqa-llava hidden': questions('hidden', 'llama_to_mamba_hidden'),
-        'videomamba+mamba-clip': retrievers('vit_to_videomamba', retrieval.VIDEO_MAMBA, **to_mamba),
-        'vim+clip_text-clip': retrievers('vit_to_vim', retrieval.VIM, **to_clip),
-        'vmamba+mamba-clip': retrievers('vit_to_vmamba', retrieval.VMAMBA, **to_mamba),
+        'vim-vit': classifiers(vim, vit),
+        'vim-vit mimic': classifiers(vim, vit, mimic_scan=True),
+        'wide vim-vit first_n': classifiers(wide, vit, {'kind': 'first_n', 'n': 1}),
+        'plainmamba-vit': classifiers(classify.plainmamba_config(), vit),
+        'videomamba-vit': classifiers(classify.videomamba_config(), vit),
+        'vmamba-vit': classifiers(vmamba, vit),
+        'vmamba-swin': classifiers(vmamba, classify.swin_config(), 'stages'),
+        'mambavqa-llava': questions('scanned'),
+        'mambavqa-llava hidden': questions('hidden'),
+        'videomamba+mamba-clip': retrievers(retrieval.VIDEO_MAMBA, retrieval.MAMBA_LM),
+        'vim+clip_text-clip': retrievers(retrieval.VIM, retrieval.CLIP_TEXT_TOWER),
+        'vmamba+mamba-clip': retrievers(retrieval.VMAMBA, retrieval.MAMBA_LM),
     }
 
 

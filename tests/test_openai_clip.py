@@ -8,7 +8,7 @@ from torch import nn
 from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.checkpoint import load_checkpoint
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers.eyes import load_eyes
+from transmamba_mm.models.eyes import load_eyes
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.teacher import FrozenTeacher
 

@@ -87,6 +87,26 @@ def check_weights_file(file: str | Path) -> Path:
     return file
 
 
+def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
+    """Refuse weights that would teach NaN.
+
+    Args:
+        state (Mapping[str, Tensor]): The weights.
+        owner (str): Whose they are.
+        key (str): The config's key that names their checkpoint.
+
+    Raises:
+        UserError: A value is NaN or infinite.
+    """
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise UserError(
+            f'{owner} has weights that are NaN or infinite, in {len(bad)} of {len(state)} tensors, '
+            f'first in {bad[0]}: its training diverged or the file is damaged. Name another '
+            f'checkpoint: model.{key}.'
+        )
+
+
 def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | None = None) -> None:
     """Write weights alone, as mmengine's ``state_dict`` (.pth) or as safetensors.
 

@@ -3,7 +3,5 @@ _base_ = '../transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 
 model = dict(
     student=dict(vision=None, cross_mamba=None),
-    subcloning=dict(
-        _delete_=True, language=dict(type='transmamba_mm.WeightSubcloning', rules='llama_to_mamba')
-    ),
+    subcloning=dict(_delete_=True, language=dict(type='transmamba_mm.WeightSubcloning')),
 )

@@ -1,7 +1,4 @@
 # B and C are read from the hidden state, so that query and key can be cloned too.
 _base_ = '../transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 
-model = dict(
-    student=dict(language=dict(config=dict(bc_from='hidden'))),
-    subcloning=dict(language=dict(rules='llama_to_mamba_hidden')),
-)
+model = dict(student=dict(language=dict(config=dict(bc_from='hidden'))))

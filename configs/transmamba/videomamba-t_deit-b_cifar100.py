@@ -12,6 +12,6 @@ model = dict(
     student={{_base_.student}},
     teacher={{_base_.teacher}},
     distiller={{_base_.distiller}},
-    subcloning=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_videomamba'),
+    subcloning={{_base_.subcloning}},
     layer_map={{_base_.layer_map}},
 )

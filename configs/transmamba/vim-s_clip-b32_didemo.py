@@ -13,7 +13,7 @@ model = dict(
     teacher={{_base_.teacher}},
     distiller={{_base_.distiller}},
     subcloning=dict(
-        vision=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_vim'),
+        vision=dict(type='transmamba_mm.WeightSubcloning'),
         text={{_base_.subcloning.text}},
     ),
     layer_map={{_base_.layer_map}},

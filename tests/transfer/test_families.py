@@ -18,17 +18,17 @@ from transmamba_mm.registry import MODELS
 
 VMAMBA = vmamba_config((16, 32), (2, 2))
 PAIRS = {
-    'vim-vit': ('vit_to_vim', vim_config(), vit_config(), 'uniform'),
-    'plainmamba-vit': ('vit_to_plainmamba', plainmamba_config(), vit_config(), 'uniform'),
-    'vmamba-vit': ('vit_to_vmamba', VMAMBA, vit_config(), 'uniform'),
-    'vmamba-swin': ('swin_to_vmamba', VMAMBA, swin_config(), 'stages'),
-    'vmamba-finer-swin': ('swin_to_vmamba', VMAMBA, swin_config(patch=1), 'stages'),
-    'videomamba-vit': ('vit_to_videomamba', videomamba_config(), vit_config(), 'uniform'),
+    'vim-vit': (vim_config(), vit_config(), 'uniform'),
+    'plainmamba-vit': (plainmamba_config(), vit_config(), 'uniform'),
+    'vmamba-vit': (VMAMBA, vit_config(), 'uniform'),
+    'vmamba-swin': (VMAMBA, swin_config(), 'stages'),
+    'vmamba-finer-swin': (VMAMBA, swin_config(patch=1), 'stages'),
+    'videomamba-vit': (videomamba_config(), vit_config(), 'uniform'),
 }
 
 
 def build(pair, distiller=(), **backbone):
-    rules, student, teacher, layer_map = PAIRS[pair]
+    student, teacher, layer_map = PAIRS[pair]
     student = {**student, 'backbone': {**student['backbone'], **backbone}}
     torch.manual_seed(0)
     model = MODELS.build(
@@ -38,7 +38,7 @@ def build(pair, distiller=(), **backbone):
             'teacher': {'model': trained(teacher)},
             'distiller': {'type': 'WSAB', **dict(distiller)},
             'layer_map': layer_map,
-            'subcloning': {'type': 'WeightSubcloning', 'rules': rules},
+            'subcloning': {'type': 'WeightSubcloning'},
         }
     )
     model.init_weights()

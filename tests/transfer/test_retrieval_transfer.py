@@ -26,31 +26,27 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 TEXTS = ['a seven moves left', 'the digit one moves', 'a two', 'seven']
-STUDENTS = {'vit_to_videomamba': VIDEO_MAMBA, 'vit_to_vim': VIM}
+STUDENTS = {'VideoMamba': VIDEO_MAMBA, 'Vim': VIM}
 WSAB, LOGITS = {'type': 'WSAB'}, {'type': 'LogitsDistiller'}
-every_student = pytest.mark.parametrize('rules', STUDENTS)
+every_student = pytest.mark.parametrize('vision', STUDENTS)
 
 
-def student(rules, **arguments):
+def student(vision, **arguments):
     default = {'text': MAMBA_LM, 'embed_dims': 10, 'tokenizer': word_tokenizer()}
-    return {'type': 'VideoTextRetriever', 'vision': STUDENTS[rules], **default, **arguments}
+    return {'type': 'VideoTextRetriever', 'vision': STUDENTS[vision], **default, **arguments}
 
 
-def subcloning(rules, text='clip_text_to_mamba', **arguments):
-    names = {'vision': rules, 'text': text}
-    return {
-        tower: {'type': 'WeightSubcloning', 'rules': name, **arguments}
-        for tower, name in names.items()
-    }
+def subcloning(**arguments):
+    return {tower: {'type': 'WeightSubcloning', **arguments} for tower in ('vision', 'text')}
 
 
-def build(rules='vit_to_videomamba', model=None, theirs=None, distiller=WSAB, **arguments):
+def build(vision='VideoMamba', model=None, theirs=None, distiller=WSAB, **arguments):
     theirs = theirs or teacher()
     torch.manual_seed(1)
     built = MODELS.build(
         {
             'type': 'KnowledgeTransfer',
-            'student': model or student(rules),
+            'student': model or student(vision),
             'teacher': {'model': theirs},
             'distiller': distiller,
             **arguments,
@@ -82,10 +78,10 @@ def records_of(model):
 
 @pytest.mark.parametrize('distiller', [WSAB, LOGITS], ids=lambda d: d['type'])
 @every_student
-def test_every_loss_falls_and_the_teacher_stays(rules, distiller):
+def test_every_loss_falls_and_the_teacher_stays(vision, distiller):
     theirs = teacher()
     train(theirs.train(), steps=20)
-    model = build(rules, None, theirs, distiller, subcloning=subcloning(rules))
+    model = build(vision, None, theirs, distiller, subcloning=subcloning())
     before = copy.deepcopy(model.teacher.model.state_dict())
     adapters = copy.deepcopy(model.distiller.state_dict())
     logs = train(model.train())
@@ -103,8 +99,8 @@ def test_every_loss_falls_and_the_teacher_stays(rules, distiller):
 
 
 @every_student
-def test_frames_stand_beside_the_frames_of_the_clip(rules):
-    model = build(rules).eval()
+def test_frames_stand_beside_the_frames_of_the_clip(vision):
+    model = build(vision).eval()
     ours, theirs, _ = records_of(model)
     assert ours.grids[:2] == theirs.grids[:2] == [(4, 2, 2)] * 2
     assert [p.shape for p in ours.patches[:2]] == [(4, 16, 16)] * 2
@@ -119,7 +115,7 @@ def test_frames_stand_beside_the_frames_of_the_clip(rules):
 
 
 def test_each_direction_of_a_frame_is_what_it_is_alone():
-    model = build('vit_to_vim').eval()
+    model = build('Vim').eval()
     vision, (ours, _, _) = model.student.vision, records_of(model)
     taps = []
     hook = vision.get_submodule(vision.direction_paths()[1]).register_forward_hook(
@@ -174,18 +170,19 @@ def test_similarities_are_compared_both_ways():
 
 
 @every_student
-def test_the_report_says_where_patches_positions_and_projections_come_from(rules):
-    vision = {**STUDENTS[rules], 'patch_size': 2}
-    model = build(rules, student(rules, vision=vision), subcloning=subcloning(rules))
+def test_the_report_says_where_patches_positions_and_projections_come_from(vision):
+    finer = student(vision)
+    finer['vision'] = {**finer['vision'], 'patch_size': 2}
+    model = build(model=finer, subcloning=subcloning())
     lines = {line.student: line for line in model.transfer_report.lines}
     assert set(lines) <= set(dict(model.student.named_parameters()))
     expected = {
-        'visual_projection.weight': ('vision.head.fc.weight', 'cloned'),
-        'text_projection.weight': ('text.head.fc.weight', 'cloned'),
-        'vision.patch_embed.proj.weight': ('vision.patch_embed.projection.weight', 'resized'),
+        'visual_projection.weight': ('vision.head.weight', 'cloned'),
+        'text_projection.weight': ('text.head.weight', 'cloned'),
+        'vision.patch_embed.proj.weight': ('vision.patch_embed.weight', 'resized'),
         'vision.pos_embed': ('vision.pos_embed', 'resized'),
         'vision.cls_token': ('vision.cls_token', 'cloned'),
-        'text.backbone.embeddings.weight': ('text.embeddings.token_embedding.weight', 'cloned'),
+        'text.backbone.embeddings.weight': ('text.token_embed.weight', 'cloned'),
     }
     found = {key: (lines[key].teacher, lines[key].status) for key in expected}
     assert found == expected
@@ -200,8 +197,8 @@ def test_the_report_says_where_patches_positions_and_projections_come_from(rules
 
 
 def test_a_clip_that_is_built_anew_is_the_same_reader():
-    model = student('vit_to_videomamba', text=CLIP_TEXT_TOWER)
-    cloned = subcloning('vit_to_videomamba', 'clip_text_to_clip_text')
+    model = student('VideoMamba', text=CLIP_TEXT_TOWER)
+    cloned = subcloning()
     model = build(model=model, layer_map={'vision': 'uniform'}, subcloning=cloned).eval()
     with torch.no_grad():
         ours = model.student.encode_text(TEXTS)
@@ -214,15 +211,16 @@ def test_a_clip_that_is_built_anew_is_the_same_reader():
 @pytest.mark.parametrize('tower', ['vision', 'text'])
 def test_another_common_space_is_an_error_that_names_both_keys_unless_skipped(tower):
     theirs = teacher(config={**CLIP, 'projection_dim': 12})
-    rules = subcloning('vit_to_videomamba')
-    width = {'vision': 16, 'text': 12}[tower]
+    cloned = subcloning()
+    name, width = {'vision': ('visual', 16), 'text': ('text', 12)}[tower]
     message = (
-        rf'subcloning\.{tower}: .*cannot take head.fc.weight \(12, {width}\) of the teacher to '
-        rf'head.fc.weight \(10, {width}\) of the student: 12 classes against 10.*embed_dims'
+        rf'subcloning\.{tower}: .*cannot take head.weight \(12, {width}\) of the teacher to '
+        rf'{name}_projection.weight \(10, {width}\) of the student: 12 classes against 10.*'
+        'embed_dims'
     )
     with pytest.raises(UserError, match=message):
-        build(theirs=theirs, subcloning={tower: rules[tower]})
-    skipped = subcloning('vit_to_videomamba', skip=['head.*'])
+        build(theirs=theirs, subcloning={tower: cloned[tower]})
+    skipped = subcloning(skip=['*_projection.*'])
     model = build(theirs=theirs, subcloning=skipped)
     lines = {line.student: line for line in model.transfer_report.lines}
     assert lines['visual_projection.weight'].status == 'skipped'
@@ -233,9 +231,9 @@ def test_another_common_space_is_an_error_that_names_both_keys_unless_skipped(to
 def recipe():
     """As in configs/_base_/distillers/wsab_clip.py: CLIP's words, only seeing is compared."""
     return build(
-        model=student('vit_to_videomamba', text=CLIP_TEXT_TOWER),
+        model=student('VideoMamba', text=CLIP_TEXT_TOWER),
         layer_map={'vision': 'uniform'},
-        subcloning=subcloning('vit_to_videomamba', 'clip_text_to_clip_text'),
+        subcloning=subcloning(),
     )
 
 

@@ -77,8 +77,8 @@ def mamba(**kwargs):
 
 
 SUBCLONING = {
-    'vision': {'type': 'WeightSubcloning', 'rules': 'vit_to_vim', 'skip': ['head.*']},
-    'language': {'type': 'WeightSubcloning', 'rules': 'llama_to_mamba'},
+    'vision': {'type': 'WeightSubcloning'},
+    'language': {'type': 'WeightSubcloning'},
 }
 
 
@@ -161,13 +161,13 @@ def test_subcloning_takes_both_towers():
     lines = {line.student: line for line in model.transfer_report.lines}
     names = {name for name, _ in student.named_parameters()}
     assert set(lines) <= names
-    assert lines['language.backbone.embeddings.weight'].teacher == 'language.embed_tokens.weight'
+    assert lines['language.backbone.embeddings.weight'].teacher == 'language.token_embed.weight'
 
 
 def test_query_and_key_go_to_a_student_that_reads_b_and_c_from_the_hidden_state():
     student = mamba()
     student['language']['config']['bc_from'] = 'hidden'
-    rules = {'language': {'type': 'WeightSubcloning', 'rules': 'llama_to_mamba_hidden'}}
+    rules = {'language': {'type': 'WeightSubcloning'}}
     model = build(student, subcloning=rules)
     rows = model.transfer_report.state_rows['language.layers.1']
     attention = model.teacher.model.model.model.language_model.layers[1].self_attn

@@ -222,7 +222,7 @@ def _unreadable_option(error: RecursionError) -> str | None:
         return None
     return (
         'A value of --cfg-options cannot be read: set single entries, as in '
-        'model.subcloning.vision.rules=vit_to_vim; lists are written "[1,2]", tuples "(1,2)".'
+        'model.subcloning.vision.importance=magnitude; lists are written "[1,2]", tuples "(1,2)".'
     )
 
 

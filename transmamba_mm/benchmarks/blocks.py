@@ -11,7 +11,7 @@ from transmamba_mm.benchmarks.flops import attention_kind, count_flops
 from transmamba_mm.benchmarks.model import ROLES, build
 from transmamba_mm.benchmarks.timing import Timing, interleave
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 
 
 @dataclass
@@ -59,7 +59,7 @@ class BlockPair:
             backbone = build(
                 models[role], models[role]['backbone'].get('img_size', 224), device
             ).backbone
-            layout = token_layout(backbone)
+            layout = layout_of(backbone)
             blocks[role] = backbone.get_submodule(layout.layer_paths()[0])
             widths[role] = layout.layer_dims()[0]
         if widths['student'] != widths['teacher']:

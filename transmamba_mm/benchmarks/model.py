@@ -16,7 +16,7 @@ from transmamba_mm.benchmarks.flops import attention_kind, count_flops
 from transmamba_mm.benchmarks.memory import MemoryProcess
 from transmamba_mm.benchmarks.timing import Timing, interleave
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.registry import MODELS
 
 ROLES = ('student', 'teacher')
@@ -148,7 +148,7 @@ def benchmark_size(
         memory: Where peaks are measured.
     """
     built = {role: build(models[role], size, device) for role in ROLES}
-    layout = token_layout(built['teacher'].backbone)
+    layout = layout_of(built['teacher'].backbone)
     rows, cols = layout.layer_grids((size, size))[0]
     inputs = images(models['student'], size, batch_size, device)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.transfer.alignment import to_grid
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.frames import as_seen_by
@@ -30,7 +30,7 @@ def record_layers(model: nn.Module, images: Tensor) -> TransferRecord:
 
     A model made for images sees the frames of clips (B, C, T, H, W) one by one.
     """
-    layers = range(len(token_layout(model.backbone).layer_paths()))
+    layers = range(len(layout_of(model.backbone).layer_paths()))
     reader = RecordReader(model, layers)
     with FeatureRecorder(model.eval(), reader.paths) as recorder:
         model(as_seen_by(model.backbone, images), mode='tensor')

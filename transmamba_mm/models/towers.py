@@ -1,11 +1,19 @@
 """Models of several backbones, each of which can be taught by its counterpart in a teacher."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 IMAGES, TEXT = 'images', 'text'
+#: Linear layers in the heads of mmpretrain's classifiers, and their canonical names. Of a distilled
+#: DeiT's two, the cls token's goes with the cls token.
+CLASSIFIER_HEADS = {
+    'head.fc': 'head',
+    'head.layers.head': 'head',
+    'head.layers.head_dist': 'head_dist',
+}
 
 
 @dataclass(frozen=True)
@@ -14,21 +22,23 @@ class Tower:
 
     Attributes:
         path (str): Module path inside the model, such as ``'vision'``.
-        backbone (nn.Module): Something :func:`~transmamba_mm.models.teachers.token_layout` knows.
+        backbone (nn.Module): One that ``transmamba_mm.models.layouts.layout_of`` has a layout for.
         reads (str): ``'images'``: its tokens are patches on a grid; ``'text'``: they are what the
             model's :class:`~transmamba_mm.models.sequences.Sequences` say.
-        head (str, optional): Path of the linear layer behind it, such as a projection to a common
-            space. Subcloning treats it as a classifier's head.
+        heads (Mapping[str, str]): Paths of the linear layers behind it, by canonical name: ``head``
+            of a classifier or a projection to a common space, ``lm_head`` of a language model.
     """
 
     path: str
     backbone: Any
     reads: str = IMAGES
-    head: str | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)
 
 
 def towers_of(model: nn.Module) -> dict[str, Tower]:
     """The towers of a model in depth order; a classifier has one, its ``backbone``."""
     if hasattr(model, 'towers'):
         return model.towers()
-    return {'backbone': Tower('backbone', model.backbone)}
+    modules = dict(model.named_modules())
+    heads = {name: path for path, name in CLASSIFIER_HEADS.items() if path in modules}
+    return {'backbone': Tower('backbone', model.backbone, heads=heads)}

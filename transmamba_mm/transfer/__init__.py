@@ -2,9 +2,8 @@ from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.knowledge_transfer import KnowledgeTransfer
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.record import LayerPair, TransferRecord
-from transmamba_mm.transfer.subcloning import WeightSubcloning
+from transmamba_mm.transfer.subcloning import TransferLine, TransferReport, WeightSubcloning
 from transmamba_mm.transfer.teacher import FrozenTeacher
-from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
 
 __all__ = [
     'FeatureRecorder',

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from transmamba_mm.models.layouts import layout_of
+
 if TYPE_CHECKING:
     from transmamba_mm.transfer.record import TransferRecord
 
 
-def sees_clips(backbone: Any) -> bool:
-    """Whether a backbone takes clips (B, C, T, H, W) as they are, such as VideoMamba."""
-    return hasattr(backbone, 'num_frames')
-
-
 def as_seen_by(backbone: Any, images: Tensor) -> Tensor:
     """Frames (B * T, C, H, W) of clips for a backbone that sees images; else ``images`` itself."""
-    return images if images.dim() == 4 or sees_clips(backbone) else as_frames(images)
+    return images if images.dim() == 4 or layout_of(backbone).takes_clips else as_frames(images)
 
 
 def as_frames(clips: Tensor) -> Tensor:

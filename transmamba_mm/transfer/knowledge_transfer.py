@@ -9,10 +9,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import IMAGES, towers_of
 from transmamba_mm.registry import DISTILLERS, MODELS, build_part
-from transmamba_mm.transfer.clip_as_vit import as_rules_know_them
 from transmamba_mm.transfer.feature_recorder import FeatureRecorder
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.record import TransferRecord
@@ -166,8 +165,8 @@ class KnowledgeTransfer(BaseModel):
             theirs = towers_of(self.teacher.model)[pair.name].backbone
             size = getattr(ours, 'img_size', None)
             if pair.reads == IMAGES and self.distiller.uses_features and size is not None:
-                token_layout(ours).layer_grids(size)
-                token_layout(theirs).layer_grids(self.teacher.img_size or size)
+                layout_of(ours).layer_grids(size)
+                layout_of(theirs).layer_grids(self.teacher.img_size or size)
         if self.distiller.uses_logits and not hasattr(self.student, 'towers'):
             self._check_classes()
 
@@ -198,20 +197,11 @@ class KnowledgeTransfer(BaseModel):
             self._subclone(name, subcloning)
 
     def _subclone(self, name: str, subcloning: Any) -> None:
-        """Stage 1 of one tower; a classifier is its own."""
-        if not hasattr(self.student, 'towers'):
-            self.transfer_report = subcloning.apply(self.student, self.teacher.model)
-            return
-        tower = towers_of(self.student)[name]
-        view = nn.ModuleDict({'backbone': tower.backbone})
-        if tower.head is not None:
-            view['head'] = nn.ModuleDict({'fc': self.student.get_submodule(tower.head)})
-        weights = self.teacher.model.tower_weights(name)
+        """Stage 1 of one tower."""
         try:
-            report = subcloning.apply(view, as_rules_know_them(weights))
+            report = subcloning.apply(self.student, self.teacher.model, name)
         except UserError as error:
             raise UserError(f'subcloning.{name}: {error}') from error
-        report = report.renamed(name, tower.path, tower.head)
         before = self.transfer_report
         self.transfer_report = report if before is None else before.joined(report)
 

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import towers_of
-from transmamba_mm.transfer.frames import join_frames, sees_clips
+from transmamba_mm.transfer.frames import join_frames
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class RecordReader:
         tower: str = 'backbone',
     ) -> None:
         self.root = towers_of(model)[tower].path
-        layout = token_layout(towers_of(model)[tower].backbone)
+        layout = layout_of(towers_of(model)[tower].backbone)
         self.layers = list(layers)
         self.layer_paths = self._pick(layout.layer_paths(), features)
         self.direction_paths = self._pick(layout.direction_paths(), directions)
@@ -123,10 +123,10 @@ class RecordReader:
                 height, width). If the backbone was made for images, the outputs are those of all
                 frames as one batch.
         """
-        if len(image_size) == 3 and not sees_clips(backbone):
+        if len(image_size) == 3 and not layout_of(backbone).takes_clips:
             record = self.read(outputs, backbone, image_size[1:])
             return join_frames(record, image_size[0])
-        layout = token_layout(backbone)
+        layout = layout_of(backbone)
         grids = []
         if self.layer_paths or self.direction_paths:
             all_grids = layout.layer_grids(image_size)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
-from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.checkpoint import check_finite, load_state_dict
 from transmamba_mm.checks import FINITE, POSITIVE, SIDES, Each, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
@@ -136,26 +136,6 @@ class FrozenTeacher:
         seen = as_seen_by(self.model.backbone, images)
         outputs = self.model(seen, data_samples, mode='tensor')
         return outputs if seen is images else mean_over_frames(outputs, images.shape[2])
-
-
-def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
-    """Refuse weights that would teach NaN.
-
-    Args:
-        state (Mapping[str, Tensor]): The weights.
-        owner (str): Whose they are.
-        key (str): The config's key that names their checkpoint.
-
-    Raises:
-        UserError: A value is NaN or infinite.
-    """
-    bad = [name for name, value in state.items() if not value.isfinite().all()]
-    if bad:
-        raise UserError(
-            f'{owner} has weights that are NaN or infinite, in {len(bad)} of {len(state)} tensors, '
-            f'first in {bad[0]}: its training diverged or the file is damaged. Name another '
-            f'checkpoint: model.{key}.'
-        )
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.sequences import Sequences
-from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import IMAGES, towers_of
 from transmamba_mm.transfer.alignment import to_grid
 from transmamba_mm.transfer.layer_map import LayerMap
-from transmamba_mm.transfer.layer_names import count_stages
 from transmamba_mm.transfer.record import LayerPair, RecordReader, TransferRecord
 from transmamba_mm.transfer.token_matching import match_tokens, pick_patches, pick_tokens
 
@@ -50,10 +49,10 @@ class TowerPair:
                 f'The {name} tower of the student reads {self.reads}, that of the teacher '
                 f'{towers[1].reads}: they do not compare.'
             )
-        layouts = [token_layout(tower.backbone) for tower in towers]
-        self.depths = [count_stages(layout.layer_paths()) for layout in layouts]
+        layouts = [layout_of(tower.backbone) for tower in towers]
+        self.depths = [layout.stage_depths() for layout in layouts]
         ours, theirs = (layout.layer_dims() for layout in layouts)
-        count = len(layouts[0].directions((2, 2))) if hasattr(layouts[0], 'directions') else 0
+        count = layouts[0].num_directions
         self.layers = layer_map.pairs(*self.depths)
         self.pairs = [LayerPair(first + i, j, ours[i], theirs[j], count) for i, j in self.layers]
 
@@ -140,7 +139,7 @@ class TowerPair:
 
 def _patch_grid(model: nn.Module, size: tuple[int, ...]) -> tuple[int, ...]:
     """Grid of the patches that a model puts into its sequences."""
-    return token_layout(towers_of(model)['vision'].backbone).layer_grids(size)[-1]
+    return layout_of(towers_of(model)['vision'].backbone).layer_grids(size)[-1]
 
 
 def _tensor(output: Any) -> Tensor:

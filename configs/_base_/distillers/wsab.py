@@ -1,6 +1,6 @@
 # Stage 1: weight subcloning; stage 2: adaptive bidirectional distillation.
 layer_map = 'uniform'
-subcloning = dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_vim')
+subcloning = dict(type='transmamba_mm.WeightSubcloning')
 # The teacher has seen every view the student is shown, hard labels have not: they count a fifth.
 # Features guide, logits lead: a feature term that is too strong costs accuracy on little data.
 distiller = dict(

@@ -2,8 +2,8 @@
 # only has to be cloned, and is not compared. The logits are similarities, both ways.
 layer_map = dict(vision='uniform')
 subcloning = dict(
-    vision=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_videomamba'),
-    text=dict(type='transmamba_mm.WeightSubcloning', rules='clip_text_to_clip_text'),
+    vision=dict(type='transmamba_mm.WeightSubcloning'),
+    text=dict(type='transmamba_mm.WeightSubcloning'),
 )
 distiller = dict(
     type='transmamba_mm.WSAB',

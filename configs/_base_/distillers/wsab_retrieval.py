@@ -2,8 +2,8 @@
 # Transformer over frames their order: the last layers of the student are left to do the latter.
 layer_map = dict(vision=[0, 1, 2, 3, None, None], text='uniform')
 subcloning = dict(
-    vision=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_videomamba'),
-    text=dict(type='transmamba_mm.WeightSubcloning', rules='clip_text_to_mamba'),
+    vision=dict(type='transmamba_mm.WeightSubcloning'),
+    text=dict(type='transmamba_mm.WeightSubcloning'),
 )
 # The logits are similarities, both ways, and of a trained CLIP their scale is large.
 distiller = dict(

@@ -1,8 +1,8 @@
 # Seeing and reading are both cloned and distilled; a head for classes is not there to be cloned.
 layer_map = 'uniform'
 subcloning = dict(
-    vision=dict(type='transmamba_mm.WeightSubcloning', rules='vit_to_vim', skip=['head.*']),
-    language=dict(type='transmamba_mm.WeightSubcloning', rules='llama_to_mamba'),
+    vision=dict(type='transmamba_mm.WeightSubcloning'),
+    language=dict(type='transmamba_mm.WeightSubcloning'),
 )
 # Layers weigh much: with 0.3 and 0.1 the student still guesses yes or no from the question after
 # 1,000 steps.

@@ -22,8 +22,8 @@ from tests.models.retrieval.small_retrieval import (
     word_tokenizer,
 )
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.sequences import Sequences
-from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.transfer import FeatureRecorder
 
 MODELS = {
@@ -151,16 +151,14 @@ def test_towers_are_where_they_say(arguments):
     paths = [model.logits_path, model.sequences_path]
     for tower in towers.values():
         assert model.get_submodule(tower.path) is tower.backbone
-        paths += [f'{tower.path}.{path}' for path in token_layout(tower.backbone).layer_paths()]
+        paths += [f'{tower.path}.{path}' for path in layout_of(tower.backbone).layer_paths()]
     recorder = FeatureRecorder(model, paths)
     with recorder:
         similarity = model(clips(), samples(CAPTIONS))
     assert recorder[model.logits_path] is similarity
     captions = recorder[model.sequences_path]
     assert isinstance(captions, Sequences)
-    last = recorder[
-        f'{towers["text"].path}.{token_layout(towers["text"].backbone).layer_paths()[-1]}'
-    ]
+    last = recorder[f'{towers["text"].path}.{layout_of(towers["text"].backbone).layer_paths()[-1]}']
     assert last.shape[:2] == captions.mask.shape
 
 

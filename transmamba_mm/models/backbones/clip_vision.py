@@ -12,12 +12,13 @@ from torch.utils.checkpoint import checkpoint as recompute
 from transmamba_mm.checks import FLAG, INTEGER, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
-from transmamba_mm.models.teachers.transformers_layout import ClipVisionLayout
+from transmamba_mm.models.layouts import TokenLayout
+from transmamba_mm.models.layouts.clip import ClipVisionLayout
 from transmamba_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class ClipVision(BaseModule):
+class ClipVision(BaseModule, TokenLayout):
     """Transformers' ``CLIPVisionModel`` (arXiv 2103.00020), handing out its patches or its cls.
 
     Args:
@@ -127,10 +128,6 @@ class ClipVision(BaseModule):
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
         return [f'model.{path}' for path in self.layout.layer_paths()]
-
-    def direction_paths(self) -> list[str]:
-        """None: attention looks everywhere at once."""
-        return []
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""

@@ -22,6 +22,7 @@ from transmamba_mm.checks import (
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.canonical_map import CanonicalMap
+from transmamba_mm.models.layouts import TokenLayout
 from transmamba_mm.transfer_checkpoint import take_student
 
 #: Of the keys that archs have in common; stages have a width and a depth each.
@@ -43,7 +44,7 @@ OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
 EMBEDDINGS = ('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed')
 
 
-class TokenBackbone(BaseBackbone):
+class TokenBackbone(BaseBackbone, TokenLayout):
     """A backbone whose layers hand on tokens, and that can say in which order it scans them.
 
     It knows nothing about teachers. What it adds to mmpretrain's contract is a common language:
@@ -71,6 +72,11 @@ class TokenBackbone(BaseBackbone):
         They run only while somebody hooks them.
         """
         return [f'{path}.tap' for path in self.layer_paths()]
+
+    @property
+    def num_directions(self) -> int:
+        """Scan directions K of each layer."""
+        return len(self.directions((2, 2)))
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""
@@ -167,10 +173,6 @@ class TokenBackbone(BaseBackbone):
     @abstractmethod
     def directions(self, grid: tuple[int, int]) -> LongTensor:
         """Traversals (K, L) of the L = H * W canonical patches of ``grid``; each a permutation."""
-
-    @abstractmethod
-    def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None."""
 
     @property
     def num_outputs(self) -> int:

@@ -74,6 +74,8 @@ class VideoMamba(BidirectionalBackbone):
             cover; inputs of another shape.
     """
 
+    takes_clips = True
+
     @checked(
         img_size=SIDES,
         patch_size=COUNT,

@@ -22,6 +22,7 @@ from transmamba_mm.models.language.pretrained import (
     load_pretrained,
     load_tokenizer,
 )
+from transmamba_mm.models.layouts import TokenLayout
 from transmamba_mm.models.mixers import attach_tap
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
 from transmamba_mm.models.norms import RMSNorm
@@ -96,7 +97,7 @@ class CausalBlock(MambaBlock):
         return (hidden_states, mixed[:, None]) if keep_directions else hidden_states
 
 
-class MambaLM(MambaForCausalLM):
+class MambaLM(MambaForCausalLM, TokenLayout):
     """A Mamba language model with transformers' face and our scan.
 
     It *is* a ``MambaForCausalLM``: ``generate`` (greedy, sampling, beams), ``save_pretrained``,
@@ -287,6 +288,11 @@ class MambaLM(MambaForCausalLM):
     def direction_paths(self) -> list[str]:
         """Modules, one per layer, whose output is the direction feature (B, 1, L, D)."""
         return [f'{path}.tap' for path in self.layer_paths()]
+
+    @property
+    def num_directions(self) -> int:
+        """One: left to right."""
+        return 1
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.eyes import load_eyes
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
-from transmamba_mm.models.teachers import token_layout
-from transmamba_mm.models.teachers.eyes import load_eyes
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS
 
@@ -115,23 +115,22 @@ class Clip4ClipTeacher(DualEncoder):
         """What it can teach: seeing and reading."""
         return {
             'vision': Tower(
-                'model.vision_model', self.model.vision_model, head='model.visual_projection'
+                'model.vision_model',
+                self.model.vision_model,
+                heads={'head': 'model.visual_projection'},
             ),
             'text': Tower(
-                'model.text_model', self.model.text_model, TEXT, head='model.text_projection'
+                'model.text_model',
+                self.model.text_model,
+                TEXT,
+                heads={'head': 'model.text_projection'},
             ),
         }
-
-    def tower_weights(self, name: str) -> dict[str, Tensor]:
-        """Weights of a tower in transformers' names; its projection is the head."""
-        tower = self.towers()[name]
-        projection = self.get_submodule(tower.head).weight
-        return tower.backbone.state_dict() | {'head.fc.weight': projection}
 
     def see(self, clips: Tensor) -> Tensor:
         """Unit vectors (B, T, D) of the frames of clips (B, C, T, H, W)."""
         vision, size = self.model.vision_model, clips.shape[-2:]
-        token_layout(vision).layer_grids(size)  # or transformers cuts off what patches do not cover
+        layout_of(vision).layer_grids(size)  # or transformers cuts off what patches do not cover
         frames = clips.transpose(1, 2).to(self.model.dtype)  # (B, T, C, H, W)
         seen = vision(
             pixel_values=frames.flatten(0, 1),

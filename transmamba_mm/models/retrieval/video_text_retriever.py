@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.retrieval.contrastive import FIRST_LOG_SCALE
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
-from transmamba_mm.models.teachers import token_layout
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS, build_part
 
@@ -66,7 +66,7 @@ class VideoTextRetriever(DualEncoder):
                 "The vision backbone gives out_type='raw': choose 'cls_token', 'avg_featmap' or "
                 "'featmap'."
             )
-        width = token_layout(self.vision).layer_dims()[-1]
+        width = layout_of(self.vision).layer_dims()[-1]
         pooling = build_pooling(temporal, width)  # a typo is one, needed or not
         self.temporal = None if self.sees_clips else pooling
         self.visual_projection = nn.Linear(width, embed_dims, bias=False)
@@ -101,8 +101,8 @@ class VideoTextRetriever(DualEncoder):
     def towers(self) -> dict[str, Tower]:
         """What a teacher can teach: seeing and reading."""
         return {
-            'vision': Tower('vision', self.vision, head='visual_projection'),
-            'text': Tower('text', self.text, TEXT, head='text_projection'),
+            'vision': Tower('vision', self.vision, heads={'head': 'visual_projection'}),
+            'text': Tower('text', self.text, TEXT, heads={'head': 'text_projection'}),
         }
 
     def see(self, clips: Tensor) -> Tensor:

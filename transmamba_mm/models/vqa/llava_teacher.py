@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers.eyes import load_eyes
+from transmamba_mm.models.eyes import load_eyes
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
 from transmamba_mm.registry import MODELS
@@ -118,15 +118,13 @@ class LlavaTeacher(VisualAnswerer):
         core = self.model.model
         return {
             'vision': Tower('model.model.vision_tower', core.vision_tower),
-            'language': Tower('model.model.language_model', core.language_model, TEXT),
+            'language': Tower(
+                'model.model.language_model',
+                core.language_model,
+                TEXT,
+                heads={'lm_head': 'model.lm_head'},
+            ),
         }
-
-    def tower_weights(self, name: str) -> dict[str, Tensor]:
-        """Weights of a tower in transformers' names; the language's with its ``lm_head``."""
-        if name == 'vision':
-            return self.model.model.vision_tower.state_dict()
-        head = {f'lm_head.{key}': value for key, value in self.model.lm_head.state_dict().items()}
-        return self.model.model.language_model.state_dict() | head
 
     def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Patches (B, L, D) in the space of words; the questions do not matter to them."""

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.teachers import token_layout
+from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer, two_layers
 from transmamba_mm.registry import MODELS, build_part
@@ -59,7 +59,7 @@ class MambaVQA(VisualAnswerer):
                 f'The vision backbone gives out_type={out_type!r}, but questions are asked of its '
                 "patches: set out_type='featmap'."
             )
-        visual_dims = token_layout(self.vision).layer_dims()[-1]
+        visual_dims = layout_of(self.vision).layer_dims()[-1]
         if cross_mamba is not None:
             widths = {'visual_dims': visual_dims, 'text_dims': language.embed_dims}
             self.cross_mamba = build_part(MODELS, cross_mamba, **widths)

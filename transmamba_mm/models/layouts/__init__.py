@@ -1,0 +1,11 @@
+"""One file a teacher family; each adapter in it takes part by being defined."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from transmamba_mm.models.layouts.base import AdapterLayout, TokenLayout, count_stages, layout_of
+
+for _module in iter_modules(__path__):
+    import_module(f'{__name__}.{_module.name}')
+
+__all__ = ['AdapterLayout', 'TokenLayout', 'count_stages', 'layout_of']

@@ -1,0 +1,142 @@
+"""The typed view of a backbone that a transfer works with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from inspect import isabstract
+from itertools import groupby
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+
+Grid = tuple[int, int]
+
+
+class TokenLayout(ABC):
+    """How the layers, tokens and weights of a backbone are named and shaped.
+
+    Any two models compare in *canonical order*: patches in raster order, cls apart. Weights go from
+    one to the other by *canonical names*:
+
+    ================================================  ==============================================
+    ``patch_embed``, ``patch_norm``                   patch embedding, and a norm behind it
+    ``token_embed``                                   word embeddings
+    ``pos_embed``                                     positions (1, tokens, D), cls entries first
+    ``cls_token``, ``dist_token``                     (1, 1, D)
+    ``layers.#.norm1``, ``layers.#.norm2``            norms before attention and MLP
+    ``layers.#.attn.q``, ``.k``, ``.v``, ``.out``     attention
+    ``layers.#.mlp.fc1``, ``.fc2``, ``.gate``         MLP; ``gate`` of gated ones
+    ``layers.#.scale1``, ``layers.#.scale2``          layer scale behind attention and MLP
+    ``norm``                                          final norm
+    ``head``, ``head_dist``, ``lm_head``              classifier or projection; language model head
+    ================================================  ==============================================
+
+    Layers count through all stages of a hierarchical model. Paths are relative to the backbone.
+    """
+
+    #: Whether clips (B, C, T, H, W) are taken whole, rather than frame by frame.
+    takes_clips: bool = False
+
+    @abstractmethod
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
+
+    @abstractmethod
+    def layer_dims(self) -> list[int]:
+        """Width D of each layer's feature."""
+
+    @abstractmethod
+    def layer_grids(self, image_size: Any) -> list[Any]:
+        """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width) pixels.
+
+        Raises:
+            UserError: Patches do not cover the image.
+        """
+
+    @abstractmethod
+    def to_canonical(self, tokens: Any, grid: Any) -> tuple[Tensor, Tensor | None]:
+        """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None."""
+
+    def direction_paths(self) -> list[str]:
+        """Modules, one per layer, whose output is the direction feature (B, K, tokens, D)."""
+        return []
+
+    @property
+    def num_directions(self) -> int:
+        """Scan directions K of each layer; attention has none."""
+        return 0
+
+    def stage_depths(self) -> list[int]:
+        """Layers of each stage; a flat model is one stage."""
+        return count_stages(self.layer_paths())
+
+    @property
+    def position_grid(self) -> Grid | None:
+        """Patch grid (H, W) of the position embeddings, where the backbone tells."""
+        return None
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the backbone by canonical names; others keep their names.
+
+        Args:
+            state (Mapping[str, Tensor]): State dict of the backbone.
+
+        Raises:
+            UserError: The family cannot be subcloned.
+        """
+        raise UserError(
+            f'{type(self).__name__} has no canonical weights, so nothing can be subcloned from it: '
+            'set subcloning=None, or implement TokenLayout.canonical_weights.'
+        )
+
+
+class AdapterLayout(TokenLayout):
+    """The layout of a backbone of another library. A subclass takes part by being defined.
+
+    Args:
+        backbone (nn.Module): One that :meth:`accepts` is true of.
+    """
+
+    FAMILIES: ClassVar[list[type['AdapterLayout']]] = []
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        AdapterLayout.FAMILIES.append(cls)
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, backbone: Any) -> bool:
+        """Whether ``backbone`` is of this family."""
+
+
+def layout_of(backbone: Any) -> TokenLayout:
+    """The layout of a backbone: itself if it is a ``TokenLayout``, else its family's adapter.
+
+    Raises:
+        UserError: No family of ours.
+    """
+    if isinstance(backbone, TokenLayout):
+        return backbone
+    families = [family for family in AdapterLayout.FAMILIES if not isabstract(family)]
+    for family in families:
+        if family.accepts(backbone):
+            return family(backbone)
+    raise UserError(
+        f'{type(backbone).__name__} cannot take part in a transfer: it is no TokenLayout, and none '
+        f'of {", ".join(family.__name__ for family in families)} accepts it. Use a '
+        'VisionTransformer or SwinTransformer of mmpretrain or one of our backbones, or write a '
+        'layout (see transmamba_mm.models.layouts).'
+    )
+
+
+def count_stages(paths: Sequence[str]) -> list[int]:
+    """Layers in each stage, for paths in depth order; a flat model is one stage."""
+
+    def stage(path: str) -> list[int]:
+        return [int(part) for part in path.split('.') if part.isdecimal()][:-1]
+
+    return [len(list(group)) for _, group in groupby(paths, stage)]

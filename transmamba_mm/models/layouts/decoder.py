@@ -1,0 +1,57 @@
+"""Language models of transformers that are built like Llama (arXiv 2302.13971)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+
+NAMES = KeyMap(
+    {
+        'embed_tokens': 'token_embed',
+        'layers.#.input_layernorm': 'layers.#.norm1',
+        'layers.#.self_attn.q_proj': 'layers.#.attn.q',
+        'layers.#.self_attn.k_proj': 'layers.#.attn.k',
+        'layers.#.self_attn.v_proj': 'layers.#.attn.v',
+        'layers.#.self_attn.o_proj': 'layers.#.attn.out',
+        'layers.#.post_attention_layernorm': 'layers.#.norm2',
+        'layers.#.mlp.gate_proj': 'layers.#.mlp.gate',
+        'layers.#.mlp.up_proj': 'layers.#.mlp.fc1',
+        'layers.#.mlp.down_proj': 'layers.#.mlp.fc2',
+    }
+)
+
+
+class DecoderLayout(AdapterLayout):
+    """A language model with a list of ``layers``, such as a ``LlamaModel``.
+
+    Its queries and keys are rotated by the position, behind the weights that have canonical names.
+    """
+
+    @classmethod
+    def accepts(cls, backbone: Any) -> bool:
+        """Whether it is a model of transformers with ``layers``."""
+        return type(backbone).__module__.startswith('transformers.') and hasattr(backbone, 'layers')
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, L, D)."""
+        return [f'layers.{i}' for i in range(self.backbone.config.num_hidden_layers)]
+
+    def layer_dims(self) -> list[int]:
+        """Width D of each layer's feature."""
+        config = self.backbone.config
+        return [config.hidden_size] * config.num_hidden_layers
+
+    def layer_grids(self, image_size: Grid) -> list[Grid]:
+        """The grid (1, L) of each layer: the size itself."""
+        return [image_size] * self.backbone.config.num_hidden_layers
+
+    def to_canonical(self, tokens: Any, grid: Grid) -> tuple[Tensor, None]:
+        """Tokens (B, L, D) as they are, and no cls token."""
+        return tokens[0] if isinstance(tokens, tuple) else tokens, None
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by canonical names."""
+        return NAMES.rename(state)

@@ -1,0 +1,90 @@
+"""Swin Transformers of mmpretrain, V1 and V2."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from mmpretrain.models.backbones import SwinTransformer, SwinTransformerV2
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+from transmamba_mm.models.layouts.vit import split_qkv
+
+BLOCK = {
+    'norm1': 'norm1',
+    'attn.w_msa.qkv': 'attn.qkv',
+    'attn.w_msa.proj': 'attn.out',
+    'norm2': 'norm2',
+    'ffn.layers.0.0': 'mlp.fc1',
+    'ffn.layers.1': 'mlp.fc2',
+}
+
+
+class SwinLayout(AdapterLayout):
+    """A hierarchical teacher: a layer is a block, counted through all stages.
+
+    Patches stand in raster order; there is no cls token. Where an image or a grid cannot be
+    divided, mmpretrain pads it on the right and at the bottom, so a grid is rounded up.
+    """
+
+    @classmethod
+    def accepts(cls, backbone: Any) -> bool:
+        """Whether it is a Swin Transformer of mmpretrain."""
+        return isinstance(backbone, SwinTransformer | SwinTransformerV2)
+
+    def layer_paths(self) -> list[str]:
+        """Blocks in depth order over all stages, whose output is the residual stream (B, L, D)."""
+        return [
+            f'stages.{i}.blocks.{j}'
+            for i, stage in enumerate(self.backbone.stages)
+            for j in range(len(stage.blocks))
+        ]
+
+    def layer_dims(self) -> list[int]:
+        """Width D of each layer's feature."""
+        return [block.ffn.embed_dims for stage in self.backbone.stages for block in stage.blocks]
+
+    def layer_grids(self, image_size: Grid) -> list[Grid]:
+        """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
+        grid = _strided(image_size, self.backbone.patch_embed.projection.stride)
+        grids = []
+        # V1 merges patches behind a stage, V2 in front of it: between two stages either way.
+        merges_first = isinstance(self.backbone, SwinTransformerV2)
+        for stage in self.backbone.stages:
+            merged = _strided(grid, stage.downsample.sampler.stride) if stage.downsample else grid
+            grids += [merged if merges_first else grid] * len(stage.blocks)
+            grid = merged
+        return grids
+
+    def to_canonical(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, None]:
+        """Patches (B, L, D) as they are; no cls."""
+        return tokens, None
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by canonical names.
+
+        Raises:
+            UserError: Swin V2, which normalizes behind its branches instead of before them.
+        """
+        if isinstance(self.backbone, SwinTransformerV2):
+            raise UserError(
+                'Swin V2 normalizes behind attention and MLP, where no student does, so it cannot '
+                'be subcloned: set subcloning=None to distil from it alone.'
+            )
+        last = len(self.backbone.stages) - 1
+        # mmpretrain numbers the norms of the stages that it returns; the last is before the head.
+        names = {
+            'patch_embed.projection': 'patch_embed',
+            'patch_embed.norm': 'patch_norm',
+            f'norm{last}': 'norm',
+        }
+        for layer, path in enumerate(self.layer_paths()):
+            names |= {f'{path}.{old}': f'layers.{layer}.{new}' for old, new in BLOCK.items()}
+        return split_qkv(KeyMap(names).rename(state), 'layers.#.attn.qkv')
+
+
+def _strided(grid: Grid, stride: int | Grid) -> Grid:
+    rows, cols = (stride, stride) if isinstance(stride, int) else stride
+    return ceil(grid[0] / rows), ceil(grid[1] / cols)

@@ -1,0 +1,107 @@
+"""Vision Transformers of mmpretrain: ViT, DeiT, distilled DeiT."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+
+NAMES = KeyMap(
+    {
+        'patch_embed.projection': 'patch_embed',
+        'layers.#.ln1': 'layers.#.norm1',
+        'layers.#.attn.proj': 'layers.#.attn.out',
+        'layers.#.attn.gamma1.weight': 'layers.#.scale1',
+        'layers.#.ln2': 'layers.#.norm2',
+        'layers.#.ffn.layers.0.0': 'layers.#.mlp.fc1',
+        'layers.#.ffn.layers.1': 'layers.#.mlp.fc2',
+        'layers.#.ffn.gamma2.weight': 'layers.#.scale2',
+        'ln1': 'norm',
+    }
+)
+#: Of a teacher that averages its patches, which normalizes behind the average instead.
+LAST_NORM = {'ln2.weight': 'norm.weight', 'ln2.bias': 'norm.bias'}
+
+
+class VisionTransformerLayout(AdapterLayout):
+    """The extra tokens (cls, and the distillation token of a DeiT) stand before the patches."""
+
+    @classmethod
+    def accepts(cls, backbone: Any) -> bool:
+        """Whether it is a ``VisionTransformer`` of mmpretrain or one of its relatives."""
+        return isinstance(backbone, VisionTransformer)
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
+        return [f'layers.{i}' for i in range(self.backbone.num_layers)]
+
+    def layer_dims(self) -> list[int]:
+        """Width D of each layer's feature."""
+        return [self.backbone.embed_dims] * self.backbone.num_layers
+
+    def layer_grids(self, image_size: Grid) -> list[Grid]:
+        """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
+        return [self.patch_grid(image_size)] * self.backbone.num_layers
+
+    def patch_grid(self, image_size: Grid) -> Grid:
+        """Patch grid (H, W) of an image of ``image_size`` (height, width) pixels.
+
+        Raises:
+            UserError: Patches do not cover the image; mmpretrain would pad it without a word, and
+                its patches would not lie where the student's do.
+        """
+        conv = self.backbone.patch_embed.projection
+        grid = []
+        for side, kernel, stride, padding in zip(
+            image_size, conv.kernel_size, conv.stride, conv.padding, strict=True
+        ):
+            steps, rest = divmod(side + 2 * padding - kernel, stride)
+            if steps < 0 or rest:
+                fits = kernel - 2 * padding + max(steps, 0) * stride
+                raise UserError(
+                    f'The {type(self.backbone).__name__} teacher cannot cut an image of '
+                    f'{image_size[0]}x{image_size[1]} pixels into patches of {kernel} at stride '
+                    f'{stride}: set img_size of the teacher to a side of {fits} or {fits + stride} '
+                    'pixels; it is resized for the teacher alone.'
+                )
+            grid.append(steps + 1)
+        return grid[0], grid[1]
+
+    def to_canonical(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor | None]:
+        """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None."""
+        extra = self.backbone.num_extra_tokens
+        return tokens[:, extra:], tokens[:, 0] if extra else None
+
+    @property
+    def position_grid(self) -> Grid:
+        """Patch grid (H, W) of the position embeddings."""
+        return tuple(self.backbone.patch_resolution)
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by canonical names; query, key and value are views of one tensor."""
+        renamed = split_qkv(NAMES.rename(state), 'layers.#.attn.qkv')
+        if 'norm.weight' not in renamed:
+            renamed = {LAST_NORM.get(key, key): value for key, value in renamed.items()}
+        return renamed
+
+
+def split_qkv(state: Mapping[str, Tensor], stacked: str) -> dict[str, Tensor]:
+    """Take stacked query, key and value apart: ``layers.#.attn.{q,k,v}``.
+
+    Args:
+        state (Mapping[str, Tensor]): Any weights.
+        stacked (str): Name of the linear layer that has all three, with ``#`` for the layer.
+    """
+    names = {part: KeyMap({stacked: f'layers.#.attn.{part}'}) for part in 'qkv'}
+    split = {}
+    for key, value in state.items():
+        if names['q'].get(key) is None:
+            split[key] = value
+            continue
+        for (_, name), rows in zip(names.items(), value.chunk(3), strict=True):
+            split[str(name.get(key))] = rows
+    return split

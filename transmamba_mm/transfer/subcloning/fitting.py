@@ -1,0 +1,246 @@
+"""Cut one teacher tensor to the shape of one student parameter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
+from transmamba_mm.models.backbones.videomamba_parts import inflate_kernel
+from transmamba_mm.transfer.alignment import resize_kernel, split_positions
+from transmamba_mm.transfer.subcloning.channels import HIDDEN, INNER, RESIDUAL, STATE, ChannelPlan
+from transmamba_mm.transfer.subcloning.names import match
+from transmamba_mm.transfer.subcloning.rules import CLS_TOKENS, Axis, Clone
+from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
+
+FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN)
+#: What to do, by the meaning of the axis that differs.
+FIXES: dict[Axis | None, str] = {
+    Axis.CLASSES: 'Use a teacher of the same classes (a projection: of the same embed_dims)',
+    Axis.IMAGE: 'Use the same in_channels in both',
+}
+EQUAL = (Axis.CLASSES, Axis.IMAGE, Axis.OTHER)
+#: When several of these were needed, the report names the first.
+STATUSES = ('sliced', 'padded', 'tiled', 'resized', 'cloned')
+
+
+@dataclass
+class Fitted:
+    """A teacher tensor on its way into a student parameter.
+
+    Attributes:
+        rule (Clone): The rule that is followed.
+        layer (int | None): Number of the teacher layer.
+        key, source (str): The student's key, the teacher's key.
+        value (Tensor): What is left of its tensor.
+        target (Tensor): View of the student's parameter.
+        region (list): Indices of ``target`` that ``value`` goes to.
+        statuses (list[str]): What had to be done, in the words of :class:`TransferLine`.
+        notes (list[str]): The same in detail.
+    """
+
+    rule: Clone
+    layer: int | None
+    key: str
+    source: str
+    value: Tensor
+    target: Tensor
+    region: list[Any]
+    statuses: list[str] = field(default_factory=lambda: ['cloned'])
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """The one word of the report."""
+        return min(self.statuses, key=STATUSES.index)
+
+    def note(self, status: str, detail: str) -> None:
+        """Remember something that was done."""
+        self.statuses.append(status)
+        self.notes.append(detail)
+
+    def sizes(self, axis: int) -> tuple[int, int]:
+        """Entries of the teacher and of the student along an axis."""
+        return self.value.shape[axis], self.target.shape[axis]
+
+
+class TensorFitting:
+    """Fits teacher tensors to a student: channels, patches, cls tokens, positions.
+
+    Args:
+        teacher (TeacherWeights): The teacher's weights.
+        plan (ChannelPlan): Which of its channels the student gets.
+        student (StudentWeights): Its layout says where its patches and cls tokens are.
+
+    Attributes:
+        used (set[str]): Teacher tensors that some student parameter has taken from.
+    """
+
+    def __init__(self, teacher: TeacherWeights, plan: ChannelPlan, student: StudentWeights) -> None:
+        self.teacher = teacher.tensors
+        self.plan = plan
+        self.backbone: Any = student.layout
+        self.parameters = student.parameters
+        self.names = student.names
+        self.widths = set(student.layout.layer_dims())
+        self.grid = teacher.grid
+        self.cls_keys = [key for key in CLS_TOKENS if key in self.teacher]
+        self.used: set[str] = set()
+
+    def fit(self, rule: Clone, key: str, layer: int | None) -> Fitted:
+        """Write into a student parameter what ``rule`` takes from teacher layer ``layer``.
+
+        Args:
+            rule (Clone): The rule.
+            key (str): The parameter's key; overwritten in place, where the rule reaches.
+            layer (int, optional): Number of the teacher layer; None for a rule that is about none.
+
+        Raises:
+            UserError: The teacher lacks the tensor, or its shape cannot be met.
+        """
+        fitted = self._open(rule, key, layer)
+        if Axis.PATCH in rule.axes:
+            self._fit_patch(fitted)
+        for axis, meaning in enumerate(rule.axes):
+            if meaning in RESIDUAL + INNER + HIDDEN + STATE:
+                self._fit_channels(fitted, axis)
+            elif meaning is Axis.CLS:
+                fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
+        if Axis.TOKENS in rule.axes:
+            self._fit_positions(fitted)
+        for axis, meaning in enumerate(rule.axes):
+            taken, wanted = fitted.sizes(axis)
+            if meaning in EQUAL and taken != wanted:
+                raise self._misfit(fitted, f'{taken} {meaning.value} against {wanted}', meaning)
+        fitted.target[tuple(fitted.region)] = fitted.value
+        self.used.add(fitted.source)
+        return fitted
+
+    def _open(self, rule: Clone, key: str, layer: int | None) -> Fitted:
+        """Look up the teacher's tensor, and the rows of the parameter that the rule is about."""
+        parameter = self.parameters[key]
+        source = rule.teacher.replace('#', str(layer))
+        if source not in self.teacher:
+            nearest = get_close_matches(source, self.teacher, n=3, cutoff=0.0)
+            raise UserError(
+                f'The rule {rule.name!r} takes {source} of the teacher to {self.names[key]} of the '
+                f'student, but the teacher has no such tensor; the nearest are '
+                f'{", ".join(nearest)}. Use another teacher, or add {self.names[key]!r} to '
+                'subcloning.skip.'
+            )
+        value = self.teacher[source].to(parameter)
+        target = self._rows(rule, key)
+        fitted = Fitted(rule, layer, key, source, value, target, [slice(None)] * target.dim())
+        num_axes = target.dim() - (Axis.FRAMES in rule.axes)
+        if value.dim() == num_axes + 1 and len(value) == 1:  # positions of text are a table
+            fitted.value = value = value[0]
+        if target.dim() != len(rule.axes) or value.dim() != num_axes:
+            raise self._misfit(fitted, f'{value.dim()} axes where {num_axes} are expected')
+        if len(target) < len(parameter):
+            fitted.notes.append(f'to the first {len(target)} of {len(parameter)} rows')
+        gain = rule.gain.replace('#', str(layer)) if rule.gain else ''
+        if gain in self.teacher:
+            factor = self.teacher[gain].to(value)
+            fitted.value = value * factor.view(-1, *[1] * (value.dim() - 1))
+            fitted.notes.append(f'times {gain}')
+            self.used.add(gain)
+        if Axis.CLS in rule.axes:
+            tokens = [self.teacher[name].to(parameter) for name in self.cls_keys]
+            self.used.update(self.cls_keys[: target.shape[rule.axes.index(Axis.CLS)]])
+            fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
+        return fitted
+
+    def _rows(self, rule: Clone, key: str) -> Tensor:
+        """View of the rows of a student parameter that a rule is about."""
+        if rule.rows_of is None:
+            return self.parameters[key]
+        layer = match(rule.student, key, self.plan.table.layer) or ''
+        reader = self.parameters[rule.rows_of.replace('{layer}', layer)]
+        return self.parameters[key][: reader.shape[1]]
+
+    def _fit_channels(self, fitted: Fitted, axis: int) -> None:
+        meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
+        if meaning in RESIDUAL:
+            streams = self.plan.stream_widths
+            for size, real, side in ((taken, streams, 'teacher'), (wanted, self.widths, 'student')):
+                if size not in real:
+                    widths = ', '.join(map(str, sorted(real)))
+                    raise self._misfit(
+                        fitted, f'{size} {meaning.value}, but the {side} has streams of {widths}'
+                    )
+            choice = self.plan.residual(taken, wanted)
+        else:
+            channels = next(kind for kind in (INNER, HIDDEN, STATE) if meaning in kind)
+            assert fitted.layer is not None, 'channels inside a block are of a layer'
+            choice = self.plan.inside(channels, fitted.layer, wanted)
+            if taken != choice.num_teacher:
+                raise self._misfit(fitted, f'{taken} {meaning.value}, not {choice.num_teacher}')
+        fitted.value = choice.take(fitted.value, axis, meaning in FAN_INS)
+        fitted.region[axis] = slice(len(choice.sources))
+        if choice.kind != 'cloned':
+            fitted.note(choice.kind, f'{choice} {meaning.value}')
+
+    def _fit_patch(self, fitted: Fitted) -> None:
+        """Resize the kernel of a patch; for clips let it see the center frame of a tubelet."""
+        old, new = fitted.value.shape[-2:], fitted.target.shape[-2:]
+        if old != new:
+            fitted.value = resize_kernel(fitted.value, (new[0], new[1]))
+            fitted.note('resized', f'patch {_times(old)} to {_times(new)}')
+        if Axis.FRAMES in fitted.rule.axes:
+            frames = fitted.target.shape[fitted.rule.axes.index(Axis.FRAMES)]
+            fitted.value = inflate_kernel(fitted.value, frames, 'center')
+            if frames > 1:
+                fitted.note('resized', f'to frame {frames // 2 + 1} of {frames}, the others 0')
+
+    def _fit_positions(self, fitted: Fitted) -> None:
+        """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
+        target = self.backbone.patch_grid(self.backbone.img_size)
+        places = self._cls_places(fitted.target.shape[1], target)
+        num_cls = len(self.cls_keys)
+        as_many = fitted.value.shape[1] - num_cls == target[0] * target[1]
+        try:
+            cls, patches, grid = split_positions(
+                fitted.value, num_cls, self.grid or (target if as_many else None)
+            )
+        except ValueError as error:
+            raise self._misfit(fitted, str(error)) from error
+        if grid != target:
+            patches = resize_positions(patches, grid, target, [], [])
+            fitted.note('resized', f'grid {_times(grid)} to {_times(target)}')
+        if not places or not cls.shape[1]:
+            tokens = range(fitted.target.shape[1])
+            fitted.region[1] = [token for token in tokens if token not in places]
+            fitted.value = patches
+            return
+        cls = self._share_cls(cls, len(places))
+        fitted.value = insert_tokens(patches, cls, places)
+        fitted.notes.append(f'cls to entry {", ".join(map(str, places))}')
+
+    def _cls_places(self, num_tokens: int, grid: tuple[int, int]) -> list[int]:
+        """Where the cls tokens stand among ``num_tokens``: where there is no patch."""
+        tokens = torch.arange(num_tokens, dtype=torch.float64).view(1, -1, 1)
+        patches, _ = self.backbone.to_canonical(tokens, grid)
+        return sorted(set(range(num_tokens)) - {int(place) for place in patches.flatten()})
+
+    @staticmethod
+    def _share_cls(cls: Tensor, count: int) -> Tensor:
+        """One of the teacher's cls tokens (1, n, D) for each of ``count``; the last may repeat."""
+        return cls[:, [min(i, cls.shape[1] - 1) for i in range(count)]]
+
+    def _misfit(self, fitted: Fitted, difference: str, axis: Axis | None = None) -> UserError:
+        source = tuple(self.teacher[fitted.source].shape)
+        fix = FIXES.get(axis, 'Use models that fit')
+        name = self.names[fitted.key]
+        return UserError(
+            f'The rule {fitted.rule.name!r} cannot take {fitted.source} {source} of the teacher to '
+            f'{name} {tuple(fitted.target.shape)} of the student: {difference}. {fix}, or '
+            f'add {name!r} to subcloning.skip.'
+        )
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return 'x'.join(map(str, sizes))

@@ -1,0 +1,71 @@
+"""A language Mamba: attention into its mixers, words into words.
+
+The MLP and the positions of a Transformer have no place in it; a Llama's values are not rotated by
+the position embedding. Embeddings and head only fit a student with the same vocabulary.
+
+A mixer that reads B and C from the hidden state (``bc_from='hidden'``) takes query and key, too. In
+the reading ``Y = C (M X)`` (TransMamba, arXiv 2502.15130) the query becomes C and the key B. The
+student has N states, the teacher one row for each dimension of each head, N of which are kept, in
+index order: those of the greatest importance in query and key together, judged as all channels are
+(magnitude or stability). Both keep the same rows, so C . B is q . k over them, times 1 / sqrt(N).
+A Llama rotates queries and keys by their position before they meet; there is no rotation here. What
+is cloned is the score of two tokens at distance 0; position is left to the scan's decay. Heads that
+share keys (grouped-query attention) are refused.
+"""
+
+from transmamba_mm.models.language.mamba_lm import MambaLM
+from transmamba_mm.transfer.subcloning.common import (
+    HEAD,
+    LAYER,
+    OTHER,
+    READ,
+    RES,
+    RES_IN,
+    SCAN,
+    STATE,
+    TEACHER,
+    attention,
+    last_tap,
+    no_bias,
+    norm,
+)
+from transmamba_mm.transfer.subcloning.rules import Clone, Keep, StudentTable
+
+TABLE = StudentTable(
+    family=MambaLM,
+    layer='backbone.layers.#',
+    rules=(
+        Clone('word embeddings', 'backbone.embeddings.weight', 'token_embed.weight', (OTHER, RES)),
+        # Optional: tied to the embeddings it is no parameter of its own.
+        Clone(
+            'language head',
+            'lm_head.weight',
+            'lm_head.weight',
+            (OTHER, RES_IN),
+            optional=True,
+            otherwise='nothing of it is used: captions are read, not written',
+        ),
+        *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
+        *attention('mixer'),
+        Clone(
+            'query -> C',
+            f'{LAYER}.mixer.C_proj.weight',
+            f'{TEACHER}.attn.q.weight',
+            (STATE, RES_IN),
+            optional=True,
+        ),
+        Clone(
+            'key -> B',
+            f'{LAYER}.mixer.B_proj.weight',
+            f'{TEACHER}.attn.k.weight',
+            (STATE, RES_IN),
+            optional=True,
+        ),
+        Keep(f'{LAYER}.mixer.x_proj.weight', READ),
+        Keep(f'{LAYER}.mixer.conv1d.weight', SCAN, mimic=last_tap),
+        Keep(f'{LAYER}.mixer.conv1d.bias', SCAN, mimic=no_bias),
+        Keep(f'{LAYER}.mixer.**', SCAN),
+        *norm('final norm', 'backbone.norm_f', 'norm'),
+        *HEAD,
+    ),
+)

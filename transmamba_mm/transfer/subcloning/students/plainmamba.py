@@ -1,0 +1,36 @@
+"""PlainMamba: attention into its mixers.
+
+Its projections have biases, so value and attention output arrive whole. It has no cls token: the
+teacher's stays behind.
+"""
+
+from transmamba_mm.models.backbones.plainmamba import PlainMamba
+from transmamba_mm.transfer.subcloning.common import (
+    HEAD,
+    LAYER,
+    POSITIONS,
+    TEACHER,
+    attention,
+    image_scan,
+    norm,
+)
+from transmamba_mm.transfer.subcloning.rules import Keep, StudentTable
+
+TABLE = StudentTable(
+    family=PlainMamba,
+    layer='blocks.#',
+    rules=(
+        Keep(
+            'patch_embed.**',
+            'patches come from a stack of convolutions, the Transformer cuts them with one',
+        ),
+        POSITIONS,
+        *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
+        *attention('mixer', bias=True),
+        Keep(f'{LAYER}.mixer.direction_B', 'attention knows no directions'),
+        *image_scan('mixer'),
+        Keep(f'{LAYER}.dw.**', 'the Transformer has no convolution behind its attention'),
+        *norm('final norm', 'norm', 'norm'),
+        *HEAD,
+    ),
+)

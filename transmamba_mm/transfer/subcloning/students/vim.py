@@ -1,0 +1,41 @@
+"""Vim: attention into its mixers. The Transformer's MLP has no place in a Vim block."""
+
+from transmamba_mm.models.backbones.vim import Vim
+from transmamba_mm.transfer.subcloning.common import (
+    CLS_TOKEN,
+    HEAD,
+    LAYER,
+    PATCH,
+    POSITIONS,
+    READ,
+    SCAN,
+    TEACHER,
+    attention,
+    last_tap,
+    no_bias,
+    norm,
+    patch_embedding,
+)
+from transmamba_mm.transfer.subcloning.rules import Keep, Rule, StudentTable
+
+BLOCKS: tuple[Rule, ...] = (
+    *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
+    *attention('mixer'),
+    Keep(f'{LAYER}.mixer.*.x_proj.weight', READ),
+    Keep(f'{LAYER}.mixer.*.conv.weight', SCAN, mimic=last_tap),
+    Keep(f'{LAYER}.mixer.*.conv.bias', SCAN, mimic=no_bias),
+    Keep(f'{LAYER}.mixer.*.**', SCAN),
+)
+
+TABLE = StudentTable(
+    family=Vim,
+    layer='blocks.#',
+    rules=(
+        *patch_embedding(PATCH, PATCH),
+        CLS_TOKEN,
+        POSITIONS,
+        *BLOCKS,
+        *norm('final norm', 'norm', 'norm'),
+        *HEAD,
+    ),
+)

@@ -1,0 +1,209 @@
+"""Stage 1: the student's weights start from slices of the teacher's."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from transmamba_mm.checkpoint import check_finite, load_state_dict
+from transmamba_mm.checks import FLAG, checked, one_of
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.towers import towers_of
+from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.layer_map import LayerMap
+from transmamba_mm.transfer.subcloning.channels import ChannelPlan
+from transmamba_mm.transfer.subcloning.fitting import TensorFitting
+from transmamba_mm.transfer.subcloning.names import match
+from transmamba_mm.transfer.subcloning.report import TransferLine, TransferReport
+from transmamba_mm.transfer.subcloning.rules import TABLES, Clone, Keep, Rule, StudentTable
+from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
+
+IMPORTANCES = ('magnitude', 'stability')
+
+
+@MODELS.register_module()
+class WeightSubcloning:
+    """Weight subcloning (TransMamba, arXiv 2502.15130; after Samragh et al., arXiv 2312.09299).
+
+    Everything but the scan starts from the Transformer, by the rules of the student's family
+    (``transfer/subcloning/students``). Different widths: the channels of a residual stream are
+    ranked once for the whole network, so all slices of one width agree, and slices are rescaled so
+    that activations keep their variance; a wider student is padded with its own initialization.
+    Different depths: the layer map decides.
+
+    Args:
+        importance (str): 'magnitude', or 'stability': channels that change little between
+            ``pretrained`` and the teacher (the paper's choice where both exist).
+        pretrained (str | Mapping, optional): Weights the teacher was fine-tuned from: anything
+            :func:`transmamba_mm.checkpoint.load_state_dict` reads. 'stability' needs it.
+        layer_map (str | dict | list | LayerMap): See :class:`LayerMap`; a student layer without a
+            teacher keeps its initialization ('first_n': v2's selective subcloning).
+        skip (Sequence[str]): Glob patterns of student parameters that are left alone.
+        mimic_scan (bool): Start each scan's convolution as the identity (the tap of the current
+            token 1, the others and the bias 0), so that the scan sees SiLU of the cloned values and
+            nothing else. dt, A, D and the projections keep Mamba's initialization.
+        table (StudentTable, optional): Other rules than those of the student's family.
+
+    Raises:
+        UserError: Unknown importance, or one that does not go with ``pretrained``.
+    """
+
+    @checked(importance=one_of(*IMPORTANCES), mimic_scan=FLAG)
+    def __init__(
+        self,
+        importance: str = 'magnitude',
+        pretrained: str | Path | Mapping[str, Tensor] | None = None,
+        layer_map: str | Mapping | Sequence[int | None] | LayerMap = 'uniform',
+        skip: Sequence[str] = (),
+        mimic_scan: bool = False,
+        table: StudentTable | None = None,
+    ) -> None:
+        if (importance == 'stability') != (pretrained is not None):
+            raise UserError(
+                "importance='stability' and pretrained belong together: set subcloning.pretrained "
+                'to the checkpoint the teacher was fine-tuned from, or set neither.'
+            )
+        self.pretrained = pretrained
+        self.layer_map = LayerMap.from_config(layer_map)
+        self.skip = [skip] if isinstance(skip, str) else list(skip)
+        self.mimic_scan = mimic_scan
+        self.table = table
+
+    @torch.no_grad()
+    def apply(
+        self, student: nn.Module, teacher: nn.Module | TeacherWeights, tower: str = 'backbone'
+    ) -> TransferReport:
+        """Overwrite the student's weights where a rule says so.
+
+        Args:
+            student (nn.Module): A classifier, or a model with ``towers``.
+            teacher (nn.Module | TeacherWeights): The same, or the weights of its tower.
+            tower (str): Which tower of both; a classifier has one, its ``backbone``.
+
+        Returns:
+            TransferReport: One line for each parameter of the student's tower.
+
+        Raises:
+            UserError: A family without rules or canonical weights; a rule that matches nothing, a
+                shape that cannot be met, a skip pattern that fits nothing, with both keys.
+        """
+        ours = StudentWeights.of(student, tower)
+        theirs = teacher
+        if not isinstance(theirs, TeacherWeights):
+            theirs = TeacherWeights.of(theirs, tower)
+        table = self.table or _table_of(ours)
+        self._check_patterns(table, ours)
+        pretrained = self._pretrained(teacher, tower)
+        plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
+        fitting = TensorFitting(theirs, plan, ours)
+        pairs = self.layer_map.pairs(ours.layout.stage_depths(), theirs.stages)
+        paths = ours.layout.layer_paths()
+        sources = {paths[i]: j for i, j in pairs}
+        lines = [self._transfer(key, table, ours, fitting, sources) for key in ours.names]
+        channels = {
+            f'{taken} -> {wanted}': choice.sources.tolist()
+            for (taken, wanted), choice in plan.residual_choices.items()
+        }
+        unused = sorted(set(theirs.tensors) - fitting.used)
+        report = TransferReport(lines, channels, unused, plan.state_rows)
+        return report.of_tower(tower) if len(towers_of(student)) > 1 else report
+
+    def _pretrained(
+        self, teacher: nn.Module | TeacherWeights, tower: str
+    ) -> Mapping[str, Tensor] | None:
+        """Weights that the teacher was fine-tuned from, by canonical names."""
+        source = self.pretrained
+        state = source
+        if isinstance(source, str | Path):
+            state = load_state_dict(source)
+            owner = f'What the teacher was fine-tuned from ({source})'
+            check_finite(state, owner, 'subcloning.pretrained')
+        if state is None or isinstance(teacher, TeacherWeights):
+            return state
+        return TeacherWeights.of(teacher, tower, state).tensors
+
+    def _transfer(
+        self,
+        key: str,
+        table: StudentTable,
+        student: StudentWeights,
+        fitting: TensorFitting,
+        sources: Mapping[str, int],
+    ) -> TransferLine:
+        """Set one parameter of the student; its line of the report.
+
+        ``sources`` are the teacher layers of those student layers that have one.
+        """
+        parameter = student.parameters[key]
+
+        def line(status: str, rule: str, *details) -> TransferLine:
+            shape = tuple(parameter.shape)
+            name = student.names[key]
+            return TransferLine(name, status, rule, shape, parameter.numel(), *details)
+
+        if self._skips(student.names[key]):
+            return line('skipped', 'listed in skip')
+        rule, layer = _find_rule(table, key)
+        if rule is None:
+            return line('initialized', 'no rule is about it')
+        if isinstance(rule, Keep):
+            if rule.mimic is None or not self.mimic_scan:
+                return line('initialized', rule.reason)
+            rule.mimic(parameter)
+            return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
+        if layer and layer not in sources:
+            return line('initialized', 'the layer map gives this layer no teacher')
+        source = sources.get(layer)
+        if rule.otherwise and rule.teacher.replace('#', str(source)) not in fitting.teacher:
+            return line('initialized', rule.otherwise)
+        fitted = fitting.fit(rule, key, source)
+        return line(
+            fitted.status, rule.name, fitted.value.numel(), fitted.source, '; '.join(fitted.notes)
+        )
+
+    def _skips(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.skip)
+
+    def _check_patterns(self, table: StudentTable, student: StudentWeights) -> None:
+        """Every rule and every skip pattern must be about something."""
+        names = list(student.names.values())
+        for pattern in self.skip:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                nearest = get_close_matches(pattern, names, n=3, cutoff=0.0)
+                raise UserError(
+                    f'subcloning.skip has {pattern!r}, but the student has no such parameter. '
+                    f'The nearest are: {", ".join(map(repr, nearest))}.'
+                )
+        for rule in table.rules:
+            if not isinstance(rule, Clone) or rule.optional:
+                continue
+            if not any(match(rule.student, key, table.layer) is not None for key in student.names):
+                raise UserError(
+                    f'The rule {rule.name!r} takes {rule.teacher} of the teacher to '
+                    f'{rule.student}, but the student has no such parameter. Give '
+                    'subcloning.table rules that are about this student.'
+                )
+
+
+def _table_of(student: StudentWeights) -> StudentTable:
+    """The rules of a student's family."""
+    from transmamba_mm.transfer.subcloning import students  # noqa: F401  (they register themselves)
+
+    for family in type(student.layout).__mro__:
+        if family in TABLES:
+            return TABLES[family]
+    known = ', '.join(sorted(family.__name__ for family in TABLES))
+    raise UserError(
+        f'There are no subcloning rules for {type(student.layout).__name__}, only for {known}: set '
+        'subcloning=None, or write a StudentTable for it.'
+    )
+
+
+def _find_rule(table: StudentTable, key: str) -> tuple[Rule | None, str]:
+    for rule in table.rules:
+        if (layer := match(rule.student, key, table.layer)) is not None:
+            return rule, layer
+    return None, ''
