@@ -74,7 +74,7 @@ def prepare_torchvision() -> None:
                 f'torchvision {version("torchvision")} does not import beside torch '
                 f'{torch.__version__} ({again}): install the torchvision built for this torch.'
             ) from again
-        logger.info(
+        logger.debug(
             'torchvision was built for CUDA, torch was not: its native operators are left out'
         )
 

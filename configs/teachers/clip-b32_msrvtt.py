@@ -8,4 +8,4 @@ _base_ = [
 
 model = {{_base_.teacher.model}}
 
-optim_wrapper = dict(optimizer=dict(lr=1e-7))
+optim_wrapper = dict(optimizer=dict(lr=1e-7), paramwise_cfg=dict(_delete_=True))

@@ -22,6 +22,7 @@ from transformers import (
 from tests.configs.decay import check_decay
 from tests.configs.vqa_data import write_all
 from tests.tools.command_line import run_tool
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
 
@@ -84,7 +85,7 @@ def data(tmp_path):
 
 
 def load(path, checkpoints, data):
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     student = cfg.model.get('student', cfg.model)
     student.vision.checkpoint = str(checkpoints / 'clip')
     student.language.checkpoint = str(checkpoints / 'mamba')

@@ -50,7 +50,6 @@ def test_pre_trained_weights_of_the_teacher_are_named_as_such(tmp_path):
     torch.save(state, tmp_path / 'before.pth')
     cloning = {
         'type': 'WeightSubcloning',
-        'rules': 'vit_to_vim',
         'importance': 'stability',
         'pretrained': str(tmp_path / 'before.pth'),
     }

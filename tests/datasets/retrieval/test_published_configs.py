@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from transmamba_mm.apis.preflight import preflight
+from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.registry import METRICS, MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_/datasets'
@@ -19,7 +19,7 @@ WRITE = {'msrvtt': write_msrvtt, 'didemo': write_didemo}
 @pytest.mark.parametrize('name', WRITE)
 def test_config_makes_batches(tmp_path, name, phase):
     init_default_scope('transmamba_mm')
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config = read_config(CONFIGS / f'{name}.py')
     config[f'{phase}_dataloader'].dataset.data_root = str(WRITE[name](tmp_path))
     preflight(config, [phase])
     here = {'num_workers': 0, 'persistent_workers': False, 'batch_size': 2}

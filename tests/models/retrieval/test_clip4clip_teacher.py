@@ -18,6 +18,7 @@ from tests.models.retrieval.small_retrieval import (
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.subcloning import TeacherWeights
 
 TEXTS = ['a seven', 'one', '', 'b moves ☃']
 
@@ -103,10 +104,12 @@ def test_dtype_is_the_checkpoints_or_what_is_asked_for(tmp_path):
     assert teacher(dtype='bfloat16').model.dtype == torch.bfloat16
 
 
-def test_weights_of_its_towers_by_transformers_names():
+def test_weights_of_its_towers_by_canonical_names():
     model = teacher()
-    assert 'encoder.layers.0.self_attn.q_proj.weight' in model.tower_weights('text')
-    assert 'embeddings.class_embedding' in model.tower_weights('vision')
+    text, vision = (TeacherWeights.of(model, name).tensors for name in ('text', 'vision'))
+    projection = model.model.text_projection.weight
+    assert 'layers.0.attn.q.weight' in text and torch.equal(text['head.weight'], projection)
+    assert {'cls_token', 'patch_embed.bias', 'head.weight'} <= vision.keys()
 
 
 def test_what_cannot_be_built_says_why(tmp_path):

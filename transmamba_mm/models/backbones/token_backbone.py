@@ -32,7 +32,7 @@ ARCH_RULES: dict[str, Rule] = {
     'num_layers': DEPTH,
     'state_dims': COUNT,
     'stem_dims': COUNT,
-    'stem_convs': COUNT,
+    'stem_convs': INDEX,
     'ssm_ratio': POSITIVE,
     'mlp_ratio': NOT_NEGATIVE,
     'dwconv_layers': Each(INDEX, alone=False, may_be_empty=True),
