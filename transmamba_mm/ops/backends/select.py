@@ -102,7 +102,7 @@ def _find(operator: str, name: str, device: str, dtype: torch.dtype) -> tuple[st
     """Return the backend, and why each faster one of 'auto' cannot be used."""
     if name != 'auto':
         return _forced(operator, name, device, dtype), {}
-    passed_over = {}
+    passed_over: dict[str, str] = {}
     for candidate in AUTO[operator].get(device, ()):
         reason = _obstacle(BACKENDS[operator][candidate], device, dtype)
         if not reason:

@@ -115,11 +115,10 @@ class WeightSubcloning:
         self, teacher: nn.Module | TeacherWeights, tower: str
     ) -> Mapping[str, Tensor] | None:
         """Weights that the teacher was fine-tuned from, by canonical names."""
-        source = self.pretrained
-        state = source
-        if isinstance(source, str | Path):
-            state = load_state_dict(source)
-            owner = f'What the teacher was fine-tuned from ({source})'
+        state = self.pretrained
+        if isinstance(state, str | Path):
+            owner = f'What the teacher was fine-tuned from ({state})'
+            state = load_state_dict(state)
             check_finite(state, owner, 'subcloning.pretrained')
         if state is None or isinstance(teacher, TeacherWeights):
             return state
