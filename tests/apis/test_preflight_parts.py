@@ -115,7 +115,7 @@ def test_type_that_names_nothing(part, kind):
 
 
 def test_factors_of_a_rate_that_is_not_there():
-    cfg = read_config(LEAVES[VQA])
+    cfg = read_config(LEAVES[VQA], {'optim_wrapper.paramwise_cfg': {'token_lr_mult': 2.0}})
     cfg.optim_wrapper.optimizer.pop('lr')
     with pytest.raises(UserError, match=r'optim_wrapper\.optimizer has no lr'):
         preflight(cfg, ('train',))

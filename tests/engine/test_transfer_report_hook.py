@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.engine.tiny_run import TinyModel, tiny_runner
 from transmamba_mm.engine import TransferReportHook
-from transmamba_mm.transfer.transfer_report import TransferLine, TransferReport
+from transmamba_mm.transfer.subcloning import TransferLine, TransferReport
 
 
 def cloned_model() -> TinyModel:

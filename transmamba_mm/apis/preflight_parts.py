@@ -31,8 +31,14 @@ from transmamba_mm.errors import nearest
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 #: Places whose parts preflight looks at itself.
 SEEN = ('default_hooks.', 'custom_hooks.')
-#: Constructors of optimizers: without ``layer_decay_rate`` and with.
-DEFAULT, BY_LAYER = 'DefaultOptimWrapperConstructor', 'LearningRateDecayOptimWrapperConstructor'
+DEFAULT = 'DefaultOptimWrapperConstructor'
+#: Keys of ``paramwise_cfg`` that one constructor of optimizers reads and the default one does not.
+READ_BY = {
+    'layer_decay_rate': 'LearningRateDecayOptimWrapperConstructor',
+    **dict.fromkeys(
+        ('position_lr_mult', 'token_lr_mult', 'lr_mults'), 'SelectiveDecayOptimWrapperConstructor'
+    ),
+}
 #: Keys that every part may have.
 ANYWHERE = ('type', '_scope_', '_delete_')
 
@@ -48,22 +54,28 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
     randomness = cfg.get('randomness')
     if isinstance(randomness, Mapping) and 'seed' not in randomness:
         yield 'randomness has no seed: set one, or seed=None for another in each run.'
-    yield from _unread_decay(cfg.get('optim_wrapper'))
+    yield from _unread_factors(cfg.get('optim_wrapper'))
     hooks = cfg.get('default_hooks')
     for name in hooks if isinstance(hooks, Mapping) else ():
         if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
             yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
 
 
-def _unread_decay(wrapper: Any) -> Iterator[str]:
-    """Learning rates by layer, of which the constructor takes no notice."""
-    if not isinstance(wrapper, Mapping) or wrapper.get('constructor', DEFAULT) != DEFAULT:
+def _unread_factors(wrapper: Any) -> Iterator[str]:
+    """Factors of learning rates that the constructor of the optimizer does not read."""
+    factors = wrapper.get('paramwise_cfg') if isinstance(wrapper, Mapping) else None
+    if not isinstance(factors, Mapping):
         return
-    if 'layer_decay_rate' in (wrapper.get('paramwise_cfg') or {}):
-        yield (
-            f'optim_wrapper.paramwise_cfg.layer_decay_rate is not read by the {DEFAULT}: set '
-            f"optim_wrapper.constructor='{BY_LAYER}', too."
-        )
+    constructor = str(wrapper.get('constructor') or DEFAULT).rpartition('.')[2]
+    for key in wrapper.get('paramwise_cfg') or {}:
+        if (
+            constructor in (DEFAULT, *READ_BY.values())
+            and READ_BY.get(key, constructor) != constructor
+        ):
+            yield (
+                f'optim_wrapper.paramwise_cfg.{key} is not read by the {constructor}: set '
+                f"optim_wrapper.constructor='{READ_BY[key]}', too."
+            )
 
 
 def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
