@@ -67,7 +67,7 @@ def _unread_factors(wrapper: Any) -> Iterator[str]:
     if not isinstance(factors, Mapping):
         return
     constructor = str(wrapper.get('constructor') or DEFAULT).rpartition('.')[2]
-    for key in wrapper.get('paramwise_cfg') or {}:
+    for key in factors:
         if (
             constructor in (DEFAULT, *READ_BY.values())
             and READ_BY.get(key, constructor) != constructor
