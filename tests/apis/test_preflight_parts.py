@@ -70,7 +70,7 @@ VALUES = {
     'model.student.backbone.patch_size': ['x', {}],
     'model.student.head.num_classes': [-1, 'x', 10**18],
     'log_processor': ['x'],
-    'log_level': ['INF'],
+    'log_level': ['INF', None],
     'env_cfg.mp_cfg.mp_start_method': ['frok'],
     'load_from': [[], 3],
     'scan_backend': [[]],
