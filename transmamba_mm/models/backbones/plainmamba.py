@@ -6,13 +6,14 @@ import torch
 from torch import LongTensor, Tensor, nn
 from torch.nn.init import trunc_normal_
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, SIDES, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.backbones.patch_embed import resize_positions
 from transmamba_mm.models.backbones.plainmamba_parts import PlainMambaBlock, StemPatchEmbed
 from transmamba_mm.models.backbones.token_backbone import (
     OUT_TYPES,
+    STUDENT_RULES,
     TokenBackbone,
     resolve_arch,
 )
@@ -93,21 +94,13 @@ class PlainMamba(TokenBackbone):
     """
 
     @checked(
+        **STUDENT_RULES,
         img_size=SIDES,
-        patch_size=COUNT,
-        in_channels=COUNT,
         expand=COUNT,
-        dt_rank=COUNT,
-        conv_width=COUNT,
-        drop_path_rate=FRACTION,
-        out_type=one_of(*OUT_TYPES),
         bias=FLAG,
         conv_bias=FLAG,
         parameters_in_raster_order=FLAG,
         double_dt_bias=FLAG,
-        frozen_stages=INTEGER,
-        norm_eval=FLAG,
-        with_cp=FLAG,
     )
     def __init__(
         self,

@@ -12,7 +12,9 @@ from transmamba_mm.checks import (
     COUNT,
     DEPTH,
     FLAG,
+    FRACTION,
     INDEX,
+    INTEGER,
     NOT_NEGATIVE,
     POSITIVE,
     Each,
@@ -40,6 +42,18 @@ ARCH_RULES: dict[str, Rule] = {
     'conv_bias': FLAG,
 }
 OUT_TYPES = ('cls_token', 'avg_featmap', 'featmap', 'raw')
+#: Of the arguments that every student has.
+STUDENT_RULES: dict[str, Rule] = {
+    'patch_size': COUNT,
+    'in_channels': COUNT,
+    'dt_rank': COUNT,
+    'conv_width': COUNT,
+    'drop_path_rate': FRACTION,
+    'out_type': one_of(*OUT_TYPES),
+    'frozen_stages': INTEGER,
+    'norm_eval': FLAG,
+    'with_cp': FLAG,
+}
 
 EMBEDDINGS = ('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed')
 

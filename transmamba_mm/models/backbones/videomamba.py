@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions, log_resizing
 from transmamba_mm.models.backbones.patch_embed import resize_positions
-from transmamba_mm.models.backbones.token_backbone import OUT_TYPES, resolve_arch
+from transmamba_mm.models.backbones.token_backbone import STUDENT_RULES, resolve_arch
 from transmamba_mm.models.backbones.videomamba_parts import (
     INFLATIONS,
     TEMPORAL,
@@ -77,22 +77,14 @@ class VideoMamba(BidirectionalBackbone):
     takes_clips = True
 
     @checked(
+        **STUDENT_RULES,
         img_size=SIDES,
-        patch_size=COUNT,
-        in_channels=COUNT,
         expand=COUNT,
-        dt_rank=COUNT,
-        conv_width=COUNT,
-        drop_path_rate=FRACTION,
         num_frames=COUNT,
         tubelet_size=COUNT,
-        out_type=one_of(*OUT_TYPES),
         inflate=one_of(*INFLATIONS),
         norm=one_of(*NORMS),
         final_norm=FLAG,
-        frozen_stages=INTEGER,
-        norm_eval=FLAG,
-        with_cp=FLAG,
     )
     def __init__(
         self,

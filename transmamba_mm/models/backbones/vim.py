@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, SIDES, checked, one_of
+from transmamba_mm.checks import COUNT, FLAG, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions
@@ -16,7 +16,7 @@ from transmamba_mm.models.backbones.patch_embed import (
     resize_positions,
 )
 from transmamba_mm.models.backbones.token_backbone import (
-    OUT_TYPES,
+    STUDENT_RULES,
     resolve_arch,
 )
 from transmamba_mm.ops.shapes import shape_of
@@ -66,23 +66,15 @@ class Vim(BidirectionalBackbone):
     """
 
     @checked(
+        **STUDENT_RULES,
         img_size=SIDES,
-        patch_size=COUNT,
-        in_channels=COUNT,
         expand=COUNT,
-        dt_rank=COUNT,
-        conv_width=COUNT,
-        drop_path_rate=FRACTION,
         patch_stride=COUNT,
         cls_position=one_of(*CLS_POSITIONS),
-        out_type=one_of(*OUT_TYPES),
         norm=one_of(*NORMS),
         final_norm=FLAG,
         average_directions=FLAG,
         shared_projections=FLAG,
-        frozen_stages=INTEGER,
-        norm_eval=FLAG,
-        with_cp=FLAG,
     )
     def __init__(
         self,

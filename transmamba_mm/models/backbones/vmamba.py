@@ -7,10 +7,10 @@ from itertools import pairwise
 import torch
 from torch import LongTensor, Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, FRACTION, INTEGER, check, checked, one_of
+from transmamba_mm.checks import FLAG, check, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.token_backbone import (
-    OUT_TYPES,
+    STUDENT_RULES,
     TokenBackbone,
     resolve_arch,
 )
@@ -94,17 +94,9 @@ class VMamba(TokenBackbone):
     """
 
     @checked(
-        patch_size=COUNT,
-        in_channels=COUNT,
-        dt_rank=COUNT,
-        conv_width=COUNT,
-        drop_path_rate=FRACTION,
-        out_type=one_of(*OUT_TYPES),
+        **STUDENT_RULES,
         norm_outputs=FLAG,
         final_norm=FLAG,
-        frozen_stages=INTEGER,
-        norm_eval=FLAG,
-        with_cp=FLAG,
     )
     def __init__(
         self,
