@@ -230,6 +230,7 @@ def test_url_in_the_cache_is_not_downloaded(tmp_path, monkeypatch):
 def test_hook_that_does_not_say_what_it_is():
     hooks = [{'type': 'A'}, {'typ': 'B'}]
     assert "custom_hooks[1]={'typ': 'B'} has no type" in problems({'custom_hooks': hooks})
+    assert 'custom_hooks[0]=None has no type' in problems({'custom_hooks': [None]})
     defaults = {'logger': {'interval': 5}, 'timer': None, 'checkpoint': {'type': 'C'}}
     message = problems({'default_hooks': defaults})
     assert 'default_hooks.logger=' in message and message.count('has no type') == 1

@@ -58,7 +58,9 @@ VALUES = {
     'train_dataloader.collate_fn': [float('inf'), []],
     'train_dataloader.dataset': ['x', [], 3],
     'train_dataloader.sampler': [True],
-    'train_dataloader.dataset.pipeline.0': [True, ''],
+    'train_dataloader.dataset.pipeline.0': [True, '', None],
+    'param_scheduler.0': [None, 3],
+    'env_cfg.resource_limit': [-4],
     'randomness.seed': [-1, 1.5],
     'default_hooks.checkpoint.interval': ['x', -7],
     'default_hooks.checkpoint.filename_tmpl': [
@@ -101,6 +103,10 @@ def test_key_that_nothing_reads(option):
 def test_value_that_nothing_can_work_with(option):
     for value in VALUES[option]:
         assert f'{option}={value!r}' in message(DIGITS, {option: value})
+
+
+def test_none_among_metrics():
+    assert 'val_evaluator.0=None' in message(DIGITS, {'val_evaluator': [None]})
 
 
 def test_all_of_it_at_once():

@@ -87,7 +87,10 @@ def test_print_config_resolves_what_a_config_inherits(trained, tmp_path):
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert "type='KnowledgeTransfer'" in result.stdout and "layer_map='last'" in result.stdout
+    assert (
+        "type='transmamba_mm.KnowledgeTransfer'" in result.stdout
+        and "layer_map='last'" in result.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def _unfinished_hooks(cfg: Config) -> Iterator[str]:
     hooks |= {f'custom_hooks[{i}]': hook for i, hook in enumerate(listed)}
     for place, hook in hooks.items():
         is_hook = isinstance(hook, Hook) or (isinstance(hook, Mapping) and 'type' in hook)
-        if hook is not None and not is_hook:
+        if not is_hook and (hook is not None or place.startswith('custom_hooks')):
             yield f'{place}={hook} has no type: write dict(type=...), or leave it out.'
 
 

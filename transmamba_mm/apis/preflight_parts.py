@@ -155,8 +155,10 @@ def _is_no_part(path: str, node: Any) -> bool:
     """Whether a value stands where only parts do, or lists of them."""
     *above, key = path.split('.')
     place = above[-1] if key.isdigit() and above else key
-    if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS or node is None:
+    if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS:
         return False
+    if node is None:  # leaves a part out; in a list it is an entry that nobody can build
+        return key.isdigit()
     if isinstance(node, Mapping):
         return 'type' not in node and place not in UNTYPED
     if isinstance(node, (list, tuple)):

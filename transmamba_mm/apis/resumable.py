@@ -15,7 +15,9 @@ def make_resumable(cfg: Config) -> None:
     In our own scope their names lead to ours anyway, except for a loop that is named by
     ``by_epoch`` alone.
     """
-    hooks = cfg.setdefault('default_hooks', {})
+    if cfg.get('default_hooks') is None:
+        cfg.default_hooks = {}
+    hooks = cfg.default_hooks
     hook = hooks.setdefault('checkpoint', {'type': HOOK, 'interval': 1})
     if hook is not None and _is_mmengines(hook.get('type'), (HOOK,)):
         hook['type'] = f'{SCOPE}.{HOOK}'

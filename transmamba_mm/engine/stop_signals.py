@@ -13,17 +13,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 1.0  # seconds; launchers and terminals may send the same Ctrl-C twice within them
 
 
-#: Seconds in which a worker that was asked to stop still loads data for the last step.
-GRACE = 30
-
-
 def outlive_a_stop() -> None:
-    """Let this process, a worker that loads data, end with its parent and not at once.
+    """Let this process, a worker that loads data, end by its parent's SIGTERM and no other.
 
     A scheduler sends SIGTERM to all processes of a job; the last step may still need a batch.
+    torch's own handler, in whose place this stands, ends a worker by anybody's. Where the sender
+    cannot be told (macOS, Windows) that handler stays.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    if hasattr(signal, 'sigwaitinfo'):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class StopSignals:
