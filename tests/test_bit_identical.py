@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 from tests.models.retrieval import small_retrieval as retrieval
 from tests.transfer import small_models as classify
 from tests.transfer import test_vqa_transfer as vqa
-from transmamba_mm.apis.moving_digits import make_moving_digits
+from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.registry import MODELS
 
 RECORD = Path(__file__).parent / 'data/bit_identical.json'

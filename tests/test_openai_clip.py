@@ -5,10 +5,10 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from transmamba_mm.apis.load_from import check_load_from
 from transmamba_mm.checkpoint import load_checkpoint
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.eyes import load_eyes
+from transmamba_mm.launch.load_from import check_load_from
+from transmamba_mm.models.hf.vision_encoder import load_eyes
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.teacher import FrozenTeacher
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.apis.layer_similarity import compare_layers
-from transmamba_mm.apis.study import METRIC, Record, Study
-from transmamba_mm.apis.study_table import markdown_table
-from transmamba_mm.visualization.figures import plot_accuracy, plot_similarity
-from transmamba_mm.visualization.study_figures import (
+from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.study.figures import plot_accuracy, plot_similarity
+from transmamba_mm.study.study import METRIC, Record, Study
+from transmamba_mm.study.study_figures import (
     plot_training_curves,
     plot_weights_over_time,
 )
+from transmamba_mm.study.study_table import markdown_table
 
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 #: Steps of a student: fewer than its config has, so that ten trainings fit into five minutes.

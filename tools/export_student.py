@@ -12,7 +12,7 @@ without them, from the folder 'architectures' beside the file, which is written,
 import argparse
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, run
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import logging
 import sys
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:

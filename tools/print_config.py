@@ -7,8 +7,8 @@ Example:
 
 import argparse
 
-from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
-from transmamba_mm.apis.read_config import read_config
+from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.read_config import read_config
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm import compat
-from transmamba_mm.apis.cli import HelpFormatter, run
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,10 +53,10 @@ def main() -> None:
     compat.load_checkpoints_safely()
     logging.disable(logging.WARNING)
     compat.import_datasets_quietly()
-    from transmamba_mm.apis.check_videos import check_table
-    from transmamba_mm.apis.find_videos import skipped_note
+    from transmamba_mm.apis.contact_sheet import draw_hits
     from transmamba_mm.apis.search_videos import VideoSearch
-    from transmamba_mm.visualization.contact_sheet import draw_hits
+    from transmamba_mm.datasets.video.check_videos import check_table
+    from transmamba_mm.datasets.video.find_videos import skipped_note
 
     search = VideoSearch(args.checkpoint, args.config, args.device)
     console = Console()

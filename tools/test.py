@@ -16,15 +16,15 @@ import mmengine
 from mmengine.evaluator import DumpResults
 
 from transmamba_mm import compat
-from transmamba_mm.apis.build_runner import build_runner, model_of
-from transmamba_mm.apis.cli import HelpFormatter, run
-from transmamba_mm.apis.data_config import kind_of
-from transmamba_mm.apis.preflight import preflight
-from transmamba_mm.apis.run_config import add_config_arguments, load_config
-from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.student import student_config, student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.build_runner import build_runner, model_of
+from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.run_config import add_config_arguments, load_config
+from transmamba_mm.launch.runtime import prepare_runtime
+from transmamba_mm.transfer.student import student_config, student_weights, trained_student_config
 from transmamba_mm.transfer.teacher import load_exactly
 
 #: What mmengine writes each of them as.

@@ -9,14 +9,14 @@ Examples:
 import argparse
 
 from transmamba_mm import compat
-from transmamba_mm.apis.build_runner import build_runner, model_of
-from transmamba_mm.apis.cli import HelpFormatter, run
-from transmamba_mm.apis.load_from import check_load_from
-from transmamba_mm.apis.preflight import preflight
-from transmamba_mm.apis.resumable import make_resumable
-from transmamba_mm.apis.run_config import add_config_arguments, load_config
-from transmamba_mm.apis.runtime import prepare_runtime
-from transmamba_mm.apis.work_dir_lock import lock_work_dir
+from transmamba_mm.launch.build_runner import build_runner, model_of
+from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.launch.load_from import check_load_from
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.resumable import make_resumable
+from transmamba_mm.launch.run_config import add_config_arguments, load_config
+from transmamba_mm.launch.runtime import prepare_runtime
+from transmamba_mm.launch.work_dir_lock import lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:

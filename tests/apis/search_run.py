@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 
 from tests.models.retrieval.small_retrieval import MAMBA_LM, VIM, WORDS
-from transmamba_mm.apis.signed_config import sign_config
+from transmamba_mm.launch.signed_config import sign_config
 from transmamba_mm.registry import MODELS
 
 MODEL = {

@@ -13,13 +13,13 @@ from PIL import Image
 from tests.apis.search_run import PIPELINE, write_run
 from tests.datasets.video.clips import bad_videos, turn, write_clip, write_frames
 from tests.models.retrieval.small_retrieval import VIM
+from transmamba_mm.apis.contact_sheet import draw_hits
 from transmamba_mm.apis.search_videos import Hit, VideoSearch
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.datasets import DecodeVideo
 from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
-from transmamba_mm.visualization.contact_sheet import draw_hits
 
 TEXTS = ['a seven moves left', 'two']
 

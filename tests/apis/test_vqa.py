@@ -8,9 +8,9 @@ from mmengine.dataset import default_collate
 from PIL import Image
 
 from tests.apis.vqa_run import write_run
-from transmamba_mm.apis.data_config import fit_to_model
 from transmamba_mm.apis.vqa import VisualQuestionAnswerer
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.data_config import fit_to_model
 from transmamba_mm.registry import DATASETS
 
 QUESTIONS = ['What shape is in the image?', 'Is there a blue circle?']

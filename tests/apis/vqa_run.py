@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from transmamba_mm.apis.signed_config import sign_config
+from transmamba_mm.launch.signed_config import sign_config
 from transmamba_mm.registry import MODELS
 
 RECIPE = 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'

@@ -4,10 +4,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from benchmarks.machine import pick_device
+from benchmarks.model.benchmark import read_models
+from benchmarks.model.blocks import BlockPair
 from tests.tools.command_line import ROOT
-from transmamba_mm.benchmarks.blocks import BlockPair
-from transmamba_mm.benchmarks.machine import pick_device
-from transmamba_mm.benchmarks.model import read_models
 from transmamba_mm.errors import UserError
 
 CPU = torch.device('cpu')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transmamba_mm.benchmarks.crossover import crossover, crossover_sentence
+from benchmarks.model.crossover import crossover, crossover_sentence
 
 TOKENS = [100, 400, 1600]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from transmamba_mm.benchmarks.flops import attention_kind, count_flops
+from benchmarks.flops import attention_kind, count_flops
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.ops import bidirectional_order, directional_scan
 

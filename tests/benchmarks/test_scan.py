@@ -5,19 +5,19 @@ import time
 import pytest
 import torch
 
-from transmamba_mm.benchmarks.floor import floor_of, measure_rates, scan_bytes
-from transmamba_mm.benchmarks.memory import CLEAR, MemoryProcess
-from transmamba_mm.benchmarks.peers import REFERENCE, UNBIND, contender, contenders
-from transmamba_mm.benchmarks.scan import benchmark_scan, num_steps
-from transmamba_mm.benchmarks.scan_job import ScanJob, relative_errors
-from transmamba_mm.benchmarks.scan_problem import (
+from benchmarks.memory import CLEAR, MemoryProcess
+from benchmarks.scan.benchmark import benchmark_scan, num_steps
+from benchmarks.scan.floor import floor_of, measure_rates, scan_bytes
+from benchmarks.scan.job import ScanJob, relative_errors
+from benchmarks.scan.peers import REFERENCE, UNBIND, contender, contenders
+from benchmarks.scan.problem import (
     CHANNEL_FIRST,
     CHANNEL_LAST,
     TOKEN_MAJOR,
     ScanShape,
     random_operands,
 )
-from transmamba_mm.benchmarks.timing import interleave
+from benchmarks.timing import interleave
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops.backends.cpp_call import kernels
 

@@ -31,8 +31,8 @@ from mmengine.runner import Runner
 
 from tests.configs.fuzz_digest import digest
 from tests.configs.fuzz_mutations import Mutant, mutants
-from transmamba_mm.apis import cli
-from transmamba_mm.apis.moving_digits import make_moving_digits
+from transmamba_mm.datasets.make_moving_digits import make_moving_digits
+from transmamba_mm.launch import cli
 from transmamba_mm.ops.backends.select import select_backend
 from transmamba_mm.registry import DATASETS, MODELS
 

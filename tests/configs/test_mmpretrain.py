@@ -23,9 +23,9 @@ from mmpretrain import (
     list_models,
 )
 
-from transmamba_mm.apis.student import student_config, student_weights
 from transmamba_mm.datasets.digits import split_digits
 from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.student import student_config, student_weights
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(mmpretrain.__file__).parent / '.mim/tools'

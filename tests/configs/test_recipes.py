@@ -12,8 +12,8 @@ from mmpretrain import get_model
 
 from tests.configs.decay import check_decay
 from transmamba_mm import registry
-from transmamba_mm.apis.data_config import kind_of
-from transmamba_mm.apis.read_config import KNOWN_KEYS
+from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.read_config import KNOWN_KEYS
 from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,10 @@ from tests.configs.decay import check_decay
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.data_config import kind_of
-from transmamba_mm.apis.preflight import preflight
-from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
 
 CONFIGS = Path('configs')

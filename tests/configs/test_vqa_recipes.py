@@ -22,8 +22,8 @@ from transformers import (
 from tests.configs.decay import check_decay
 from tests.configs.vqa_data import write_all
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.read_config import read_config
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
 
 CONFIGS = Path('configs')

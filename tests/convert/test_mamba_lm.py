@@ -5,7 +5,7 @@ import torch
 from transformers import MambaForCausalLM
 
 from tests.golden import Golden
-from tests.models.language.small_lm import pair, tokens
+from tests.models.hf.small_lm import pair, tokens
 from transmamba_mm.convert import build_from_official, from_official, to_official
 from transmamba_mm.convert.mamba_lm import translate_config
 from transmamba_mm.errors import UserError

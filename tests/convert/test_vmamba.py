@@ -4,8 +4,7 @@ import torch
 from tests.golden import Golden
 from transmamba_mm.convert import build_from_official, from_official, to_official, vmamba
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.vmamba import VMamba
-from transmamba_mm.models.backbones.vmamba_archs import ARCHS
+from transmamba_mm.models.backbones.vmamba import ARCHS, VMamba
 from transmamba_mm.registry import MODELS
 
 NAMES = ['vmamba_v05_noz_s1', 'vmamba_v0']

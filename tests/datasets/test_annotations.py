@@ -17,10 +17,10 @@ from tests.datasets.retrieval.layouts import (
     write_msrvtt,
     write_videos,
 )
-from transmamba_mm.apis.check_videos import check_video
-from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.datasets import MSRVTT, DiDeMo, LlavaInstruct, VideoCaptions
 from transmamba_mm.datasets.retrieval import MovingDigitsKinds
+from transmamba_mm.datasets.video.check_videos import check_video
+from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from tests.datasets.pictures import KINDS, bad_pictures, expected, write_picture
-from transmamba_mm.apis.explain import explain
 from transmamba_mm.datasets import LoadImage
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.explain import explain
 
 
 class Images(BaseDataset):

@@ -5,7 +5,7 @@ from transmamba_mm.distillers import LogitsDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.record import TransferRecord
+from transmamba_mm.transfer.features.features import TransferRecord
 
 
 def records():

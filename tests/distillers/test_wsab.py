@@ -7,7 +7,7 @@ from transmamba_mm.distillers.label_losses import soft_label_loss
 from transmamba_mm.distillers.similarity import token_cosine
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.record import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
 
 PAIRS = [LayerPair(1, 0, 6, 8, 2), LayerPair(3, 1, 6, 8, 2)]
 PAPER = {'layer_weight': 0, 'logits_weight': 0, 'weighting': 'ratio', 'projector': 'pad_mlp'}

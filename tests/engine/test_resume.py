@@ -9,8 +9,8 @@ import torch
 
 from tests.engine.noisy_run import At, fail, terminate, train
 from tests.forked import in_fork
-from transmamba_mm.apis.kill_resume import differences
 from transmamba_mm.checkpoint import load_checkpoint
+from transmamba_mm.study.kill_resume import differences
 
 LOOPS = ['iter', 'epoch']
 SLOW = pytest.mark.slow

@@ -9,8 +9,8 @@ import torch
 
 from tests.engine.noisy_run import At, noisy_runner, terminate
 from tests.forked import join, start_fork
-from transmamba_mm.apis.kill_resume import differences
 from transmamba_mm.checkpoint import load_checkpoint
+from transmamba_mm.study.kill_resume import differences
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.utils.dl_utils import is_norm
 from torch import nn
 
-from tests.models.language.small_lm import SIZES
+from tests.models.hf.small_lm import SIZES
 from tests.transfer.small_models import vim_config
 from transmamba_mm.models.norms import RMSNorm
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling

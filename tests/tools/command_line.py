@@ -29,10 +29,20 @@ def write_config(folder: Path, leaf: str, changes: str = '', steps: int = 4) -> 
 def run_tool(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess:
     """Run ``tools/<command[0]>``; a .sh by bash, anything else by this Python."""
     tool = ROOT / 'tools' / command[0]
-    prefix = ['bash'] if tool.suffix == '.sh' else [sys.executable]
+    program = ['bash'] if tool.suffix == '.sh' else [sys.executable]
+    return _run(*program, tool, *command[1:], cwd=cwd, **env)
+
+
+def run_module(name: str, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    """Run ``python -m name`` of this repository."""
+    path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
+    return _run(sys.executable, '-m', name, *args, cwd=cwd, PYTHONPATH=path)
+
+
+def _run(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess:
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     return subprocess.run(
-        [*prefix, str(tool), *map(str, command[1:])],
+        list(map(str, command)),
         cwd=cwd,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, **env},
         capture_output=True,

@@ -21,16 +21,16 @@ from tests.datasets.video.clips import (
     write_frames,
 )
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.check_videos import (
+from transmamba_mm.datasets.video.bad_video import FIXES
+from transmamba_mm.datasets.video.check_videos import (
     VideoCheck,
     check_table,
     check_video,
     check_videos,
     write_list,
 )
-from transmamba_mm.apis.find_videos import find_videos, skipped_note
-from transmamba_mm.datasets.video.bad_video import FIXES
-from transmamba_mm.datasets.video.reader import open_video
+from transmamba_mm.datasets.video.find_videos import find_videos, skipped_note
+from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.errors import UserError
 
 TOOL = 'datasets/check_videos.py'
@@ -188,7 +188,7 @@ def test_a_video_that_crashes_its_decoder_is_found_and_the_others_are_checked(
             os.kill(os.getpid(), signal.SIGKILL)
         return open_video(path, backend)
 
-    monkeypatch.setattr('transmamba_mm.apis.check_videos.open_video', open_or_crash)
+    monkeypatch.setattr('transmamba_mm.datasets.video.check_videos.open_video', open_or_crash)
     checks = sorted(check_videos(paths, jobs=2), key=lambda check: check.path)
     assert [check.path for check in checks] == paths
     assert [check.cause for check in checks] == ['', '', 'crash', '', '']

@@ -4,7 +4,7 @@ import torch
 
 from tests.golden import Golden
 from tests.tools.command_line import run_tool
-from transmamba_mm.models.language import MambaLM
+from transmamba_mm.models.hf import MambaLM
 
 
 def test_file_to_folder(tmp_path):

@@ -7,11 +7,11 @@ import torch
 from mmengine.config import Config
 from mmpretrain.apis import get_model
 
-from tests.models.language.small_lm import ours_alone
+from tests.models.hf.small_lm import ours_alone
 from tests.models.retrieval.small_retrieval import VIM, word_tokenizer
 from tests.tools.command_line import run_tool
 from transmamba_mm.apis.trained_model import load_trained
-from transmamba_mm.models.architectures import FOLDER, keep_architectures
+from transmamba_mm.models.hf.hf_assets import FOLDER, keep_architectures
 from transmamba_mm.models.vqa import MambaVQA
 from transmamba_mm.registry import MODELS
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.moving_digits import SETTINGS, make_moving_digits
 from transmamba_mm.datasets import MovingDigits
+from transmamba_mm.datasets.make_moving_digits import SETTINGS, make_moving_digits
 from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.tools.command_line import run_tool
-from transmamba_mm.apis.signed_config import is_own_config
 from transmamba_mm.checkpoint import load_checkpoint, load_state_dict
 from transmamba_mm.convert import to_official
+from transmamba_mm.launch.signed_config import is_own_config
 from transmamba_mm.registry import MODELS
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import torch
 from mmpretrain.structures import DataSample
 
-from transmamba_mm.models.backbones.vmamba_archs import ARCHS
+from transmamba_mm.models.backbones.vmamba import ARCHS
 from transmamba_mm.registry import MODELS
 
 

@@ -13,8 +13,8 @@ from torch.utils.checkpoint import CheckpointError, checkpoint
 from tests.transfer import test_vqa_transfer as vqa
 from tests.transfer.small_models import batch
 from tests.transfer.test_families import PAIRS, build, clips
-from transmamba_mm.apis.explain import explain
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.explain import explain
 from transmamba_mm.models.towers import towers_of
 
 

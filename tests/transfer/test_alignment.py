@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transmamba_mm.transfer.alignment import resize_kernel, to_grid
+from transmamba_mm.transfer.features.alignment import resize_kernel, to_grid
 
 
 def plane(grid):

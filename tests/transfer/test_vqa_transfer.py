@@ -14,7 +14,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.sequences import IGNORED
 from transmamba_mm.models.vqa.prompting import Prompting
 from transmamba_mm.registry import MODELS, TOKENIZERS
-from transmamba_mm.transfer.token_matching import match_tokens, pick_answers, pick_patches
+from transmamba_mm.transfer.features.token_matching import match_tokens, pick_answers, pick_patches
 
 WORDS = ['what', 'color', 'is', 'it', 'red', 'blue', 'yes', 'no', '?', 'the', 'user', ':']
 TOKENIZER = {'type': 'WordTokenizer', 'words': WORDS}

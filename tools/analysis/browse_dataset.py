@@ -9,10 +9,10 @@ import argparse
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
-from transmamba_mm.apis.read_config import read_config
+from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
-from transmamba_mm.visualization.figures import plot_images
+from transmamba_mm.study.figures import plot_images
 
 
 def parse_args() -> argparse.Namespace:

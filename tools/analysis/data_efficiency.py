@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
-from transmamba_mm.apis.study import Record, Study, metric_of, scored
-from transmamba_mm.apis.study_table import conclusion, markdown_table
-from transmamba_mm.visualization.figures import plot_accuracy
+from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.study.figures import plot_accuracy
+from transmamba_mm.study.study import Record, Study, metric_of, scored
+from transmamba_mm.study.study_table import conclusion, markdown_table
 
 
 def parse_args() -> argparse.Namespace:

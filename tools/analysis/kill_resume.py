@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from transmamba_mm.apis.cli import HelpFormatter, run
-from transmamba_mm.apis.kill_resume import kill_and_resume, train_undisturbed
-from transmamba_mm.apis.preflight import preflight
-from transmamba_mm.apis.run_config import add_config_arguments, load_config
+from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.run_config import add_config_arguments, load_config
+from transmamba_mm.study.kill_resume import kill_and_resume, train_undisturbed
 
 KILLS_OF_A_RUN = 8
 

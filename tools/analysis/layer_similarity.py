@@ -8,10 +8,10 @@ Example:
 import argparse
 from pathlib import Path
 
-from transmamba_mm.apis.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.apis.layer_similarity import compare_layers
-from transmamba_mm.apis.read_config import read_config
-from transmamba_mm.visualization.figures import plot_similarity
+from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.read_config import read_config
+from transmamba_mm.study.figures import plot_similarity
 
 
 def parse_args() -> argparse.Namespace:

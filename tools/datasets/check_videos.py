@@ -17,11 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from transmamba_mm.apis.check_videos import check_table, check_videos, write_list
-from transmamba_mm.apis.cli import HelpFormatter, run
-from transmamba_mm.apis.find_videos import find_videos, skipped_note
-from transmamba_mm.datasets.video.reader import BACKENDS, check_backend
+from transmamba_mm.datasets.video.check_videos import check_table, check_videos, write_list
+from transmamba_mm.datasets.video.find_videos import find_videos, skipped_note
+from transmamba_mm.datasets.video.open_video import BACKENDS, check_backend
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:

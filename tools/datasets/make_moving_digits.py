@@ -15,9 +15,9 @@ import argparse
 from rich.console import Console
 from rich.progress import track
 
-from transmamba_mm.apis.cli import HelpFormatter, run
-from transmamba_mm.apis.moving_digits import make_moving_digits
+from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.datasets.moving_digits import MEANINGS
+from transmamba_mm.launch.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from transmamba_mm.apis.signed_config import sign_config
-from transmamba_mm.apis.student import exported_config, student_weights
 from transmamba_mm.apis.trained_model import find_config
 from transmamba_mm.checkpoint import (
     check_weights_file,
@@ -16,8 +14,10 @@ from transmamba_mm.checkpoint import (
     save_weights,
 )
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.architectures import copy_architectures
+from transmamba_mm.launch.signed_config import sign_config
+from transmamba_mm.models.hf.hf_assets import copy_architectures
 from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.transfer.student import exported_config, student_weights
 from transmamba_mm.transfer.teacher import load_exactly
 
 #: What a checkpoint's meta tells of the student.

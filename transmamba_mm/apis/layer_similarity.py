@@ -7,11 +7,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transmamba_mm.apis.student import student_config, student_weights
 from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.similarity import layer_similarity, record_layers
 from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.student import student_config, student_weights
 from transmamba_mm.transfer.teacher import FrozenTeacher, load_exactly
 
 

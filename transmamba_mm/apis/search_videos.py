@@ -15,17 +15,17 @@ from mmpretrain.structures import DataSample
 from torch import LongTensor, Tensor
 from torch.utils.data import DataLoader
 
-from transmamba_mm.apis.check_videos import VideoCheck
-from transmamba_mm.apis.data_config import fit_to_model
-from transmamba_mm.apis.find_videos import find_videos
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.apis.video_index import VideoIndex, fingerprint, nearest, stamp
 from transmamba_mm.checkpoint import locate
+from transmamba_mm.datasets.video.check_videos import VideoCheck
+from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.reranking import rerank
+from transmamba_mm.launch.data_config import fit_to_model
+from transmamba_mm.models.hf.tokenizers import split_words
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
-from transmamba_mm.models.tokenizers import split_words
 
 BATCH = 8  # videos that are embedded at a time
 
@@ -65,7 +65,7 @@ class VideoSearch:
         search(['a large seven moves left'])[0][0].path
 
     Videos go through the test pipeline of the model's config, from its ``DecodeVideo`` on, whatever
-    their shape: see :func:`~transmamba_mm.apis.data_config.fit_to_model`.
+    their shape: see :func:`~transmamba_mm.launch.data_config.fit_to_model`.
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.

@@ -6,12 +6,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from transmamba_mm.apis.runtime import choose_device, prepare_runtime
-from transmamba_mm.apis.signed_config import is_own_config
-from transmamba_mm.apis.student import student_weights, trained_student_config
 from transmamba_mm.checkpoint import load_state_dict, locate
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.runtime import choose_device, prepare_runtime
+from transmamba_mm.launch.signed_config import is_own_config
 from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer.student import student_weights, trained_student_config
 from transmamba_mm.transfer.teacher import load_exactly
 
 
@@ -54,7 +54,7 @@ def find_config(checkpoint: str) -> Path:
     """The config beside a checkpoint: of the same name, or the only one there.
 
     It is going to be executed, so it has to be one that this user's own training or export wrote:
-    see :mod:`transmamba_mm.apis.signed_config`.
+    see :mod:`transmamba_mm.launch.signed_config`.
 
     Raises:
         UserError: No checkpoint, no config, several, or one of somebody else.

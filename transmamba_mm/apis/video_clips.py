@@ -7,10 +7,10 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from transmamba_mm.apis.check_videos import VideoCheck
-from transmamba_mm.apis.data_config import kind_of, pipeline_of
 from transmamba_mm.datasets.video.bad_video import BadVideo
+from transmamba_mm.datasets.video.check_videos import VideoCheck
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.data_config import kind_of, pipeline_of
 from transmamba_mm.registry import TRANSFORMS
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from mmengine.config import Config
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
 
-from transmamba_mm.apis.data_config import fit_to_model, kind_of, pipeline_of
-from transmamba_mm.apis.runtime import choose_device
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.images import read_image
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.tokenizers import split_words
+from transmamba_mm.launch.data_config import fit_to_model, kind_of, pipeline_of
+from transmamba_mm.launch.runtime import choose_device
+from transmamba_mm.models.hf.tokenizers import split_words
 from transmamba_mm.models.vqa import VisualAnswerer
 
 #: Steps that read an image from its file, which the inferencer does itself.
@@ -28,7 +28,7 @@ class VisualQuestionAnswerer:
         answerer = VisualQuestionAnswerer('work_dirs/mambavqa-nano_llava-nano_easyvqa')
         answerer(['shape.png'], ['What color is the shape?'])  # ['red']
 
-    Images may have any shape: see :func:`~transmamba_mm.apis.data_config.fit_to_model`.
+    Images may have any shape: see :func:`~transmamba_mm.launch.data_config.fit_to_model`.
 
     Args:
         checkpoint (str): A file, a work_dir or a URL; a transfer's or an exported student's.

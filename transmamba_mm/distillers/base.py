@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from transmamba_mm.checks import FRACTION, checked
-from transmamba_mm.transfer.record import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
 
 
 class BaseDistiller(BaseModule):

@@ -8,7 +8,7 @@ from transmamba_mm.checks import NOT_NEGATIVE, POSITIVE, checked, one_of
 from transmamba_mm.distillers.base import BaseDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.record import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
 
 
 @DISTILLERS.register_module()

@@ -13,8 +13,8 @@ from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.necks import LatentProjector
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.alignment import to_grid
-from transmamba_mm.transfer.record import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.alignment import to_grid
+from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
 
 
 @DISTILLERS.register_module()

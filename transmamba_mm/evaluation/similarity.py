@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.models.layouts import layout_of
-from transmamba_mm.transfer.alignment import to_grid
-from transmamba_mm.transfer.feature_recorder import FeatureRecorder
-from transmamba_mm.transfer.frames import as_seen_by
-from transmamba_mm.transfer.record import RecordReader, TransferRecord
+from transmamba_mm.transfer.features.alignment import to_grid
+from transmamba_mm.transfer.features.features import RecordReader, TransferRecord
+from transmamba_mm.transfer.features.frames import as_seen_by
+from transmamba_mm.transfer.features.recorder import FeatureRecorder
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:

@@ -1,7 +1,7 @@
-from transmamba_mm.transfer.feature_recorder import FeatureRecorder
+from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.recorder import FeatureRecorder
 from transmamba_mm.transfer.knowledge_transfer import KnowledgeTransfer
 from transmamba_mm.transfer.layer_map import LayerMap
-from transmamba_mm.transfer.record import LayerPair, TransferRecord
 from transmamba_mm.transfer.subcloning import TransferLine, TransferReport, WeightSubcloning
 from transmamba_mm.transfer.teacher import FrozenTeacher
 

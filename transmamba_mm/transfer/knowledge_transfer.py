@@ -12,12 +12,12 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import IMAGES, towers_of
 from transmamba_mm.registry import DISTILLERS, MODELS, build_part
-from transmamba_mm.transfer.feature_recorder import FeatureRecorder
+from transmamba_mm.transfer.features.features import TransferRecord
+from transmamba_mm.transfer.features.recorder import FeatureRecorder
+from transmamba_mm.transfer.features.token_matching import pick_answers
+from transmamba_mm.transfer.features.tower_pair import TowerPair
 from transmamba_mm.transfer.layer_map import LayerMap
-from transmamba_mm.transfer.record import TransferRecord
 from transmamba_mm.transfer.teacher import FrozenTeacher
-from transmamba_mm.transfer.token_matching import pick_answers
-from transmamba_mm.transfer.tower_pair import TowerPair
 from transmamba_mm.transfer_checkpoint import STUDENT
 
 

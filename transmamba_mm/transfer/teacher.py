@@ -14,7 +14,7 @@ from transmamba_mm.checks import FINITE, POSITIVE, SIDES, Each, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.registry import MODELS
-from transmamba_mm.transfer.frames import as_clips, as_frames, as_seen_by, mean_over_frames
+from transmamba_mm.transfer.features.frames import as_clips, as_frames, as_seen_by, mean_over_frames
 
 #: Lines of the table of differences that are shown before it is cut.
 MAX_DIFFERENCES = 20

@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transmamba_mm.apis.data_config import kind_of
-from transmamba_mm.apis.moving_digits import make_moving_digits
 from transmamba_mm.datasets import LabelPlace, MovingDigits, MovingDigitsKinds
+from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.data_config import kind_of
 from transmamba_mm.registry import MODELS
 
 CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/moving_digits.py'

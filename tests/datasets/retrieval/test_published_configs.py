@@ -7,8 +7,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
-from transmamba_mm.apis.preflight import preflight
-from transmamba_mm.apis.read_config import read_config
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import METRICS, MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_/datasets'

@@ -19,7 +19,7 @@ from tests.datasets.video.clips import (
 )
 from transmamba_mm.datasets.video import BadVideo, open_video
 from transmamba_mm.datasets.video.bad_video import FIXES
-from transmamba_mm.datasets.video.reader import PACKAGES
+from transmamba_mm.datasets.video.open_video import PACKAGES
 from transmamba_mm.errors import UserError
 
 CAUSES = tuple(FIXES.keys() - {'damaged', 'no frames'})

@@ -3,7 +3,7 @@
 import torch
 
 from transmamba_mm.models.backbones.plainmamba import ARCHS as PLAIN_ARCHS
-from transmamba_mm.models.backbones.vmamba_archs import ARCHS as VMAMBA_ARCHS
+from transmamba_mm.models.backbones.vmamba import ARCHS as VMAMBA_ARCHS
 from transmamba_mm.registry import MODELS
 
 SMALL = {'embed_dims': 16, 'num_layers': 2, 'state_dims': 4}

@@ -6,8 +6,8 @@ from tests.golden import Golden
 from tests.models.backbones.contract import BackboneContract
 from transmamba_mm.convert import build_from_official
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.videomamba import VideoMamba
-from transmamba_mm.models.backbones.videomamba_parts import (
+from transmamba_mm.models.backbones.videomamba import (
+    VideoMamba,
     inflate_kernel,
     resize_temporal_positions,
 )

@@ -6,9 +6,7 @@ from tests.golden import TOLERANCES, Golden
 from tests.models.backbones.contract import BackboneContract
 from transmamba_mm.convert import build_from_official
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.backbones.vmamba import VMamba
-from transmamba_mm.models.backbones.vmamba_archs import ARCHS
-from transmamba_mm.models.backbones.vmamba_parts import ConvDownsample, PatchMerging
+from transmamba_mm.models.backbones.vmamba import ARCHS, ConvDownsample, PatchMerging, VMamba
 
 SIZES = {'embed_dims': (16, 32), 'depths': (2, 1)}
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from transformers import MambaConfig
 
-from tests.models.language.small_lm import SIZES, lively
+from tests.models.hf.small_lm import SIZES, lively
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
 

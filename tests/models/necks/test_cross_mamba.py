@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transmamba_mm.benchmarks.flops import count_flops
+from benchmarks.flops import count_flops
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops import bidirectional_order, directional_scan
 from transmamba_mm.registry import MODELS

@@ -17,7 +17,7 @@ from tests.models.retrieval.small_retrieval import (
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.retrieval.captions import Captioner
 from transmamba_mm.models.sequences import IGNORED
-from transmamba_mm.transfer.token_matching import match_tokens
+from transmamba_mm.transfer.features.token_matching import match_tokens
 
 
 def read(tokenizer, texts, **kwargs):

@@ -7,8 +7,9 @@ from transmamba_mm.datasets.video.clip_transforms import (
 )
 from transmamba_mm.datasets.video.decode_video import DecodeVideo
 from transmamba_mm.datasets.video.frame_cache import FrameCache
+from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.datasets.video.pack_clip import PackClip
-from transmamba_mm.datasets.video.reader import VideoReader, open_video
+from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.sampling import FrameSampler
 
 __all__ = [

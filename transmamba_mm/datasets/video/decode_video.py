@@ -12,7 +12,8 @@ from transmamba_mm.datasets.images import MAX_MEGAPIXELS, check_megapixels
 from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
-from transmamba_mm.datasets.video.reader import FrameSize, check_backend, open_video
+from transmamba_mm.datasets.video.open_video import check_backend, open_video
+from transmamba_mm.datasets.video.reader import FrameSize
 from transmamba_mm.datasets.video.sampling import SAMPLINGS, FrameSampler
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS

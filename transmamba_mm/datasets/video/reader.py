@@ -1,21 +1,11 @@
 """One face for everything that frames are read from."""
 
-import importlib.util
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
 
-from transmamba_mm.datasets.images import MAX_MEGAPIXELS, START, image_format
-from transmamba_mm.datasets.video.container import check_file
-from transmamba_mm.errors import UserError
-
-#: 'auto' is PyAV, which reads what decord cannot, as fast (tools/analysis/benchmark_video.py).
-BACKENDS = ('auto', 'pyav', 'decord', 'frames')
-#: backend: (what Python imports, what pip installs).
-PACKAGES = {'pyav': ('av', 'av'), 'decord': ('decord', 'decord2')}
 #: A short side in pixels that keeps the proportions, an exact (height, width), or as it is.
 FrameSize = int | tuple[int, int] | None
 
@@ -113,57 +103,3 @@ def target_size(shape: tuple[int, int], size: FrameSize) -> tuple[int, int]:
         return size
     scale = size / min(shape)
     return round(shape[0] * scale), round(shape[1] * scale)
-
-
-def check_backend(backend: str) -> None:
-    """Refuse a backend that is unknown or not installed; nothing is imported.
-
-    Raises:
-        UserError: If so.
-    """
-    if backend not in BACKENDS:
-        raise UserError(f'backend={backend!r} reads no videos: choose one of {BACKENDS}.')
-    if backend in PACKAGES and not _is_installed(backend):
-        raise UserError(
-            f'backend={backend!r} is not installed: pip install {PACKAGES[backend][1]}.'
-        )
-
-
-def open_video(
-    path: str, backend: str = 'auto', max_megapixels: float = MAX_MEGAPIXELS
-) -> VideoReader:
-    """Open a video file, an animated image, or a folder of images.
-
-    Args:
-        path: The file or folder. A folder is always read as frames, an image always by Pillow.
-        backend: ``'auto'`` or ``'pyav'``: PyAV; ``'decord'``; ``'frames'``: a folder.
-        max_megapixels: Most pixels that a frame may have, in millions; more are not decoded.
-
-    Raises:
-        BadVideo: If the video cannot be used.
-        UserError: If the backend is unknown or not installed.
-    """
-    check_backend(backend)
-    if backend == 'frames' or os.path.isdir(path):
-        from transmamba_mm.datasets.video.frames_reader import FramesReader
-
-        return FramesReader(path, max_megapixels)
-    check_file(path)
-    with open(path, 'rb') as file:
-        is_image = bool(image_format(file.read(START)))
-    if is_image:
-        from transmamba_mm.datasets.video.animation_reader import AnimationReader
-
-        return AnimationReader(path, max_megapixels)
-    if backend == 'decord':
-        from transmamba_mm.datasets.video.decord_reader import open_decord
-
-        return open_decord(path, max_megapixels)
-    check_backend('pyav')
-    from transmamba_mm.datasets.video.pyav_reader import PyAVReader
-
-    return PyAVReader(path, max_megapixels)
-
-
-def _is_installed(backend: str) -> bool:
-    return importlib.util.find_spec(PACKAGES[backend][0]) is not None

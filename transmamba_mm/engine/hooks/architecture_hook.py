@@ -18,7 +18,7 @@ class ArchitectureHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Write them; a model that is made from no checkpoint is left alone."""
-        from transmamba_mm.models.architectures import keep_architectures
+        from transmamba_mm.models.hf.hf_assets import keep_architectures
 
         model = runner.cfg.get('model') or {}
         kept = keep_architectures(model.get('student', model), runner.work_dir)

@@ -1,8 +1,8 @@
-from transmamba_mm.models.backbones.clip_vision import ClipVision
 from transmamba_mm.models.backbones.plainmamba import PlainMamba
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone
 from transmamba_mm.models.backbones.videomamba import VideoMamba
 from transmamba_mm.models.backbones.vim import Vim
 from transmamba_mm.models.backbones.vmamba import VMamba
+from transmamba_mm.models.hf.clip_vision import ClipVision
 
 __all__ = ['ClipVision', 'PlainMamba', 'TokenBackbone', 'VMamba', 'VideoMamba', 'Vim']

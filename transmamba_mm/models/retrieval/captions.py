@@ -11,8 +11,8 @@ from torch import LongTensor, Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.hf.tokenizers import UnknownWords
 from transmamba_mm.models.sequences import IGNORED, Marks, Sequences
-from transmamba_mm.models.tokenizers import UnknownWords
 
 
 @dataclass
@@ -134,7 +134,7 @@ def read(model: Any, captions: Captions) -> Tensor:
 
     Args:
         model: A ``CLIPTextModel`` of transformers, a
-            :class:`~transmamba_mm.models.language.MambaLM` or another causal model of tokens.
+            :class:`~transmamba_mm.models.hf.MambaLM` or another causal model of tokens.
         captions (Captions): Of a :class:`Captioner`.
     """
     inputs = {'input_ids': captions.tokens, 'attention_mask': captions.mask}

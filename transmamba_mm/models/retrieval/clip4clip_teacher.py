@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.eyes import load_eyes
+from transmamba_mm.models.hf.vision_encoder import load_eyes
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.retrieval.contrastive import normalized
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
@@ -66,8 +66,8 @@ class Clip4ClipTeacher(DualEncoder):
     ) -> None:
         from transformers import CLIPConfig, CLIPModel
 
-        from transmamba_mm.models.language.hf_config import build_config
-        from transmamba_mm.models.language.pretrained import (
+        from transmamba_mm.models.hf.hf_config import build_config
+        from transmamba_mm.models.hf.pretrained import (
             build_described,
             load_tokenizer,
             load_weights,
@@ -153,7 +153,7 @@ class Clip4ClipTeacher(DualEncoder):
 
 def _read_config(checkpoint: str | Path) -> dict[str, Any]:
     """config.json of a CLIP; UserError of another model."""
-    from transmamba_mm.models.language.pretrained import read_config
+    from transmamba_mm.models.hf.pretrained import read_config
 
     config = read_config(checkpoint)
     kind = config.get('model_type')

@@ -28,7 +28,7 @@ class VideoTextRetriever(DualEncoder):
 
     Args:
         vision (dict | nn.Module): A backbone; of feature maps the mean over patches is taken.
-        text (dict | nn.Module): ``ClipText``, :class:`~transmamba_mm.models.language.MambaLM`, or
+        text (dict | nn.Module): ``ClipText``, :class:`~transmamba_mm.models.hf.MambaLM`, or
             another causal model of transformers.
         tokenizer: See :class:`DualEncoder`; by default the one beside the text tower's checkpoint.
         embed_dims (int): Width D of the common space.
@@ -140,7 +140,7 @@ def _pooled(feature: Tensor) -> Tensor:
 
 
 def _tokenizer_of(text: Any) -> Any:
-    from transmamba_mm.models.language.pretrained import load_tokenizer
+    from transmamba_mm.models.hf.pretrained import load_tokenizer
 
     return load_tokenizer(text.config.name_or_path)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.eyes import load_eyes
+from transmamba_mm.models.hf.vision_encoder import load_eyes
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
 from transmamba_mm.registry import MODELS
@@ -59,8 +59,8 @@ class LlavaTeacher(VisualAnswerer):
         )
         from transformers.models.llava import LlavaForConditionalGeneration
 
-        from transmamba_mm.models.language.hf_config import build_config
-        from transmamba_mm.models.language.pretrained import (
+        from transmamba_mm.models.hf.hf_config import build_config
+        from transmamba_mm.models.hf.pretrained import (
             load_tokenizer,
             load_weights,
             read_config,

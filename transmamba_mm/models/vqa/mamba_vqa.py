@@ -22,7 +22,7 @@ class MambaVQA(VisualAnswerer):
     Args:
         vision (dict | nn.Module, optional): A backbone with ``out_type='featmap'``. None: the
             question is all there is, the baseline that shows what can be guessed.
-        language (dict | nn.Module): A :class:`~transmamba_mm.models.language.MambaLM`.
+        language (dict | nn.Module): A :class:`~transmamba_mm.models.hf.MambaLM`.
         tokenizer: See :class:`VisualAnswerer`; by default the one beside the language model's
             checkpoint.
         cross_mamba (dict, optional): Of :class:`~transmamba_mm.models.necks.CrossMamba`; the widths

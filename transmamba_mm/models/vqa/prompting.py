@@ -10,8 +10,8 @@ from torch import LongTensor, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.hf.tokenizers import UnknownWords
 from transmamba_mm.models.sequences import IGNORED, Marks
-from transmamba_mm.models.tokenizers import UnknownWords
 
 IMAGE = '{image}'
 

@@ -33,8 +33,11 @@ class BuildError(RuntimeError):
     """There is no library; the message says in one line why."""
 
 
-def load_library() -> ctypes.CDLL:
+def load_library(sources: Path = SOURCES) -> ctypes.CDLL:
     """Return the compiled kernels, building them if this machine has not done so yet.
+
+    Args:
+        sources: Folder of C++ files; they may include the headers of ``csrc/``.
 
     Raises:
         BuildError: no compiler, a failed compilation, or a cache that cannot be written.
@@ -43,7 +46,7 @@ def load_library() -> ctypes.CDLL:
     error = BuildError('nothing was tried')
     for variant in _VARIANTS:
         try:
-            return _load(_built(compiler, [*_FLAGS, *variant]))
+            return _load(_built(compiler, [*_FLAGS, *variant], sources))
         except BuildError as failure:
             error = failure
     raise error
@@ -65,10 +68,11 @@ def _compiler() -> list[str]:
     raise BuildError(f'no C++ compiler ({", ".join(names)}) was found; install one or set CXX')
 
 
-def _built(compiler: list[str], flags: list[str]) -> Path:
+def _built(compiler: list[str], flags: list[str], sources: Path) -> Path:
     macros = _run([*compiler, *flags, '-dM', '-E', '-x', 'c++', os.devnull])
     key = hashlib.sha256('\0'.join([*compiler, *flags, macros]).encode())
-    for source in sorted(SOURCES.iterdir()):
+    code = sorted(path for path in sources.iterdir() if path.suffix == '.cpp')
+    for source in (*code, *sorted(SOURCES.glob('*.h'))):
         key.update(source.read_bytes())
     directory = cache_directory()
     library = directory / f'transmamba_mm-{key.hexdigest()[:16]}.so'
@@ -81,15 +85,7 @@ def _built(compiler: list[str], flags: list[str]) -> Path:
                 handle, temporary = tempfile.mkstemp('.so', 'building-', directory)
                 os.close(handle)
                 try:
-                    _run(
-                        [
-                            *compiler,
-                            *flags,
-                            '-o',
-                            temporary,
-                            *map(str, sorted(SOURCES.glob('*.cpp'))),
-                        ]
-                    )
+                    _run([*compiler, *flags, f'-I{SOURCES}', '-o', temporary, *map(str, code)])
                     _load(Path(temporary))  # nothing broken enters the cache
                     os.replace(temporary, library)
                 finally:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
-from transmamba_mm.models.backbones.videomamba_parts import inflate_kernel
-from transmamba_mm.transfer.alignment import resize_kernel, split_positions
+from transmamba_mm.models.backbones.videomamba import inflate_kernel
+from transmamba_mm.transfer.features.alignment import resize_kernel, split_positions
 from transmamba_mm.transfer.subcloning.channels import HIDDEN, INNER, RESIDUAL, STATE, ChannelPlan
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.rules import CLS_TOKENS, Axis, Clone

@@ -7,7 +7,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests.models.retrieval.small_retrieval import CLIP_TEXT
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.language import MambaLM
+from transmamba_mm.models.hf import MambaLM
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.transfer.subcloning import TeacherWeights, WeightSubcloning
 from transmamba_mm.transfer.subcloning.rules import STREAM

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.models.language.small_lm import SIZES
+from tests.models.hf.small_lm import SIZES
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.language import MambaLM
+from transmamba_mm.models.hf import MambaLM
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.transfer.subcloning import TeacherWeights, WeightSubcloning
 

@@ -13,7 +13,7 @@ is cloned is the score of two tokens at distance 0; position is left to the scan
 share keys (grouped-query attention) are refused.
 """
 
-from transmamba_mm.models.language.mamba_lm import MambaLM
+from transmamba_mm.models.hf.mamba_lm import MambaLM
 from transmamba_mm.transfer.subcloning.common import (
     HEAD,
     LAYER,

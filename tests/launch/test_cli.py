@@ -1,0 +1,65 @@
+"""A user's mistake becomes one message and exit code 1; our own bugs keep their traceback."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+
+
+def fail(error: Exception):
+    raise error
+
+
+def test_user_error_prints_its_message_and_exits_with_one(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: fail(UserError('mend this')))
+    assert caught.value.code == 'error: mend this'  # sys.exit(str): to stderr, exit code 1
+
+
+def test_what_a_terminal_cannot_show_is_written_in_letters_that_it_can(tmp_path):
+    code = "from transmamba_mm.launch.cli import run; run(lambda: print('┃ 七 \\udcff'))"
+    for encoding, shown in (('ascii', rb'\u2503 \u4e03 \udcff'), ('utf-8', '┃ 七 '.encode())):
+        env = {**os.environ, 'PYTHONIOENCODING': encoding}
+        done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout
+
+
+def test_traceback_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv('TRANSMAMBA_TRACEBACK', '1')
+    with pytest.raises(UserError):
+        run(lambda: fail(UserError('mend this')))
+
+
+def test_our_bugs_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+    with pytest.raises(KeyError):
+        run(lambda: {}['key'])
+
+
+def test_help_ends_with_the_default_where_there_is_one():
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    parser.add_argument('--jobs', type=int, default=0, help='processes')
+    parser.add_argument('--sizes', nargs='+', default=[224, 384], help='pixels')
+    parser.add_argument('--out', default='a.png', help='a file; default: beside the checkpoint')
+    parser.add_argument('--config', help='a config')
+    parser.add_argument('--fast', action='store_true', help='hurry')
+    parser.add_argument('--options', nargs='+', default={}, help='changes')
+    text = parser.format_help()
+    assert 'processes (default: 0)' in text and 'pixels (default: 224 384)' in text
+    assert text.count('(default') == 2
+
+
+def test_an_option_without_a_value_is_named(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    assert parser.parse_args(['--cfg-options', 'a.b=3', 'c=']).cfg_options == {'a.b': 3, 'c': ''}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a.b=3', 'train_cfg.max_iters'])
+    assert 'train_cfg.max_iters=VALUE' in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""Keys that nothing reads and values that nothing can work with, by their path."""
+
+from pathlib import Path
+
+import pytest
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.read_config import read_config
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+LEAVES = {
+    leaf.parent.name + '/' + leaf.stem: leaf
+    for folder in ('transmamba', 'teachers', 'scratch', 'baselines')
+    for leaf in sorted((CONFIGS / folder).glob('*.py'))
+}
+DIGITS = 'transmamba/vim-nano_deit-nano_digits'
+VQA = 'transmamba/mambavqa-nano_llava-nano_easyvqa'
+NAN = float('nan')
+
+#: Options, and what the message has besides their path.
+KEYS = {
+    'default_hooks.checkpoint.intevral': "'interval'",
+    'default_hooks.logger.intervall': "'interval'",
+    'default_hooks.timer.interval': 'IterTimerHook',
+    'custom_hooks.0.foo': 'LabelRangeHook',
+    'optim_wrapper.paramwise_cfg.bias_lr_mul': "'bias_lr_mult'",
+    'optim_wrapper.clip_gard': "'clip_grad'",
+    'optim_wrapper.clip_grad.max_nrom': "'max_norm'",
+    'optim_wrapper.optimizer.weight_deacy': "'weight_decay'",
+    'param_scheduler.1.eta_mi': "'eta_min'",
+    'train_cfg.max_iter': "'max_iters'",
+    'train_dataloader.batchsize': "'batch_size'",
+    'train_dataloader.sampler.shufle': "'shuffle'",
+    'train_dataloader.dataset.fractoin': "'fraction'",
+    'val_evaluator.topkk': "'topk'",
+    'model.student.train_cfg.augment': "'augments'",
+    'optim_wrapper.paramwise_cfg.layer_decay_rate': "optim_wrapper.constructor='LearningRate",
+    'model.teacher.model.backbone.arch.num_layer': None,
+    'model.student.backbone.pach_size': "'patch_size'",
+    'data_preprocessor.batch_augments.prob': "'probs'",
+    'data_preprocessor.batch_augments.augments.rotat': "'rotate'",
+    'env_cfg.cudnn_benchmrak': "'cudnn_benchmark'",
+    'env_cfg.mp_cfg.start_method': "'mp_start_method'",
+    'randomness.sed': "'seed'",
+    'log_processor.windowsize': "'window_size'",
+    'visualizer.vis_backend': "'vis_backends'",
+}
+VALUES = {
+    'optim_wrapper.clip_grad.max_norm': [-1, 0, NAN, 'x'],
+    'optim_wrapper.optimizer.weight_decay': [-1, NAN],
+    'optim_wrapper.optimizer.lr': [-1, 0, NAN, 'x'],
+    'model.distiller.layer_weight': [NAN, 'x', []],
+    'train_cfg.max_iters': [-5, 0, 1.5, 'x'],
+    'train_cfg.val_interval': [0, -1],
+    'train_dataloader.batch_size': [0, -1, 10**9, 'x', None],
+    'train_dataloader.num_workers': [-1, 10**6, {}],
+    'train_dataloader.collate_fn': [float('inf'), []],
+    'train_dataloader.dataset': ['x', [], 3],
+    'train_dataloader.sampler': [True],
+    'train_dataloader.dataset.pipeline.0': [True, '', None],
+    'param_scheduler.0': [None, 3],
+    'env_cfg.resource_limit': [-4],
+    'randomness.seed': [-1, 1.5],
+    'default_hooks.checkpoint.interval': ['x', -7],
+    'default_hooks.checkpoint.filename_tmpl': [
+        *('fixed.pth', 'iter_{}.ckpt', 'best_{}.pth', 'a/{}.pth', 3),
+    ],
+    'default_hooks.checkpoint.max_keep_ckpts': ['x'],
+    'param_scheduler.0.begin': [-1, 'x'],
+    'model.student.backbone': ['x', []],
+    'model.student.backbone.patch_size': ['x', {}],
+    'model.student.head.num_classes': [-1, 'x', 10**18],
+    'log_processor': ['x'],
+    'log_level': ['INF', None],
+    'env_cfg.mp_cfg.mp_start_method': ['frok'],
+    'load_from': [[], 3],
+    'scan_backend': [[]],
+    'randomness': [None],
+    'env_cfg.dist_cfg.backend': ['x'],
+}
+
+
+def message(leaf: str, options: dict) -> str:
+    with pytest.raises(UserError) as error:
+        preflight(read_config(LEAVES[leaf], options), ())
+    return str(error.value)
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_nothing_is_wrong_with_a_shipped_config(leaf):
+    preflight(read_config(LEAVES[leaf]), ())
+
+
+@pytest.mark.parametrize('option', KEYS)
+def test_key_that_nothing_reads(option):
+    said = message(DIGITS, {option: 1})
+    path, key = option.rsplit('.', 1)
+    assert path in said and key in said and (KEYS[option] or '') in said
+
+
+@pytest.mark.parametrize('option', VALUES)
+def test_value_that_nothing_can_work_with(option):
+    for value in VALUES[option]:
+        assert f'{option}={value!r}' in message(DIGITS, {option: value})
+
+
+def test_none_among_metrics():
+    assert 'val_evaluator.0=None' in message(DIGITS, {'val_evaluator': [None]})
+
+
+def test_all_of_it_at_once():
+    said = message(DIGITS, {'train_cfg.max_iters': -5, 'randomness.sed': 1, 'log_level': 'LOUD'})
+    assert len(said.splitlines()) == 4
+
+
+@pytest.mark.parametrize('kind', ['', '.', '.Vim', 'torch', 'Vin'])
+@pytest.mark.parametrize('part', ['model', 'train_cfg', 'train_dataloader.sampler'])
+def test_type_that_names_nothing(part, kind):
+    assert f'{part}: type={kind!r}' in message(DIGITS, {f'{part}.type': kind})
+
+
+def test_factors_of_a_rate_that_is_not_there():
+    cfg = read_config(LEAVES[VQA], {'optim_wrapper.paramwise_cfg': {'token_lr_mult': 2.0}})
+    cfg.optim_wrapper.optimizer.pop('lr')
+    with pytest.raises(UserError, match=r'optim_wrapper\.optimizer has no lr'):
+        preflight(cfg, ('train',))
+
+
+def test_custom_keys_are_dicts_of_factors():
+    key = 'optim_wrapper.paramwise_cfg.custom_keys'
+    assert "'lr_mult'" in message(VQA, {key: {'A_log': {'lr_mul': 0.1}}})
+    assert 'conv_bias=1' in message(VQA, {key: {'conv_bias': 1}})
+
+
+def test_randomness_without_a_seed():
+    options = {'randomness': {'_delete_': True, 'deterministic': False}}
+    assert 'randomness has no seed' in message(DIGITS, options)

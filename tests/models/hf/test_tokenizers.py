@@ -1,0 +1,85 @@
+"""Words that a model does not know are told, once in a log and one by one where asked."""
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from torch import nn
+
+from tests.models.retrieval.small_retrieval import (
+    build,
+    clip_tokenizer,
+    start_and_end_tokenizer,
+    word_tokenizer,
+)
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.hf.tokenizers import split_words
+from transmamba_mm.models.retrieval.captions import Captioner
+from transmamba_mm.models.vqa.prompting import Prompting
+
+
+@pytest.mark.parametrize('make', [word_tokenizer, start_and_end_tokenizer])
+def test_known_and_unknown_words(make):
+    assert split_words(make(), 'a seven moves') == (['a', 'seven', 'moves'], [])
+    assert split_words(make(), 'a zebra moves') == (['a', 'moves'], ['zebra'])
+    known, unknown = split_words(make(), '七 向左')
+    assert known == [] and ''.join(unknown) == '七向左'
+
+
+def test_a_tokenizer_of_bytes_knows_everything(tmp_path):
+    known, unknown = split_words(clip_tokenizer(tmp_path), 'seven 七')
+    assert known and not unknown
+
+
+@pytest.fixture
+def told(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [r.getMessage() for r in caplog.records if 'does not know' in r.getMessage()]
+    logger.removeHandler(caplog.handler)
+
+
+def test_captions_with_unknown_words_are_counted_and_told_once(told):
+    captioner = Captioner(word_tokenizer())
+    captioner(['a seven', ''], nn.Embedding(30, 3))
+    assert captioner.unknown.num_texts == 0 and not told()
+    captioner(['a zebra and a zebra', '七', 'a two'], nn.Embedding(30, 3))
+    assert captioner.unknown.num_texts == 2
+    (text,) = told()
+    assert text.endswith(
+        'reads <unk> for each of: zebra and. Use a tokenizer of these words, and of this script.'
+    )
+
+
+def test_the_end_of_a_text_is_no_unknown_word(tmp_path, told):
+    captioner = Captioner(clip_tokenizer(tmp_path))  # its end is its unknown token, too
+    captioner(['a seven 七'], nn.Embedding(600, 3))
+    assert captioner.unknown.num_texts == 0 and not told()
+
+
+def test_questions_answers_and_the_words_around_them(told):
+    prompting = Prompting(word_tokenizer(), 'the {question}')
+    prompting(['a two', 'seven'])
+    prompting.questions(['seven'], torch.device('cpu'))
+    assert not told()
+    prompting(['a two', 'zebra'])
+    assert prompting.unknown.num_texts == 1 and 'zebra' in told()[0]
+    other = Prompting(word_tokenizer(), 'Question: {question}')
+    other(['a two'])
+    assert 'Question :' in told()[1]
+
+
+@pytest.mark.parametrize('kind', ['VideoTextRetriever', 'Clip4ClipTeacher'])
+def test_a_name_alone_is_no_tokenizer(kind):
+    message = r"'WordTokenizer' is a name alone: write dict\(type='WordTokenizer', \.\.\.\)"
+    with pytest.raises(UserError, match=message):
+        build(type=kind, tokenizer='WordTokenizer')
+
+
+def test_transformers_tokenizers_by_their_folder(tmp_path):
+    word_tokenizer().save_pretrained(tmp_path)
+    config = {'type': 'AutoTokenizer', 'name_or_path': str(tmp_path)}
+    captioner = build(tokenizer=config).captioner
+    assert captioner.tokenizer.padding_side == 'left'
+    assert split_words(captioner.tokenizer, 'a zebra') == (['a'], ['zebra'])
+    with pytest.raises(UserError, match='nowhere/at/all has no tokenizer'):
+        build(tokenizer={**config, 'name_or_path': 'nowhere/at/all'})

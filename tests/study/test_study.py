@@ -1,0 +1,195 @@
+"""A study trains what is missing, once, each training in its own folder, all equally long."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from transmamba_mm.errors import UserError
+from transmamba_mm.study.study import Study, has_key
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+STEPS = 6
+PLAIN = f"""
+_base_ = [
+    '{CONFIGS}/_base_/datasets/digits.py',
+    '{CONFIGS}/_base_/schedules/digits.py',
+    '{CONFIGS}/_base_/digits_runtime.py',
+]
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16),
+        img_size=8,
+        patch_size=4,
+        in_channels=1,
+    ),
+    head=dict(
+        type='VisionTransformerClsHead',
+        num_classes=10,
+        in_channels=16,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)
+param_scheduler = []
+train_dataloader = dict(batch_size=8)
+train_cfg = dict(max_iters={STEPS}, val_interval=3)
+default_hooks = dict(checkpoint=dict(interval=3), logger=dict(interval=2))
+"""
+
+
+@pytest.fixture(scope='module')
+def tree(tmp_path_factory):
+    """A config tree: every method is the same small plain classifier."""
+    root = tmp_path_factory.mktemp('tree') / 'configs'
+    for path in ('transmamba/s_t_d.py', 'scratch/s_d.py', 'baselines/s_t_d-logits.py'):
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text(PLAIN)
+    return root
+
+
+def make(tree, **changes):
+    settings = {
+        'config': str(tree / 'transmamba/s_t_d.py'),
+        'fractions': [0.1, 1],
+        'seeds': [0],
+        'methods': ['scratch', 'wsab'],
+        'work_dir': str(tree.parent / 'study'),
+    }
+    return Study(**{**settings, **changes})
+
+
+@pytest.fixture(scope='module')
+def records(tree):
+    return make(tree).run(workers=2)
+
+
+def test_every_cell_is_trained_equally_long(records):
+    assert [(r.method, r.fraction, r.seed) for r in records] == [
+        ('scratch', 1, 0),
+        ('wsab', 1, 0),
+        ('scratch', 0.1, 0),
+        ('wsab', 0.1, 0),
+    ]
+    assert {record.steps for record in records} == {STEPS}
+    assert all(0 <= record.accuracy <= 100 for record in records)
+    assert len({record.work_dir for record in records}) == 4
+
+
+def test_same_config_and_seed_give_the_same_number(records):
+    by_fraction = {
+        r.fraction: {s.accuracy for s in records if s.fraction == r.fraction} for r in records
+    }
+    assert [len(accuracies) for accuracies in by_fraction.values()] == [1, 1]
+
+
+def test_nothing_is_run_twice(tree, records, capsys):
+    logs = {path: path.stat().st_mtime_ns for path in tree.parent.glob('study/**/output.log')}
+    assert len(logs) == 4
+    assert make(tree).run() == records
+    assert logs == {path: path.stat().st_mtime_ns for path in logs}
+    assert '4 of 4 trainings were done before' in capsys.readouterr().out
+    stored = json.loads((tree.parent / 'study/study.json').read_text())
+    assert [row['accuracy'] for row in stored] == [record.accuracy for record in records]
+
+
+def test_an_interrupted_training_is_resumed(tree, records):
+    folder = Path(records[0].work_dir)
+    (folder / 'result.json').unlink()
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_6.pth'))
+    assert make(tree).run()[0].accuracy == records[0].accuracy
+    assert 'resumed' in (folder / 'output.log').read_text()
+
+
+def test_a_changed_config_is_not_mixed_in(tree, records):
+    with pytest.raises(UserError, match=r'another config.*--work-dir'):
+        make(tree, options={'train_dataloader.batch_size': 4}).run()
+
+
+def test_a_failing_training_names_its_log(tree):
+    study = make(
+        tree,
+        fractions=[1],
+        methods=['scratch'],
+        work_dir=str(tree.parent / 'failing'),
+        options={'model.backbone.patch_size': 'two'},
+    )
+    with pytest.raises(UserError, match=r'scratch/100%/seed0 failed(.|\n)*output\.log'):
+        study.run()
+    assert 'Traceback' in (tree.parent / 'failing/scratch/100/seed0/output.log').read_text()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'methods': ['scratch', 'magic']}, "no config .*s_t_d-magic.py for 'magic'"),
+        ({'fractions': [1, 1.5]}, r'\(0, 1\]'),
+        ({'options': {'model.wings': 2}}, 'No config of this study has .model.wings'),
+        ({'options': {'train_cfg.max_iters': None}}, 'equal number of steps'),
+        ({'options': {'train_dataloader.dataset.type': 'CIFAR10'}}, 'CIFAR10 .* takes no fraction'),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(tree, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(tree, work_dir=str(tree.parent / 'never'), **changes).run()
+    assert not (tree.parent / 'never').exists()
+
+
+def test_a_config_whose_name_says_nothing(tree):
+    with pytest.raises(UserError, match='<student>_<teacher>_<data>'):
+        make(tree, config=str(tree / 'scratch/s_d.py')).run()
+
+
+def test_teacher_and_its_order():
+    study = Study(
+        config=str(CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'),
+        fractions=[1],
+        seeds=[0],
+        work_dir='work_dirs/study',
+    )
+    configs = {method: study.load(study.config_of(method)) for method in study.methods}
+    (teacher,) = study.teacher_jobs(configs)
+    assert teacher.config.endswith('configs/teachers/deit-nano_digits.py')
+    assert teacher.work_dir == 'work_dirs/deit-nano_digits'
+    needs = {m: study.trial(m, 1, 0, configs[m], teacher).needs for m in study.methods}
+    assert needs == {'scratch': None, 'logits': 'teacher', 'wsab': 'teacher'}
+
+
+def test_a_teacher_from_a_file_is_not_trained():
+    study = Study(
+        config=str(CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'),
+        fractions=[1],
+        seeds=[0],
+        work_dir='work_dirs/study',
+        options={'model.teacher.checkpoint': 'somewhere/deit.pth'},
+    )
+    assert study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))}) == []
+
+
+def shipped(name: str) -> Study:
+    """A study of one of the project's own configs."""
+    config = Path(__file__).parents[2] / f'configs/transmamba/{name}.py'
+    return Study(config=str(config), fractions=[0.75], seeds=[0], work_dir='nowhere')
+
+
+def test_the_eyes_of_a_teacher_are_trained_before_it():
+    study = shipped('mambavqa-nano_llava-nano_easyvqa')
+    jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
+    assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
+        ('eyes-nano_easyvqa', 'work_dirs/eyes-nano_easyvqa', None),
+        ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'eyes'),
+    ]
+
+
+def test_has_key():
+    config = {'a': {'b': [{'c': None}]}}
+    assert has_key(config, 'a.b.0.c')
+    assert not has_key(config, 'a.b.1.c')
+    assert not has_key(config, 'a.b.c')
+    assert not has_key(config, 'a.b.0.c.d')
+
+
+def test_moving_digits_can_be_thinned_out():
+    study = shipped('videomamba-nano_clip-nano_movingdigits')
+    study.check({method: study.load(study.config_of(method)) for method in study.methods})

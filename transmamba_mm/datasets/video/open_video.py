@@ -1,0 +1,66 @@
+"""Open whatever frames are read from: video files, animated images, folders of images."""
+
+import importlib.util
+import os
+
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS, START, image_format
+from transmamba_mm.datasets.video.animation_reader import AnimationReader
+from transmamba_mm.datasets.video.container import check_file
+from transmamba_mm.datasets.video.frames_reader import FramesReader
+from transmamba_mm.datasets.video.reader import VideoReader
+from transmamba_mm.errors import UserError
+
+#: 'auto' is PyAV, which reads what decord cannot, as fast (python -m benchmarks.video).
+BACKENDS = ('auto', 'pyav', 'decord', 'frames')
+#: backend: (what Python imports, what pip installs).
+PACKAGES = {'pyav': ('av', 'av'), 'decord': ('decord', 'decord2')}
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that is unknown or not installed; nothing is imported.
+
+    Raises:
+        UserError: If so.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f'backend={backend!r} reads no videos: choose one of {BACKENDS}.')
+    if backend in PACKAGES and not _is_installed(backend):
+        raise UserError(
+            f'backend={backend!r} is not installed: pip install {PACKAGES[backend][1]}.'
+        )
+
+
+def open_video(
+    path: str, backend: str = 'auto', max_megapixels: float = MAX_MEGAPIXELS
+) -> VideoReader:
+    """Open a video file, an animated image, or a folder of images.
+
+    Args:
+        path: The file or folder. A folder is always read as frames, an image always by Pillow.
+        backend: ``'auto'`` or ``'pyav'``: PyAV; ``'decord'``; ``'frames'``: a folder.
+        max_megapixels: Most pixels that a frame may have, in millions; more are not decoded.
+
+    Raises:
+        BadVideo: If the video cannot be used.
+        UserError: If the backend is unknown or not installed.
+    """
+    check_backend(backend)
+    if backend == 'frames' or os.path.isdir(path):
+        return FramesReader(path, max_megapixels)
+    check_file(path)
+    with open(path, 'rb') as file:
+        is_image = bool(image_format(file.read(START)))
+    if is_image:
+        return AnimationReader(path, max_megapixels)
+    if backend == 'decord':
+        from transmamba_mm.datasets.video.decord_reader import open_decord
+
+        return open_decord(path, max_megapixels)
+    check_backend('pyav')
+    from transmamba_mm.datasets.video.pyav_reader import PyAVReader
+
+    return PyAVReader(path, max_megapixels)
+
+
+def _is_installed(backend: str) -> bool:
+    return importlib.util.find_spec(PACKAGES[backend][0]) is not None

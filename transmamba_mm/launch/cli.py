@@ -1,0 +1,57 @@
+"""What every command-line tool shares: one clear message instead of a traceback."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from mmengine.config import DictAction
+
+from transmamba_mm import compat
+from transmamba_mm.launch.explain import explain
+
+#: Set this environment variable to see the traceback behind a message.
+TRACEBACK = 'TRANSMAMBA_TRACEBACK'
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keep the lines of the description, and end the help of an argument with its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or '', action.default
+        if default is None or default is False or default in ([], {}, argparse.SUPPRESS):
+            return text
+        if 'default' in text.lower():
+            return text
+        values = default if isinstance(default, list | tuple) else [default]
+        return f'{text} (default: {" ".join(map(str, values))})'
+
+
+class ConfigOptions(DictAction):
+    """The KEY=VALUE pairs of ``--cfg-options``."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Refuse a pair without a value by its name."""
+        for pair in values:
+            if not pair.partition('=')[1]:
+                parser.error(f'{option_string} {pair}: it has no value. Write {pair}=VALUE.')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call ``main``; a mistake the user can mend becomes one message and exit code 1.
+
+    Anything else is a bug of ours and keeps its traceback.
+    """
+    if hasattr(sys.stdout, 'reconfigure'):  # a name or a frame that a terminal cannot show
+        sys.stdout.reconfigure(errors='backslashreplace')
+    try:
+        main()
+        compat.leave_cpu_launch()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        message = explain(error)
+        if message is None or os.environ.get(TRACEBACK):
+            raise
+        sys.exit(f'error: {message}')

@@ -1,0 +1,180 @@
+"""Whether every part of a config is of a known type, with keys and values that this type takes."""
+
+import math
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from transmamba_mm.checks import Rule
+from transmamba_mm.errors import nearest
+from transmamba_mm.launch.part_types import (
+    BUILDERS,
+    DICTS,
+    LISTS,
+    NEEDED,
+    PLAIN,
+    REGISTRIES,
+    UNTYPED,
+    default_type,
+    find_type,
+    fits,
+    parameters_of,
+    registry_of,
+    spell,
+)
+from transmamba_mm.launch.preflight_values import NEVER_NONE, RANGES
+
+#: Hooks that every Runner has; another name is a hook of ones own.
+HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+#: Places whose parts preflight looks at itself.
+SEEN = ('default_hooks.', 'custom_hooks.')
+DEFAULT = 'DefaultOptimWrapperConstructor'
+#: Keys of ``paramwise_cfg`` that one constructor of optimizers reads and the default one does not.
+READ_BY = {
+    'layer_decay_rate': 'LearningRateDecayOptimWrapperConstructor',
+    **dict.fromkeys(
+        ('position_lr_mult', 'token_lr_mult', 'lr_mults'), 'SelectiveDecayOptimWrapperConstructor'
+    ),
+}
+#: Keys that every part may have.
+ANYWHERE = ('type', '_scope_', '_delete_')
+
+
+def wrong_parts(cfg: Config) -> Iterator[str]:
+    """Say which keys and values nothing reads, or nothing can work with, by their path."""
+    for key, value in cfg.items():
+        yield from _look(key, value, None)
+    for key in DICTS:
+        value = cfg.get(key, {})
+        if not isinstance(value, Mapping) and (value is not None or key in NEEDED):
+            yield f'{key}={value!r} has to be a dict.'
+    randomness = cfg.get('randomness')
+    if isinstance(randomness, Mapping) and 'seed' not in randomness:
+        yield 'randomness has no seed: set one, or seed=None for another in each run.'
+    yield from _unread_factors(cfg.get('optim_wrapper'))
+    hooks = cfg.get('default_hooks')
+    for name in hooks if isinstance(hooks, Mapping) else ():
+        if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
+            yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
+
+
+def _unread_factors(wrapper: Any) -> Iterator[str]:
+    """Factors of learning rates that the constructor of the optimizer does not read."""
+    factors = wrapper.get('paramwise_cfg') if isinstance(wrapper, Mapping) else None
+    if not isinstance(factors, Mapping):
+        return
+    constructor = str(wrapper.get('constructor') or DEFAULT).rpartition('.')[2]
+    for key in factors:
+        if (
+            constructor in (DEFAULT, *READ_BY.values())
+            and READ_BY.get(key, constructor) != constructor
+        ):
+            yield (
+                f'optim_wrapper.paramwise_cfg.{key} is not read by the {constructor}: set '
+                f"optim_wrapper.constructor='{READ_BY[key]}', too."
+            )
+
+
+def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
+    registry = registry_of(path, inherited)
+    rule = _rule(path)
+    if fault := _out_of_range(path, node):
+        yield f'{path}={node!r} {fault}.'
+    elif rule is None and _is_no_part(path, node):
+        yield f'{path}={node!r} is no part of a config: write dict(type=...), or leave it out.'
+    elif rule is None and not isinstance(node, Mapping) and _plain_keys(path) and node is not None:
+        yield f'{path}={node!r} has to be a dict of {", ".join(_plain_keys(path) or ())}.'
+    elif isinstance(node, Mapping):
+        yield from _look_inside(path, node, registry)
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from _look(f'{path}.{i}', value, registry)
+
+
+def _look_inside(path: str, node: Mapping[str, Any], registry: Registry | None) -> Iterator[str]:
+    kind = node['type'] if 'type' in node else default_type(path, node)
+    known = _plain_keys(path)
+    refused: set[str] = set()
+    if known is not None:
+        for key in [key for key in node if key not in (*known, *ANYWHERE)]:
+            refused.add(key)
+            yield f'{path}.{key} is not read by anything.{nearest(key, list(known))}'
+    elif kind is not None and registry is not None:
+        if (built := find_type(kind, registry)) is None:
+            yield f'{path}: type={kind!r} is not a known {registry.name}.{_hint(kind, registry)}'
+            return
+        for key, text in _wrong_arguments(path, node, built, registry):
+            refused.add(key)
+            yield text
+    for key, value in node.items():
+        if key not in refused:
+            yield from _look(f'{path}.{key}', value, registry)
+
+
+def _wrong_arguments(
+    path: str, node: Mapping[str, Any], built: Any, registry: Registry
+) -> Iterator[tuple[str, str]]:
+    """Keys that a type does not take, and values of a kind that it does not take."""
+    taken, is_open = parameters_of(built)
+    name = built.__name__
+    extra = (*ANYWHERE, *BUILDERS.get(registry, ()))
+    for key, value in node.items():
+        if key in extra:
+            continue
+        if key not in taken:
+            if not is_open:
+                yield key, f'{path}: {name} takes no {key!r}.{nearest(str(key), list(taken))}'
+        elif _rule(f'{path}.{key}') is None and not fits(value, taken[key]):
+            kind = spell(taken[key].annotation)
+            yield key, f'{path}.{key}={value!r}: {name} takes {kind} there.'
+    zoo, arch = getattr(built, 'arch_zoo', None), node.get('arch')
+    if isinstance(zoo, Mapping) and isinstance(arch, Mapping):
+        keys = {key for one in zoo.values() if isinstance(one, Mapping) for key in one}
+        for key in set(arch) - keys if keys else ():
+            yield 'arch', f'{path}.arch: {name} reads no {key!r} of it.{nearest(key, list(keys))}'
+
+
+def _hint(kind: Any, registry: Registry) -> str:
+    known: list[str] = []
+    above: Registry | None = registry
+    while above is not None:
+        known += above.module_dict
+        above = above.parent
+    return nearest(str(kind).rpartition('.')[2], known)
+
+
+def _plain_keys(path: str) -> tuple[str, ...] | None:
+    """Keys of a dict without a type at this place."""
+    return next((keys for pattern, keys in PLAIN.items() if fnmatchcase(path, pattern)), None)
+
+
+def _is_no_part(path: str, node: Any) -> bool:
+    """Whether a value stands where only parts do, or lists of them."""
+    *above, key = path.split('.')
+    place = above[-1] if key.isdigit() and above else key
+    if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS:
+        return False
+    if node is None:  # leaves a part out; in a list it is an entry that nobody can build
+        return key.isdigit()
+    if isinstance(node, Mapping):
+        return 'type' not in node and place not in UNTYPED
+    if isinstance(node, (list, tuple)):
+        return key.isdigit() or place not in LISTS
+    return isinstance(node, (str, int, float))
+
+
+def _rule(path: str) -> Rule | None:
+    """The first rule of what may stand at a place."""
+    return next((rule for pattern, rule in RANGES.items() if fnmatchcase(path, pattern)), None)
+
+
+def _out_of_range(path: str, value: Any) -> str | None:
+    """What a value has to be instead, if anything is said about its place."""
+    if (rule := _rule(path)) is not None:
+        may_be_none = not any(fnmatchcase(path, pattern) for pattern in NEVER_NONE)
+        return None if value is None and may_be_none else rule.fault(value)
+    is_number = isinstance(value, float) and not path.endswith('.norm_type')
+    return None if not is_number or math.isfinite(value) else 'has to be a finite number'

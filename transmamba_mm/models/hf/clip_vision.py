@@ -1,0 +1,193 @@
+"""CLIP's vision Transformer as a backbone, to keep the eyes of a teacher."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint as recompute
+
+from transmamba_mm.checks import FLAG, INTEGER, checked, one_of
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.backbones.load_positions import fit_positions
+from transmamba_mm.models.layouts import TokenLayout
+from transmamba_mm.models.layouts.clip import ClipVisionLayout
+from transmamba_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class ClipVision(BaseModule, TokenLayout):
+    """Transformers' ``CLIPVisionModel`` (arXiv 2103.00020), handing out its patches or its cls.
+
+    Args:
+        config (dict, optional): Of a new model: the keys of ``CLIPVisionConfig``.
+        checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
+            hub (``openai/clip-vit-large-patch14-336``), of a whole CLIP too; read without running
+            code.
+        layer (int): Whose output is handed out, as in a list: -1 is the last, -2 the one before it,
+            which LLaVA reads. Later layers do not exist.
+        out_type (str): 'featmap' (B, D, H, W), or 'cls_token' (B, D), normalized as CLIP does
+            before its projection.
+        frozen (bool): Neither trained nor, in training, different from evaluation.
+        dtype (str | torch.dtype, optional): By default float32.
+        weights (bool): False: of ``checkpoint`` only the architecture is read; the weights are
+            about to be loaded from elsewhere.
+        with_cp (bool): Recompute every block in the backward pass of a training, instead of
+            keeping what it computes inside.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Raises:
+        UserError: Both or none of ``config`` and ``checkpoint``; a layer that it does not have; a
+            checkpoint that is missing or of another architecture.
+    """
+
+    @checked(layer=INTEGER, out_type=one_of('featmap', 'cls_token'), frozen=FLAG, weights=FLAG)
+    def __init__(
+        self,
+        config: dict | None = None,
+        checkpoint: str | Path | None = None,
+        layer: int = -1,
+        out_type: str = 'featmap',
+        frozen: bool = False,
+        dtype: str | torch.dtype | None = 'float32',
+        weights: bool = True,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if (config is None) == (checkpoint is None):
+            raise UserError('ClipVision needs config (a new model) or checkpoint, one of them.')
+        if config is None:
+            self.model: Any = (_load if weights else _load_architecture)(checkpoint, dtype)
+        else:
+            self.model = _build(config, dtype)
+        self.out_type = out_type
+        depth = self.model.config.num_hidden_layers
+        if not -depth <= layer < depth:
+            raise UserError(f'layer={layer} of ClipVision, but it has {depth} layers.')
+        kept = layer % depth + 1
+        self.core.encoder.layers = self.core.encoder.layers[:kept]
+        self.model.config.num_hidden_layers = kept
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+        if checkpoint is not None:
+            self.is_init = True  # or init_weights would start anew
+        side = self.model.config.image_size
+        self.img_size = (side, side)
+        self.embed_dims = self.model.config.hidden_size
+        self.layout = ClipVisionLayout(self.model)
+        self.register_load_state_dict_pre_hook(type(self).fit_positions)
+        if with_cp:
+            self.set_grad_checkpointing()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass, or stop doing so; by timm's name."""
+        for block in self.core.encoder.layers:
+            block.gradient_checkpointing = enable
+            block._gradient_checkpointing_func = partial(recompute, use_reentrant=False)
+
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str = '', *_) -> None:
+        """Resize the positions of another image size in a state dict that is about to be loaded."""
+        own = self.core.embeddings.position_embedding.weight
+        (name,) = (name for name, parameter in self.named_parameters() if parameter is own)
+        key = prefix + name
+        if key in state_dict and state_dict[key].dim() == 2:
+            grid = self.layout.layer_grids(self.img_size)[-1]
+            positions = {key: state_dict[key][None]}
+            fit_positions(positions, key, own[None], grid, lambda _: [0])
+            state_dict[key] = positions[key][0]
+
+    @property
+    def core(self) -> Any:
+        """The Transformer itself, which some versions of transformers wrap once more."""
+        return getattr(self.model, 'vision_model', self.model)
+
+    def train(self, mode: bool = True) -> 'ClipVision':
+        """Set the mode; a frozen one stays in evaluation."""
+        return super().train(mode and not self.frozen)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """Feature map (B, D, H / patch, W / patch), or (B, D), of images (B, C, H, W)."""
+        height, width = self.layout.layer_grids(images.shape[-2:])[-1]
+        hidden = self.core.embeddings(
+            images.to(self.model.dtype), interpolate_pos_encoding=images.shape[-2:] != self.img_size
+        )
+        hidden = self.core.pre_layrnorm(hidden)
+        for block in self.core.encoder.layers:
+            hidden = block(hidden, attention_mask=None)
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        if self.out_type == 'cls_token':
+            return (self.core.post_layernorm(hidden[:, 0]).to(images.dtype),)
+        patches = hidden[:, 1:].transpose(1, 2).unflatten(2, (height, width))
+        return (patches.to(images.dtype),)
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
+        return [f'model.{path}' for path in self.layout.layer_paths()]
+
+    def layer_dims(self) -> list[int]:
+        """Width of each layer's feature."""
+        return self.layout.layer_dims()
+
+    def layer_grids(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Patch grid (H, W) of each layer for an image of ``image_size`` (height, width)."""
+        return self.layout.layer_grids(image_size)
+
+    def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Split (B, 1 + L, D) into patches in raster order (B, L, D) and cls (B, D)."""
+        return self.layout.to_canonical(tokens, grid)
+
+
+def _build(config: dict, dtype: Any) -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    from transmamba_mm.models.hf.hf_config import build_config
+
+    return _cast(CLIPVisionModel(build_config('ClipVision', CLIPVisionConfig, config)), dtype)
+
+
+def _load(checkpoint: str | Path, dtype: Any) -> Any:
+    from transmamba_mm.models.hf.pretrained import load_weights
+
+    model_class, _ = _read_kind(checkpoint)
+    return _eyes(load_weights(model_class, checkpoint, dtype))
+
+
+def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
+    from transmamba_mm.models.hf.pretrained import build_described
+
+    model_class, config = _read_kind(checkpoint)
+    described = build_described(checkpoint, model_class.config_class.from_dict, config)
+    return _cast(_eyes(build_described(checkpoint, model_class, described)), dtype)
+
+
+def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:
+    if dtype is None:
+        return model
+    return model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+
+
+def _eyes(model: Any) -> Any:
+    """The vision model of a whole CLIP; one that is alone as it is."""
+    return model.vision_model if model.config.model_type == 'clip' else model
+
+
+def _read_kind(checkpoint: str | Path) -> tuple[Any, dict]:
+    """Class of transformers for what is in a checkpoint, and its config.json."""
+    from transformers import CLIPModel, CLIPVisionModel
+
+    from transmamba_mm.models.hf.pretrained import read_config
+
+    config = read_config(checkpoint)
+    kinds = {'clip': CLIPModel, 'clip_vision_model': CLIPVisionModel}
+    kind = config.get('model_type')
+    if kind not in kinds:
+        raise UserError(
+            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
+            'openai/clip-vit-large-patch14-336.'
+        )
+    return kinds[kind], config

@@ -1,0 +1,218 @@
+"""Reads language models from transformers' folders, and says what is wrong with others."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig, MambaConfig, PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
+
+from transmamba_mm.checkpoint import load_state_dict
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.hf.folder_files import check_configs, check_tokenizer, check_weights
+from transmamba_mm.openai_clip import explain_archive, explain_clip, is_openai_clip
+
+# What a hub name looks like; anything else that does not exist is a path with a mistake in it.
+HUB_NAME = re.compile(r'[\w-][\w.-]*(/[\w.-]+)?')
+
+
+def check_config(config: MambaConfig | Mapping[str, Any]) -> MambaConfig:
+    """Make a ``MambaConfig`` of a dict; UserError names unknown keys."""
+    if isinstance(config, PreTrainedConfig):
+        return config
+    known = {**MambaConfig().to_dict(), 'bc_from': 'scanned'}  # the latter is CausalMamba's
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise UserError(
+            f'MambaLM has no config {", ".join(unknown)}; it has {", ".join(sorted(known))}.'
+        )
+    return MambaConfig(**config)
+
+
+def load_pretrained(
+    model_class: type[PreTrainedModel],
+    checkpoint: str | Path,
+    dtype: str | torch.dtype | None = None,
+) -> PreTrainedModel:
+    """Read config and weights of a Mamba.
+
+    Raises:
+        UserError: Nothing there, another architecture, or weights that do not fit the config.
+    """
+    check_source(checkpoint)
+    return load_weights(model_class, checkpoint, dtype)
+
+
+def load_architecture(checkpoint: str | Path) -> tuple[MambaConfig, GenerationConfig]:
+    """Read what a Mamba's checkpoint says besides its weights; raises as load_pretrained."""
+    check_source(checkpoint)
+    config = build_described(checkpoint, MambaConfig.from_dict, read_config(checkpoint))
+    config.name_or_path = str(checkpoint)  # where the tokenizer is looked for
+    generation = _generation_config(checkpoint)
+    return config, generation or GenerationConfig.from_model_config(config)
+
+
+def save_architecture(checkpoint: str | Path, folder: str | Path) -> None:
+    """Write all that a checkpoint has besides its weights: config.json, and a tokenizer if any."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').write_text(json.dumps(read_config(checkpoint), indent=2) + '\n')
+    if generation := _generation_config(checkpoint):
+        generation.save_pretrained(folder)
+    check_tokenizer(checkpoint)
+    try:
+        load_tokenizer(checkpoint).save_pretrained(folder)
+    except UserError:  # the model may be given another one
+        return
+
+
+def load_weights(
+    model_class: Any, checkpoint: str | Path, dtype: str | torch.dtype | None = None
+) -> PreTrainedModel:
+    """Read config and weights (safetensors, or a pickle of tensors alone) as transformers does.
+
+    Args:
+        model_class: Of transformers, an ``AutoModel...`` too.
+        checkpoint (str | Path): A folder of ``save_pretrained``, or a name on the hub.
+        dtype (str | torch.dtype, optional): By default the checkpoint's own.
+
+    Raises:
+        UserError: Nothing there that can be read, or weights that do not fit the config.
+    """
+    _refuse_file(Path(checkpoint))
+    check_configs(checkpoint)
+    check_weights(checkpoint)
+    try:
+        # transformers reads pickles with weights_only=True
+        model, report = model_class.from_pretrained(
+            checkpoint,
+            dtype='auto' if dtype is None else dtype,
+            trust_remote_code=False,  # by default transformers asks, and may be answered yes
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, with all others
+        )
+    except UserError:
+        raise
+    except Exception as error:  # transformers raises anything about a folder of anything
+        raise UserError(
+            f'{checkpoint} has no weights that can be read: {_first_line(error)} Expected '
+            'model.safetensors or pytorch_model.bin, as save_pretrained writes them.'
+        ) from error
+    problems = [
+        f'{kind.replace("_", " ")}: {", ".join(map(str, sorted(report[kind], key=str)[:8]))}'
+        for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys')
+        if report.get(kind)
+    ]
+    if problems:
+        raise UserError(
+            f'The weights of {checkpoint} do not fit its config.json: {"; ".join(problems)}. '
+            'Save the whole model again with save_pretrained.'
+        )
+    return model
+
+
+def check_source(checkpoint: str | Path) -> None:
+    """UserError unless ``checkpoint`` has the config.json of a Mamba of transformers."""
+    config = read_config(checkpoint)
+    model_type = config.get('model_type')
+    if model_type == MambaConfig.model_type:
+        return
+    if 'd_model' in config and model_type is None:
+        raise UserError(
+            f'{checkpoint} is in the format of mamba_ssm. Take its "-hf" variant, or convert it '
+            f'first: python tools/convert.py mamba_lm {checkpoint}/pytorch_model.bin mamba-hf'
+        )
+    raise UserError(
+        f'{checkpoint} is a model of type {model_type!r}, but MambaLM is a Mamba (model_type '
+        "'mamba'; Mamba-2 is another architecture): choose a checkpoint such as "
+        'state-spaces/mamba-130m-hf.'
+    )
+
+
+def load_tokenizer(source: str | Path, **kwargs) -> Any:
+    """Read the tokenizer of ``source``, set to pad on the left; UserError if it has none."""
+    advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
+    if not source:
+        raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
+    _refuse_file(Path(source))
+    check_tokenizer(source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, **{'padding_side': 'left', 'trust_remote_code': False, **kwargs}
+        )
+    except Exception as error:  # so does tokenizers
+        raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
+    # Where there are no files transformers makes one up that knows no words.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise UserError(f'{source} has no tokenizer. {advice}')
+    return tokenizer
+
+
+def read_config(checkpoint: str | Path) -> dict[str, Any]:
+    """Read config.json of a folder or hub name; UserError if there is none."""
+    folder = Path(checkpoint)
+    _refuse_file(folder)
+    if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
+        raise UserError(
+            f'No language model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
+            'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
+        )
+    check_configs(checkpoint)
+    try:
+        config = PreTrainedConfig.get_config_dict(checkpoint)[0]
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{checkpoint} has no config.json that can be read: {_first_line(error)} Give a folder '
+            'written by save_pretrained; without a network, one that was downloaded before.'
+        ) from error
+    if not config:
+        raise UserError(f'{checkpoint} has no config.json. Give a folder of save_pretrained.')
+    if not isinstance(config.get('model_type'), str | None):
+        raise UserError(
+            f'{checkpoint}/config.json has model_type={config["model_type"]!r}, which is no name. '
+            'Give a folder of save_pretrained.'
+        )
+    return config
+
+
+def _refuse_file(file: Path) -> None:
+    """UserError if ``file`` is one, for a folder of ``save_pretrained`` is wanted."""
+    if not file.is_file():
+        return
+    if explanation := explain_archive(file):
+        raise UserError(explanation)
+    if is_openai_clip(load_state_dict(file)):
+        raise UserError(explain_clip(file))
+    raise UserError(
+        f'{file} is a file, but transformers needs a config.json beside the weights: give a folder '
+        'written by save_pretrained, or a name on the hub.'
+    )
+
+
+def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
+    """What ``build`` makes of a checkpoint's config.json; UserError if its values make nothing."""
+    try:
+        return build(*args)
+    except UserError:
+        raise
+    except Exception as error:  # of a negative size, of a text for a number, ...
+        raise UserError(
+            f'{checkpoint}/config.json describes no model that can be built '
+            f'({type(error).__name__}: {_first_line(error)}) Give a folder of save_pretrained.'
+        ) from error
+
+
+def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:
+    try:
+        return GenerationConfig.from_pretrained(checkpoint)
+    except OSError:  # few checkpoints have one
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    if 'trust_remote_code' in str(error):
+        return 'It needs code of its own (auto_map), which is not executed.'
+    return str(error).strip().partition('\n')[0].rstrip('.') + '.'

@@ -1,0 +1,148 @@
+"""One training of a study: what it is, and how a worker runs it."""
+
+import hashlib
+import json
+import os
+import time
+import traceback
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from pathlib import Path
+from threading import Thread
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+
+from transmamba_mm import compat
+from transmamba_mm.atomic_file import write_atomically
+from transmamba_mm.errors import UserError
+from transmamba_mm.launch.build_runner import build_runner
+from transmamba_mm.launch.explain import explain
+from transmamba_mm.launch.preflight import preflight
+from transmamba_mm.launch.read_config import read_config
+from transmamba_mm.launch.resumable import make_resumable
+from transmamba_mm.launch.runtime import prepare_runtime
+from transmamba_mm.launch.work_dir_lock import lock_work_dir
+
+
+@dataclass(frozen=True)
+class Job:
+    """A config to train to its end, once.
+
+    Attributes:
+        name (str): Shown to the user; unique in a study.
+        config (str): Path of the config.
+        work_dir (str): Where its log, checkpoints and ``result.json`` go.
+        options (dict): Dotted keys to change in the config.
+        needs (str, optional): Name of the job that has to be finished before.
+    """
+
+    name: str
+    config: str
+    work_dir: str
+    options: dict = field(default_factory=dict)
+    needs: str | None = None
+
+    def load(self) -> Config:
+        """The config to run, which goes on where an interrupted training stopped."""
+        cfg = read_config(self.config, self.options)
+        cfg.work_dir = self.work_dir
+        cfg.resume = True
+        return cfg
+
+    @property
+    def result_path(self) -> Path:
+        """The file that says that the job is done."""
+        return Path(self.work_dir) / 'result.json'
+
+    @property
+    def log_path(self) -> Path:
+        """Everything the training prints."""
+        return Path(self.work_dir) / 'output.log'
+
+    def result(self) -> dict | None:
+        """What a finished training left behind, None while there is none.
+
+        Raises:
+            UserError: If ``work_dir`` holds a training of another config.
+        """
+        mark = Path(self.work_dir) / 'config.sha256'
+        if mark.exists() and mark.read_text() != fingerprint(self.load()):
+            raise UserError(
+                f'{self.work_dir} holds a training of another config than {self.config} is now: '
+                'delete that folder or choose another --work-dir.'
+            )
+        return json.loads(self.result_path.read_text()) if self.result_path.exists() else None
+
+
+def fingerprint(cfg: Config) -> str:
+    """A hash of everything that a config says, except where its files go."""
+    content = {key: value for key, value in cfg.items() if key != 'work_dir'}
+    text = json.dumps(ConfigDict(content).to_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class StepReporter(Hook):
+    """Tells the parent process every few steps how far a training is."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, name: str, events, interval: int = 5) -> None:
+        self.name = name
+        self.events = events
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Report the number of steps taken."""
+        if (runner.iter + 1) % self.interval == 0:
+            self.events.put(('step', self.name, runner.iter + 1))
+
+
+def train(job: Job, events) -> dict:
+    """Run ``job`` to its end and evaluate it; the result is also written to its ``work_dir``."""
+    cfg = job.load()
+    lock = lock_work_dir(cfg)
+    write_atomically(Path(job.work_dir, 'config.sha256'), fingerprint(cfg).encode())
+    preflight(cfg, ('train', 'val'))
+    prepare_runtime(cfg)
+    make_resumable(cfg)
+    started = time.perf_counter()
+    runner = build_runner(cfg)
+    runner.register_hook(StepReporter(job.name, events))
+    runner.train()
+    metrics = {key: float(value) for key, value in runner.val_loop.run().items()}
+    seconds = round(time.perf_counter() - started, 1)
+    result = {'name': job.name, 'steps': runner.iter, 'seconds': seconds, 'metrics': metrics}
+    write_atomically(job.result_path, json.dumps(result, indent=2).encode())
+    if lock:
+        lock.close()
+    return result
+
+
+def work(inbox, events) -> None:
+    """Train jobs from ``inbox`` until None comes; a worker process runs this.
+
+    One thread each: several small trainings side by side make better use of the cores than one
+    training that splits its small matrices over all of them.
+    """
+    torch.set_num_threads(1)
+    compat.load_checkpoints_safely()
+    Thread(target=_die_with_parent, daemon=True).start()
+    for job in iter(inbox.get, None):
+        Path(job.work_dir).mkdir(parents=True, exist_ok=True)
+        log = os.open(job.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):  # the terminal belongs to the parent
+            os.dup2(log, stream)
+        os.close(log)
+        events.put(('start', job.name, os.getpid()))
+        try:
+            events.put(('done', job.name, train(job, events)))
+        except Exception as error:
+            traceback.print_exc()
+            events.put(('failed', job.name, explain(error) or f'{type(error).__name__}: {error}'))
+
+
+def _die_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)

@@ -1,0 +1,27 @@
+"""Clips for a model that was made for images: it sees their frames one by one."""
+
+from typing import Any
+
+from torch import Tensor
+
+from transmamba_mm.models.layouts import layout_of
+
+
+def as_seen_by(backbone: Any, images: Tensor) -> Tensor:
+    """Frames (B * T, C, H, W) of clips for a backbone that sees images; else ``images`` itself."""
+    return images if images.dim() == 4 or layout_of(backbone).takes_clips else as_frames(images)
+
+
+def as_frames(clips: Tensor) -> Tensor:
+    """The frames (B * T, C, H, W) of clips (B, C, T, H, W), clip by clip."""
+    return clips.transpose(1, 2).flatten(0, 1)
+
+
+def as_clips(frames: Tensor, num_frames: int) -> Tensor:
+    """Undo :func:`as_frames`."""
+    return frames.unflatten(0, (-1, num_frames)).transpose(1, 2)
+
+
+def mean_over_frames(outputs: Tensor, num_frames: int) -> Tensor:
+    """What a model said of each frame (B * T, D), averaged over the frames of a clip: (B, D)."""
+    return outputs.unflatten(0, (-1, num_frames)).mean(1)
