@@ -10,7 +10,12 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, locate, save_weights
+from transmamba_mm.checkpoint import (
+    load_checkpoint,
+    load_state_dict,
+    resolve_checkpoint,
+    save_weights,
+)
 from transmamba_mm.errors import UserError
 
 
@@ -95,7 +100,7 @@ def test_safetensors(tmp_path, weights):
 def test_work_dir_means_its_last_checkpoint_even_after_a_move(tmp_path, weights):
     torch.save({'state_dict': weights}, tmp_path / 'epoch_2.pth')
     (tmp_path / 'last_checkpoint').write_text('/where/it/once/was/epoch_2.pth')
-    assert locate(tmp_path) == tmp_path / 'epoch_2.pth'
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_2.pth'
     assert load_state_dict(tmp_path).keys() == weights.keys()
 
 
@@ -104,7 +109,7 @@ def test_url_comes_from_the_hub_cache(tmp_path, weights, monkeypatch):
     cached = tmp_path / 'hub/checkpoints/deit.pth'
     cached.parent.mkdir(parents=True)
     torch.save({'model': weights}, cached)
-    assert locate('https://example.invalid/zoo/deit.pth') == cached
+    assert resolve_checkpoint('https://example.invalid/zoo/deit.pth') == cached
 
 
 def test_url_that_cannot_be_had_says_where_to_put_the_file(tmp_path, monkeypatch):
@@ -150,4 +155,4 @@ def test_broken_safetensors(tmp_path):
 @pytest.mark.parametrize('source', [10**9, 0.5, True, ['a.pth'], {'x': 1}])
 def test_what_is_not_a_path_is_no_checkpoint(source):
     with pytest.raises(UserError, match='is no checkpoint: name a file'):
-        locate(source)
+        resolve_checkpoint(source)

@@ -8,7 +8,7 @@ from torch import nn
 from transmamba_mm.checkpoint import load_checkpoint
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.load_from import check_load_from
-from transmamba_mm.models.hf.vision_encoder import load_eyes
+from transmamba_mm.models.hf.vision_encoder import load_vision_encoder
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.teacher import FrozenTeacher
 
@@ -69,7 +69,7 @@ GIVEN = {
     'ClipText': lambda file: build('ClipText', checkpoint=file),
     'Clip4ClipTeacher': lambda file: build('Clip4ClipTeacher', checkpoint=file),
     'LlavaTeacher': lambda file: build('LlavaTeacher', checkpoint=file, tokenizer=None),
-    'vision_checkpoint': lambda file: load_eyes(linear(), file),
+    'vision_checkpoint': lambda file: load_vision_encoder(linear(), file),
     'load_from': lambda file: check_load_from(Config({'load_from': str(file)}), linear()),
 }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from transmamba_mm.checkpoint import load_checkpoint, locate, newest_checkpoint
+from transmamba_mm.checkpoint import load_checkpoint, newest_checkpoint, resolve_checkpoint
 from transmamba_mm.errors import UserError
 from transmamba_mm.work_dir import checkpoints_in
 
@@ -54,7 +54,7 @@ def warnings(caplog):
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, damage, warnings):
     save(tmp_path, 'iter_9.pth', 'iter_10.pth')
     damage(tmp_path / 'iter_10.pth')
-    assert locate(tmp_path) == newest_checkpoint(tmp_path) == tmp_path / 'iter_9.pth'
+    assert resolve_checkpoint(tmp_path) == newest_checkpoint(tmp_path) == tmp_path / 'iter_9.pth'
     text = warnings()[-1]
     assert str(tmp_path / 'iter_10.pth') in text and str(tmp_path / 'iter_9.pth') in text
     with pytest.raises(UserError, match=r'iter_10\.pth'):
@@ -70,13 +70,13 @@ def test_last_checkpoint_is_no_obstacle(tmp_path, note):
     save(tmp_path, 'iter_9.pth', 'iter_10.pth', 'best_acc_iter_99.pth', note=None)
     if note is not None:
         (tmp_path / 'last_checkpoint').write_text(note)
-    assert locate(tmp_path) == tmp_path / 'iter_10.pth'
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'iter_10.pth'
 
 
 def test_last_checkpoint_that_is_no_text(tmp_path):
     save(tmp_path, 'iter_10.pth', note=None)
     (tmp_path / 'last_checkpoint').write_bytes(b'\xff\xfe\x80')
-    assert locate(tmp_path) == tmp_path / 'iter_10.pth'
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'iter_10.pth'
 
 
 def test_the_note_decides_and_then_what_is_before_it(tmp_path):
@@ -92,7 +92,7 @@ def test_a_copy_of_a_folder_has_its_own_checkpoints(tmp_path):
     (tmp_path / 'first').mkdir()
     save(tmp_path / 'first', 'iter_1.pth')
     shutil.copytree(tmp_path / 'first', tmp_path / 'copy')
-    assert locate(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
+    assert resolve_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
 
 
 def test_a_copy_without_its_newest_does_not_look_into_the_first(tmp_path):
@@ -100,7 +100,7 @@ def test_a_copy_without_its_newest_does_not_look_into_the_first(tmp_path):
     save(tmp_path / 'first', 'iter_1.pth', 'iter_2.pth')
     shutil.copytree(tmp_path / 'first', tmp_path / 'copy')
     (tmp_path / 'copy/iter_2.pth').unlink()
-    assert locate(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
+    assert resolve_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
 
 
 def test_checkpoints_may_lie_in_another_folder(tmp_path):
@@ -108,9 +108,9 @@ def test_checkpoints_may_lie_in_another_folder(tmp_path):
         (tmp_path / name).mkdir()
     save(tmp_path / 'disk', 'iter_1.pth', 'iter_2.pth')
     (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'disk/iter_2.pth'))
-    assert locate(tmp_path / 'run') == tmp_path / 'disk/iter_2.pth'
+    assert resolve_checkpoint(tmp_path / 'run') == tmp_path / 'disk/iter_2.pth'
     (tmp_path / 'disk/iter_2.pth').write_bytes(b'')
-    assert locate(tmp_path / 'run') == tmp_path / 'disk/iter_1.pth'
+    assert resolve_checkpoint(tmp_path / 'run') == tmp_path / 'disk/iter_1.pth'
 
 
 def test_none_whole_is_one_message_that_names_all(tmp_path):

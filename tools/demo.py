@@ -20,13 +20,13 @@ from rich.console import Console
 
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.study.data_efficiency import METRIC, DataEfficiencyStudy, Record
 from transmamba_mm.study.figures import plot_accuracy, plot_similarity
-from transmamba_mm.study.study import METRIC, Record, Study
 from transmamba_mm.study.study_figures import (
     plot_training_curves,
     plot_weights_over_time,
 )
-from transmamba_mm.study.study_table import markdown_table
+from transmamba_mm.study.table import markdown_table
 
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 #: Steps of a student: fewer than its config has, so that ten trainings fit into five minutes.
@@ -72,7 +72,7 @@ def main() -> None:
         console.print(
             f'Quick: {QUICK_STUDENT_STEPS} steps. It shows that all works, and no accuracy.'
         )
-    study = Study(
+    study = DataEfficiencyStudy(
         config=str(CONFIG),
         fractions=FRACTIONS,
         seeds=[0],
@@ -99,7 +99,7 @@ def main() -> None:
     console.print(f'{time.perf_counter() - started:.0f} s.')
 
 
-def draw(study: Study, records: list[Record], work_dir: Path) -> None:
+def draw(study: DataEfficiencyStudy, records: list[Record], work_dir: Path) -> None:
     """Write the figures and put the transfer's report beside them."""
     runs = {(record.method, record.fraction): record.work_dir for record in records}
     plot_accuracy(records, work_dir / 'accuracy.png')

@@ -6,7 +6,7 @@ Examples:
 
 mmpretrain reads both: ImageClassificationInferencer('student.py', 'student.pth'), and so do the
 tools here. A student that was made from checkpoints of transformers (MambaVQA) is built again
-without them, from the folder 'architectures' beside the file, which is written, too.
+without them, from the folder 'hf_assets' beside the file, which is written, too.
 """
 
 import argparse
@@ -29,8 +29,8 @@ def main() -> None:
     export = export_student(args.checkpoint, args.out, args.config)
     print(f'{args.out}: {export.tensors} tensors, {export.parameters:,} parameters')
     print(f'{export.config}: its config, to be kept beside it')
-    if export.architectures:
-        print(f'{export.architectures}: what it is built from, to be kept beside it')
+    if export.hf_assets:
+        print(f'{export.hf_assets}: what it is built from, to be kept beside it')
 
 
 if __name__ == '__main__':

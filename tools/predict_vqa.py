@@ -37,9 +37,9 @@ def main() -> None:
     compat.load_checkpoints_safely()
     logging.disable(logging.WARNING)
     compat.import_datasets_quietly()
-    from transmamba_mm.apis.vqa import VisualQuestionAnswerer
+    from transmamba_mm.apis.answer_questions import VQAInferencer
 
-    answerer = VisualQuestionAnswerer(args.checkpoint, args.config, args.device)
+    answerer = VQAInferencer(args.checkpoint, args.config, args.device)
     answers = answerer([args.image] * len(args.question), args.question)
     for question, answer in zip(args.question, answers, strict=True):
         _, unknown = answerer.words(question)

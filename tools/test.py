@@ -20,12 +20,12 @@ from transmamba_mm.checkpoint import load_state_dict
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.build_runner import build_runner, model_of
 from transmamba_mm.launch.cli import HelpFormatter, run
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.run_config import add_config_arguments, load_config
 from transmamba_mm.launch.runtime import prepare_runtime
 from transmamba_mm.transfer.student import student_config, student_weights, trained_student_config
-from transmamba_mm.transfer.teacher import load_exactly
+from transmamba_mm.transfer.teacher import load_strict
 
 #: What mmengine writes each of them as.
 FORMATS = {'metrics': ('.json', '.yaml', '.yml', '.pkl'), 'pred': ('.pkl', '.pickle')}
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def check_out(file: str | None, item: str) -> None:
-    """Refuse a file that could not be written, before the test and not after it."""
+    """Reject a file that could not be written, before the test and not after it."""
     suffixes = FORMATS[item]
     if file and Path(file).suffix not in suffixes:
         raise UserError(
@@ -69,11 +69,11 @@ def main() -> None:
     cfg.model = trained_student_config(cfg.model, args.checkpoint)
     # A checkpoint's weights are the averaged ones already; the hook would swap in an empty copy.
     hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [hook for hook in hooks if kind_of(hook) != 'EMAHook']
+    cfg.custom_hooks = [hook for hook in hooks if type_name(hook) != 'EMAHook']
     prepare_runtime(cfg)
     compat.prepare_cpu_launch(cfg)
     runner = build_runner(cfg)
-    load_exactly(model_of(runner), weights, args.checkpoint)
+    load_strict(model_of(runner), weights, args.checkpoint)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

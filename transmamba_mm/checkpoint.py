@@ -44,7 +44,7 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
     Raises:
         UserError: nothing there, not a checkpoint, or one that wants to execute code.
     """
-    path = locate(source)
+    path = resolve_checkpoint(source)
     if path.suffix == '.safetensors':
         return {'state_dict': _load_safetensors(path, map_location)}
     if damage := _damage(path):
@@ -88,7 +88,7 @@ def check_weights_file(file: str | Path) -> Path:
 
 
 def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
-    """Refuse weights that would teach NaN.
+    """Reject weights that would teach NaN.
 
     Args:
         state (Mapping[str, Tensor]): The weights.
@@ -138,7 +138,7 @@ def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def locate(source: str | Path) -> Path:
+def resolve_checkpoint(source: str | Path) -> Path:
     """Return the local file behind a path, a work_dir or a URL (downloading it if need be)."""
     if not isinstance(source, (str, Path)):
         raise UserError(f'{source!r} is no checkpoint: name a file, a work_dir or a URL.')

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 
 Function = TypeVar('Function', bound=Callable)
 
@@ -52,7 +52,7 @@ class OneOf:
         if any(value == choice and type(value) is type(choice) for choice in self.choices):
             return None
         words = [choice for choice in self.choices if isinstance(choice, str)]
-        hint = nearest(value, words) if isinstance(value, str) else ''
+        hint = did_you_mean(value, words) if isinstance(value, str) else ''
         return f'is unknown; choose one of {", ".join(map(str, self.choices))}.{hint}'.rstrip('.')
 
 

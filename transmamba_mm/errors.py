@@ -10,7 +10,7 @@ class UserError(ValueError):
     """
 
 
-def nearest(word: str, choices: list[str], cutoff: float = 0.6) -> str:
+def did_you_mean(word: str, choices: list[str], cutoff: float = 0.6) -> str:
     """Return ``' Did you mean ...?'`` for a near miss, else an empty string."""
     close = difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
     return f' Did you mean {close[0]!r}?' if close else ''

@@ -47,7 +47,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     return child
 
 
-def build_part(registry: Registry, part: Any, **defaults) -> Any:
+def build_in_scope(registry: Registry, part: Any, **defaults) -> Any:
     """Build a part of a model of ours, whatever scope the rest of the config is in.
 
     Names without a scope are looked up here first, then as in any config of ours. Without that a

@@ -2,7 +2,7 @@ _base_ = './default_runtime.py'
 
 custom_hooks = [
     dict(type='transmamba_mm.NonFiniteLossHook'),
-    dict(type='transmamba_mm.BadItemHook'),
+    dict(type='transmamba_mm.CorruptSampleHook'),
     dict(type='transmamba_mm.TransferReportHook'),
 ]
 default_hooks = dict(

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from transmamba_mm.apis import video_index
-from transmamba_mm.apis.video_index import VideoIndex, nearest, stamp
+from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index
 from transmamba_mm.errors import UserError
 
 
@@ -20,7 +20,7 @@ def test_blocks_do_not_change_what_is_nearest(monkeypatch, rows, top):
     generator = torch.Generator().manual_seed(0)
     vectors = normalize(torch.randn(23, 6, generator=generator), dim=1)
     queries = normalize(torch.randn(3, 6, generator=generator), dim=1)
-    scores, places = nearest(queries, vectors, top)
+    scores, places = search_index(queries, vectors, top)
     expected = (queries @ vectors.T).topk(min(top, 23))
     assert places.equal(expected.indices)
     torch.testing.assert_close(scores, expected.values)
@@ -60,11 +60,11 @@ def test_the_stamp_of_a_folder_is_of_all_in_it(tmp_path):
     for name in ('a', 'b'):
         (tmp_path / name).write_text(name)
         os.utime(tmp_path / name, ns=(1, 1))
-    before = stamp(tmp_path)
+    before = file_stat(tmp_path)
     (tmp_path / 'b').write_text('longer')
     os.utime(tmp_path / 'b', ns=(1, 1))
-    assert stamp(tmp_path) != before
-    assert stamp(tmp_path / 'b') == (6, 1)
+    assert file_stat(tmp_path) != before
+    assert file_stat(tmp_path / 'b') == (6, 1)
 
 
 VECTORS = normalize(torch.ones(2, 4), dim=1)

@@ -10,7 +10,15 @@ from mmengine.config import Config
 
 Path_ = tuple[str | int, ...]
 #: Names whose values a leaf copies into its model: changing them later changes nothing.
-COPIES = ('student', 'teacher', 'teacher_model', 'distiller', 'subcloning', 'layer_map', 'eyes')
+COPIES = (
+    'student',
+    'teacher',
+    'teacher_model',
+    'distiller',
+    'subcloning',
+    'layer_map',
+    'vision_config',
+)
 #: What a training does not read, or the fuzzer sets itself.
 UNUSED = ('work_dir', 'launcher', 'test_dataloader', 'test_evaluator', 'test_cfg')
 #: Values of a wrong kind or size. 'nan' and 'inf' are what --cfg-options makes numbers of.

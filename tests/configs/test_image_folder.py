@@ -42,7 +42,7 @@ def test_training_takes_other_images_for_bad_ones(folder):
         item = dataset[place]
         assert item['inputs'].shape == (3, 224, 224)
         assert item['data_samples'].gt_label == 0
-    assert dataset.pipeline.transforms[0].bad_items.total >= len(BAD)
+    assert dataset.pipeline.transforms[0].skipped.total >= len(BAD)
 
 
 def test_evaluation_names_the_first_bad_one(folder):

@@ -12,7 +12,7 @@ from mmpretrain import get_model
 
 from tests.configs.decay import check_decay
 from transmamba_mm import registry
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.launch.read_config import KNOWN_KEYS
 from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 
@@ -66,8 +66,8 @@ def test_leaf_is_short_and_complete(leaf):
     assert cfg.default_scope == 'transmamba_mm'
     for key in ('model', 'data_preprocessor', 'train_dataloader', 'val_evaluator', 'optim_wrapper'):
         assert key in cfg and key in KNOWN_KEYS
-    watches = 'LabelRangeHook' if data_of(leaf) in LABELED else 'BadItemHook'
-    assert {kind_of(hook) for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', watches}
+    watches = 'LabelRangeHook' if data_of(leaf) in LABELED else 'CorruptSampleHook'
+    assert {type_name(hook) for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', watches}
     assert all(HOOKS.get(hook.type) for hook in cfg.custom_hooks)
     assert DATASETS.get(cfg.train_dataloader.dataset.type)
     assert 'clip_grad' in cfg.optim_wrapper
@@ -106,15 +106,15 @@ def test_name_says_student_teacher_and_data(leaf):
     data, _, variant = rest.partition('-')
     cfg = Config.fromfile(leaf)
     model = cfg.model
-    assert kind_of(model) == 'KnowledgeTransfer'
-    assert (kind_of(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
+    assert type_name(model) == 'KnowledgeTransfer'
+    assert (type_name(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
     classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10}[data]
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes
     assert bool(variant) is (leaf.parent.name == 'baselines')
-    assert kind_of(model.distiller) == ('LogitsDistiller' if variant == 'logits' else 'WSAB')
+    assert type_name(model.distiller) == ('LogitsDistiller' if variant == 'logits' else 'WSAB')
     assert (model.subcloning is None) is (variant in ('logits', 'no-subcloning'))
 
 

@@ -17,7 +17,7 @@ from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
 from tests.tools.command_line import run_tool
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
@@ -37,7 +37,7 @@ NANO = sorted(
     leaf
     for folder in FOLDERS
     for leaf in (CONFIGS / folder).glob('*_movingdigits*.py')
-    if not leaf.stem.startswith('eyes')
+    if not leaf.stem.startswith('clip-vision')
 )
 STUDENTS = {'videomamba-t': 'VideoMamba', 'vim-s': 'Vim'}
 CLIP = 'openai/clip-vit-base-patch32'
@@ -86,7 +86,7 @@ def load(leaf, clip, videos, folder):
     """The recipe, but for where files are, the sizes, and two steps of training."""
     cfg = read_config(leaf)
     student = cfg.model.get('student', cfg.model)
-    if kind_of(student) == 'Clip4ClipTeacher':
+    if type_name(student) == 'Clip4ClipTeacher':
         student.checkpoint = str(clip)
     else:
         student.text.checkpoint = str(clip)
@@ -123,14 +123,14 @@ def train(cfg):
 def test_name_says_student_teacher_and_data(leaf):
     cfg = Config.fromfile(leaf)
     name, _, rest = leaf.stem.partition('_')
-    assert data_of(leaf) == kind_of(cfg.train_dataloader.dataset).lower()
+    assert data_of(leaf) == type_name(cfg.train_dataloader.dataset).lower()
     if leaf.parent.name == 'teachers':
-        assert rest == data_of(leaf) and kind_of(cfg.model) == 'Clip4ClipTeacher'
+        assert rest == data_of(leaf) and type_name(cfg.model) == 'Clip4ClipTeacher'
         assert cfg.model.get('checkpoint') == {'clip-b32': CLIP, 'clip-nano': None}[name]
         return
     student = cfg.model.get('student', cfg.model)
     kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
-    assert (kind_of(student), kind_of(student.vision)) == ('VideoTextRetriever', kinds[name])
+    assert (type_name(student), type_name(student.vision)) == ('VideoTextRetriever', kinds[name])
     assert leaf in NANO or student.text.checkpoint == CLIP
     logits = leaf.stem.endswith('-logits')
     assert logits is (leaf.parent.name == 'baselines')
@@ -138,12 +138,12 @@ def test_name_says_student_teacher_and_data(leaf):
         assert rest == data_of(leaf) and 'teacher' not in cfg.model
         return
     teacher = cfg.model.teacher
-    assert kind_of(teacher.model) == 'Clip4ClipTeacher'
+    assert type_name(teacher.model) == 'Clip4ClipTeacher'
     if rest.startswith('clip-nano_'):
         assert teacher.checkpoint == f'work_dirs/clip-nano_{data_of(leaf)}'
     else:
         assert rest.startswith('clip-b32_') and teacher.model.checkpoint == CLIP
-    assert kind_of(cfg.model.distiller) == ('LogitsDistiller' if logits else 'WSAB')
+    assert type_name(cfg.model.distiller) == ('LogitsDistiller' if logits else 'WSAB')
     assert (cfg.model.subcloning is None) is logits
 
 

@@ -18,7 +18,7 @@ from tests.datasets.retrieval.layouts import (
     write_videos,
 )
 from transmamba_mm.datasets import MSRVTT, DiDeMo, LlavaInstruct, VideoCaptions
-from transmamba_mm.datasets.retrieval import MovingDigitsKinds
+from transmamba_mm.datasets.retrieval import MovingDigitsCls
 from transmamba_mm.datasets.video.check_videos import check_video
 from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
@@ -40,7 +40,7 @@ READERS = {
     'chat.json': lambda root: LlavaInstruct(
         'chat.json', data_root=str(root), data_prefix={'img_path': ''}
     ),
-    'train/captions.jsonl': lambda root: MovingDigitsKinds('train', str(root)),
+    'train/captions.jsonl': lambda root: MovingDigitsCls('train', str(root)),
     **{f'list.{suffix}': listed(f'list.{suffix}') for suffix in ('txt', 'csv', 'json', 'jsonl')},
 }
 CONTENTS = {

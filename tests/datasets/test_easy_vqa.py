@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from transmamba_mm.datasets import EasyVQA, EasyVQAObjects
+from transmamba_mm.datasets import EasyVQA, EasyVQACls
 from transmamba_mm.datasets.easy_vqa import COLORS, SHAPES
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
@@ -173,7 +173,7 @@ def test_unknown_split_thinned_test_and_missing_classes():
 
 @pytest.mark.parametrize('split, count', [('train', 3132), ('test', 772)])
 def test_objects_are_what_every_question_about_them_says(split, count):
-    objects = EasyVQAObjects(split, pipeline=[])
+    objects = EasyVQACls(split, pipeline=[])
     shown = {
         item['img_path']: set(objects.CLASSES[item['gt_label']].split())
         for item in (objects.get_data_info(i) for i in range(len(objects)))
@@ -192,7 +192,7 @@ def test_objects_are_what_every_question_about_them_says(split, count):
 
 
 def test_an_object_has_the_color_of_its_class():
-    objects = EasyVQAObjects('test', pipeline=[])
+    objects = EasyVQACls('test', pipeline=[])
     for item in (objects.get_data_info(i) for i in range(0, len(objects), 40)):
         if objects.CLASSES[item['gt_label']].startswith('blue'):
             pixels = np.asarray(Image.open(item['img_path']).convert('RGB')).reshape(-1, 3)

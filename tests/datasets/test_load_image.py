@@ -67,15 +67,15 @@ def test_adds_what_mmcv_adds(good):
 
 
 def test_a_glance_sees_what_is_missing_or_empty(good, bad):
-    seen = dict(LoadImage().glance({'img_path': path}) for path in [good, *bad])
+    seen = dict(LoadImage().quick_check({'img_path': path}) for path in [good, *bad])
     assert seen.pop(good) == ''
     told = {path[path.rfind('/') + 1 :] for path, fault in seen.items() if path in fault and path}
     assert told >= {'absent.png', 'empty.png', 'fifo.png', 'dangling.png', 'device.png'}
     assert not told & {'text.png', 'half.png'}
     assert seen[''] == 'An item has no image.'
-    assert LoadImage(blank=(0, 0, 0)).glance({'img_path': None}) == ('', '')
-    assert LoadImage().glance({'img': 'in memory'}) == ('', '')
-    assert LoadImage(backend_args={'backend': 'http'}).glance({'img_path': 'x'}) == ('x', '')
+    assert LoadImage(blank=(0, 0, 0)).quick_check({'img_path': None}) == ('', '')
+    assert LoadImage().quick_check({'img': 'in memory'}) == ('', '')
+    assert LoadImage(backend_args={'backend': 'http'}).quick_check({'img_path': 'x'}) == ('x', '')
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -84,7 +84,7 @@ def test_bad_images_are_replaced_and_counted_in_training(good, bad, workers, war
     loader = DataLoader(dataset, 4, num_workers=workers, collate_fn=pseudo_collate)
     for batch in loader:
         assert set(batch['img_path']) == {good}
-    assert dataset.pipeline.transforms[0].bad_items.total >= len(bad)
+    assert dataset.pipeline.transforms[0].skipped.total >= len(bad)
     if not workers:
         first = warnings()
         assert 0 < len(first) <= 5 and all('is left out' in text for text in first)

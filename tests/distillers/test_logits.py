@@ -5,11 +5,11 @@ from transmamba_mm.distillers import LogitsDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.features.features import TransferRecord
+from transmamba_mm.transfer.features.features import Features
 
 
 def records():
-    return TransferRecord(logits=torch.randn(4, 10)), TransferRecord(logits=torch.randn(4, 10))
+    return Features(logits=torch.randn(4, 10)), Features(logits=torch.randn(4, 10))
 
 
 def test_soft_and_hard():

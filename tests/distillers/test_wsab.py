@@ -7,15 +7,15 @@ from transmamba_mm.distillers.label_losses import soft_label_loss
 from transmamba_mm.distillers.similarity import token_cosine
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import Features, LayerMatch
 
-PAIRS = [LayerPair(1, 0, 6, 8, 2), LayerPair(3, 1, 6, 8, 2)]
+PAIRS = [LayerMatch(1, 0, 6, 8, 2), LayerMatch(3, 1, 6, 8, 2)]
 PAPER = {'layer_weight': 0, 'logits_weight': 0, 'weighting': 'ratio', 'projector': 'pad_mlp'}
 
 
 def record(dims, grid=(3, 4), directions=0, cls=True, batch=4):
     tokens = grid[0] * grid[1]
-    return TransferRecord(
+    return Features(
         patches=[torch.randn(batch, tokens, dims) for _ in PAIRS],
         cls=[torch.randn(batch, dims) if cls else None for _ in PAIRS],
         grids=[grid for _ in PAIRS],
@@ -113,10 +113,10 @@ def test_permuting_records_to_a_scan_order_changes_no_direction_term(student, te
     distiller = WSAB(PAIRS, layer_weight=0, logits_weight=0)
     canonical = distiller(student, teacher)
     for k, order in enumerate([torch.arange(12), torch.arange(12).flip(0)]):
-        permuted_student = TransferRecord(
+        permuted_student = Features(
             directions=[d[:, :, order] for d in student.directions], grids=student.grids
         )
-        permuted_teacher = TransferRecord(
+        permuted_teacher = Features(
             patches=[p[:, order] for p in teacher.patches], grids=teacher.grids
         )
         permuted = distiller(permuted_student, permuted_teacher)
@@ -167,7 +167,7 @@ def test_loss_falls(weighting, projector, student, teacher):
         ({'task_weight': 2}, 'task_weight=2'),
         ({'task_weight': 1}, 'leaves nothing to features'),
         ({'pairs': []}, 'layer_map matches no student layer'),
-        ({'pairs': [LayerPair(0, 0, 6, 8)]}, 'direction_weight=0'),
+        ({'pairs': [LayerMatch(0, 0, 6, 8)]}, 'direction_weight=0'),
     ],
 )
 def test_bad_settings(kwargs, message):

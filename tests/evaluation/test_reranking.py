@@ -78,7 +78,7 @@ def test_who_knows_the_truth_finds_it_among_the_nearest():
         numbers = [float(text.split()[0]) for text in texts]
         return torch.tensor([float(own[0, 0]) for own in patches]).eq(torch.tensor(numbers)).float()
 
-    metric = RetrievalRecall(allow_holes=True)
+    metric = RetrievalRecall(allow_missing=True)
     metric.matcher, metric.top_k = match, 6
     generator = torch.Generator().manual_seed(0)
     owner = torch.tensor([i for i in range(12) for _ in range(1 + i % 2)])
@@ -92,7 +92,7 @@ def test_who_knows_the_truth_finds_it_among_the_nearest():
             'text_embeddings': texts[owner == i],
         }
         metric.process(None, [sample(i, **fields)])
-    metric.process(None, [sample('gone', is_hole=True)])
+    metric.process(None, [sample('gone', is_missing=True)])
     values = metric.evaluate(13)
     assert len(asked) == 18 * 6 + 12 * 6
     similarity = texts @ videos.T

@@ -1,4 +1,4 @@
-"""RetrievalRecall: from samples to numbers, holes, repeated videos, padding, errors."""
+"""RetrievalRecall: from samples to numbers, missing, repeated videos, padding, errors."""
 
 import pytest
 import torch
@@ -65,27 +65,27 @@ def test_collapsed_model_recalls_nothing(samples):
 
 
 def test_holes_are_refused_unless_told(samples):
-    broken = [*samples, sample('gone', is_hole=True)]
-    with pytest.raises(UserError, match=r'1 of 13 videos are holes \(the first: gone\)'):
+    broken = [*samples, sample('gone', is_missing=True)]
+    with pytest.raises(UserError, match=r'1 of 13 videos are missing \(the first: gone\)'):
         scores(broken)
-    values = scores(broken, allow_holes=True)
-    assert values.pop('retrieval/holes') == 1
+    values = scores(broken, allow_missing=True)
+    assert values.pop('retrieval/missing') == 1
     assert values == scores(samples)
 
 
 def test_embeddings_of_a_hole_are_not_read(samples):
-    samples[0].set_field(True, 'is_hole')
+    samples[0].set_field(True, 'is_missing')
     samples[0].video_embedding.fill_(torch.nan)
-    assert scores(samples, allow_holes=True)['retrieval/holes'] == 1
+    assert scores(samples, allow_missing=True)['retrieval/missing'] == 1
 
 
 def test_nothing_but_holes():
-    with pytest.raises(UserError, match='Every video is a hole'):
-        scores([sample(i, is_hole=True) for i in range(3)], allow_holes=True)
+    with pytest.raises(UserError, match='Every video is missing'):
+        scores([sample(i, is_missing=True) for i in range(3)], allow_missing=True)
 
 
 def test_no_holes_are_reported_where_they_are_allowed(samples):
-    assert scores(samples, allow_holes=True)['retrieval/holes'] == 0
+    assert scores(samples, allow_missing=True)['retrieval/missing'] == 0
 
 
 def test_video_twice(samples):

@@ -159,7 +159,7 @@ def test_default_folder_and_split_that_does_not_exist(tmp_path, monkeypatch):
     message = problems(cfg, 'val')
     assert 'data/msrvtt/MSRVTT_data.json does not exist' in message
     assert f'looked in {tmp_path}' in message
-    for kind in ('MovingDigits', 'MovingDigitsKinds'):
+    for kind in ('MovingDigits', 'MovingDigitsCls'):
         message = problems({'val_dataloader': loader(type=kind, split='test')}, 'val')
         assert 'data/moving_digits/test/captions.jsonl does not exist' in message
     cfg = {'val_dataloader': loader(type='MSRVTT', split='val')}

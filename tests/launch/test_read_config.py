@@ -30,7 +30,7 @@ MEANT = [
     (VIM, 'pixel_mean', 'data_preprocessor.mean.0'),
     (VIM, 'optim_wraper.optimizer.lr', "Did you mean 'optim_wrapper'"),
     (CLIP, 'teacher_model.temporal.num_layers', 'model.teacher.model.temporal.num_layers'),
-    (CLIP, 'eyes.hidden_size', 'model.teacher.model.config.vision_config.hidden_size'),
+    (CLIP, 'vision_config.hidden_size', 'model.teacher.model.config.vision_config.hidden_size'),
     (CLIP, 'train_pipeline', 'train_dataloader.dataset.pipeline'),
     (CLIP, 'foo.bar', 'not read by anything'),
 ]

@@ -6,7 +6,7 @@ from matplotlib import image
 from matplotlib import pyplot as plt
 
 from transmamba_mm.study import figures
-from transmamba_mm.study.study import Record
+from transmamba_mm.study.data_efficiency import Record
 
 STEPS = np.arange(1, 6)
 

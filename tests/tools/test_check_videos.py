@@ -21,7 +21,6 @@ from tests.datasets.video.clips import (
     write_frames,
 )
 from tests.tools.command_line import run_tool
-from transmamba_mm.datasets.video.bad_video import FIXES
 from transmamba_mm.datasets.video.check_videos import (
     VideoCheck,
     check_table,
@@ -31,6 +30,7 @@ from transmamba_mm.datasets.video.check_videos import (
 )
 from transmamba_mm.datasets.video.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.open_video import open_video
+from transmamba_mm.datasets.video.video_error import FIXES
 from transmamba_mm.errors import UserError
 
 TOOL = 'datasets/check_videos.py'

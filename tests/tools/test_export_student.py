@@ -11,7 +11,7 @@ from tests.models.hf.small_lm import ours_alone
 from tests.models.retrieval.small_retrieval import VIM, word_tokenizer
 from tests.tools.command_line import run_tool
 from transmamba_mm.apis.trained_model import load_trained
-from transmamba_mm.models.hf.hf_assets import FOLDER, keep_architectures
+from transmamba_mm.models.hf.hf_assets import FOLDER, save_hf_assets
 from transmamba_mm.models.vqa import MambaVQA
 from transmamba_mm.registry import MODELS
 
@@ -29,7 +29,7 @@ def model(tmp_path):
 def write_run(folder, model):
     """What training leaves: a transfer's checkpoint and the student's architectures."""
     trained = MODELS.build(model).eval()
-    keep_architectures(model, folder)
+    save_hf_assets(model, folder)
     Config({'model': {'type': 'KnowledgeTransfer', 'student': model}}).dump(str(folder / 'run.py'))
     state = {f'student.{key}': value for key, value in trained.state_dict().items()}
     torch.save({'state_dict': state}, folder / 'iter_1.pth')

@@ -11,8 +11,8 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.sequences import IGNORED
-from transmamba_mm.models.vqa.prompting import Prompting
+from transmamba_mm.models.token_batch import IGNORED
+from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 from transmamba_mm.registry import MODELS, TOKENIZERS
 from transmamba_mm.transfer.features.token_matching import match_tokens, pick_answers, pick_patches
 
@@ -221,7 +221,7 @@ def test_behind_the_image_an_answer_is_awaited_at_the_last_patch():
     turns = [[QUESTIONS[0], 'red']]
     for model, place in ((first, 16 + 5 - 1), (last, 5 + 16 - 1)):
         sequences = model.sequences(batch()['inputs'][:1], turns)
-        assert sequences.marks[0][1, 0] == place
+        assert sequences.char_offsets[0][1, 0] == place
         assert sequences.labels[0, place + 1] != IGNORED == sequences.labels[0, place]
     assert sequences.image[0].tolist() == list(range(5, 21))
 
@@ -232,12 +232,15 @@ def test_behind_the_image_an_answer_is_awaited_at_the_last_patch():
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
 )
 def test_marks_say_how_much_of_a_turn_has_been_read(question, answer):
-    prompting = Prompting(TOKENIZERS.build(TOKENIZER), 'user : {question} user :')
-    prompt = prompting([' '.join(question), ' '.join(answer)])
-    ids = prompting.tokenizer.convert_tokens_to_ids
+    prompt_template = PromptTemplate(TOKENIZERS.build(TOKENIZER), 'user : {question} user :')
+    prompt = prompt_template([' '.join(question), ' '.join(answer)])
+    ids = prompt_template.tokenizer.convert_tokens_to_ids
     for number, words in enumerate((question, answer)):
         for count in range(1, len(words) + 1):
             read = len(' '.join(words[:count]))
-            assert prompt.tokens[prompt.marks[number, read]] == ids(words[count - 1])
-    assert prompt.tokens[prompt.marks[1, 0]] == ids(':')
-    assert prompt.labels[-len(answer) - 1 :] == [*ids(answer), prompting.tokenizer.eos_token_id]
+            assert prompt.tokens[prompt.char_offsets[number, read]] == ids(words[count - 1])
+    assert prompt.tokens[prompt.char_offsets[1, 0]] == ids(':')
+    assert prompt.labels[-len(answer) - 1 :] == [
+        *ids(answer),
+        prompt_template.tokenizer.eos_token_id,
+    ]

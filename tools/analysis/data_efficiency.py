@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.study.data_efficiency import DataEfficiencyStudy, Record, metric_of, with_metric
 from transmamba_mm.study.figures import plot_accuracy
-from transmamba_mm.study.study import Record, Study, metric_of, scored
-from transmamba_mm.study.study_table import conclusion, markdown_table
+from transmamba_mm.study.table import markdown_table, summary_sentence
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,11 +57,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _report(study: Study, records: list[Record], metric: str) -> str:
+def _report(study: DataEfficiencyStudy, records: list[Record], metric: str) -> str:
     """The table of one metric and what it says."""
     parts = [f'### {metric}', markdown_table(records)]
     if {'wsab', 'scratch'} <= set(study.methods):
-        parts.append(conclusion(records))
+        parts.append(summary_sentence(records))
     teacher = study.teacher_metrics().get(metric)
     if teacher is not None:
         parts.append(f'The teacher reaches {teacher:.2f}.')
@@ -73,7 +73,7 @@ def main() -> None:
     args = parse_args()
     console = Console()
     work_dir = Path(args.work_dir or f'work_dirs/{Path(args.config).stem}_study')
-    study = Study(
+    study = DataEfficiencyStudy(
         config=args.config,
         fractions=args.fractions,
         seeds=args.seeds,
@@ -84,9 +84,9 @@ def main() -> None:
     records = study.run(args.jobs, console)
     default = metric_of(study.load(study.config_of(args.methods[0])))
     metrics = args.metrics or [default]
-    reports = [_report(study, scored(records, metric), metric) for metric in metrics]
+    reports = [_report(study, with_metric(records, metric), metric) for metric in metrics]
     (work_dir / 'table.md').write_text('\n\n'.join(reports) + '\n')
-    plot_accuracy(scored(records, metrics[0]), work_dir / 'accuracy.png', metrics[0])
+    plot_accuracy(with_metric(records, metrics[0]), work_dir / 'accuracy.png', metrics[0])
     print(f'\nAfter {records[0].steps} steps, %, mean ± std of {len(args.seeds)} seed(s)\n')
     print('\n\n'.join(reports))
     print(f'\nTable, records and figure are in {work_dir}')

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from transmamba_mm.apis.search_videos import Hit
-from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.datasets.video.video_error import VideoError
 from transmamba_mm.plots import STYLE, save_figure
 
 HEIGHT, GAP = 128, 4  # pixels of a frame, and between two
@@ -66,7 +66,7 @@ def film_strip(video: str, frames: int) -> np.ndarray:
         with open_video(video) as opened:
             places, is_real = FrameSampler(frames)(len(opened), opened.times)
             pictures = opened.read(places[is_real], HEIGHT)
-    except BadVideo:
+    except VideoError:
         return np.full((HEIGHT, 2 * HEIGHT, 3), 200, np.uint8)
     height, width = pictures.shape[1:3]
     pictures = resize_frames(pictures, (HEIGHT, max(1, round(HEIGHT * width / height))))

@@ -10,15 +10,15 @@ from transmamba_mm.checkpoint import (
     check_weights_file,
     load_checkpoint,
     load_state_dict,
-    locate,
+    resolve_checkpoint,
     save_weights,
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.signed_config import sign_config
-from transmamba_mm.models.hf.hf_assets import copy_architectures
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.models.hf.hf_assets import copy_hf_assets
+from transmamba_mm.registry import MODELS, build_in_scope
 from transmamba_mm.transfer.student import exported_config, student_weights
-from transmamba_mm.transfer.teacher import load_exactly
+from transmamba_mm.transfer.teacher import load_strict
 
 #: What a checkpoint's meta tells of the student.
 META = ('dataset_meta', 'epoch', 'iter')
@@ -29,7 +29,7 @@ class Export:
     """What was written."""
 
     config: Path
-    architectures: Path | None
+    hf_assets: Path | None
     tensors: int
     parameters: int
 
@@ -51,16 +51,16 @@ def export_student(checkpoint: str, out: str, config: str | None = None) -> Expo
     weights = student_weights(load_state_dict(checkpoint))
     source = Config.fromfile(config or find_config(checkpoint))
     config_file = file.with_suffix('.py')
-    architectures = copy_architectures(locate(checkpoint).parent, file.parent)
+    hf_assets = copy_hf_assets(resolve_checkpoint(checkpoint).parent, file.parent)
     exported = exported_config(source, file.parent)
     text = exported.pretty_text  # before a model is built, which adds to its config
     _check_free(config_file, text)
-    load_exactly(build_part(MODELS, exported.model), weights, str(checkpoint))
+    load_strict(build_in_scope(MODELS, exported.model), weights, str(checkpoint))
     save_weights(weights, file, {key: meta[key] for key in META if key in meta})
     config_file.write_text(text, encoding='utf-8')
     sign_config(config_file)
     count = sum(value.numel() for value in weights.values())
-    return Export(config_file, architectures, len(weights), count)
+    return Export(config_file, hf_assets, len(weights), count)
 
 
 def _check_free(file: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.similarity import layer_similarity, record_layers
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.student import student_config, student_weights
-from transmamba_mm.transfer.teacher import FrozenTeacher, load_exactly
+from transmamba_mm.transfer.teacher import FrozenTeacher, load_strict
 
 
 def compare_layers(
@@ -41,11 +41,11 @@ def compare_layers(
 
     teacher = FrozenTeacher(**cfg.model.teacher)
     teacher.load()
-    reference = record_layers(teacher.model, teacher.see(images, preprocessor))
+    reference = record_layers(teacher.model, teacher.preprocess(images, preprocessor))
     similarities = {}
     for title, checkpoint in checkpoints.items():
         student = MODELS.build(student_config(cfg.model))
-        load_exactly(student, student_weights(load_state_dict(checkpoint)), str(checkpoint))
+        load_strict(student, student_weights(load_state_dict(checkpoint)), str(checkpoint))
         similarity = layer_similarity(record_layers(student, images), reference)
         similarities[title] = similarity.numpy()
     return similarities

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
-from transmamba_mm.apis.video_index import VideoIndex, fingerprint, nearest, stamp
-from transmamba_mm.checkpoint import locate
+from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index, weights_hash
+from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.datasets.video.check_videos import VideoCheck
 from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
@@ -88,9 +88,9 @@ class VideoSearch:
             DualEncoder,
             'retrieves no videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.',
         )
-        self.work_dir = locate(checkpoint).parent
+        self.work_dir = resolve_checkpoint(checkpoint).parent
         self._steps = fit_to_model(video_pipeline(cfg), self.model)
-        self._maker = fingerprint(self.model, [self._steps, cfg.model.get('data_preprocessor')])
+        self._maker = weights_hash(self.model, [self._steps, cfg.model.get('data_preprocessor')])
         self._index: VideoIndex | None = None
         self.folder = Path()
 
@@ -125,7 +125,7 @@ class VideoSearch:
             raise UserError(f'There is no folder {root} (looked at {os.path.abspath(root)}).')
         skipped: Counter[str] = Counter()
         paths = find_videos([root], skipped=skipped)
-        there = {os.path.relpath(path, root): stamp(path) for path in paths}
+        there = {os.path.relpath(path, root): file_stat(path) for path in paths}
         dims = self._encode(['']).shape[1]
         index = VideoIndex(file or self.index_file(root), self._maker, rebuild, dims)
         wanted, gone = index.update(there)
@@ -158,7 +158,7 @@ class VideoSearch:
 
     def words(self, text: str) -> tuple[list[str], list[str]]:
         """Words of a text that the model knows, and those that it does not."""
-        return split_words(self.model.captioner.tokenizer, text)
+        return split_words(self.model.caption_tokenizer.tokenizer, text)
 
     def index_file(self, folder: str | Path) -> Path:
         """Where the index of a folder is by default."""
@@ -188,7 +188,7 @@ class VideoSearch:
         queries = self._encode(texts)
         reranker = self.model.reranker
         wanted = top if reranker is None else max(top, reranker.top_k + 1)
-        scores, places = nearest(queries, self._index.vectors, wanted)
+        scores, places = search_index(queries, self._index.vectors, wanted)
         paths = self._index.paths
         found = [
             [Hit(paths[place], score) for place, score in zip(*row, strict=True)]

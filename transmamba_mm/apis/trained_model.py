@@ -6,13 +6,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from transmamba_mm.checkpoint import load_state_dict, locate
+from transmamba_mm.checkpoint import load_state_dict, resolve_checkpoint
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.runtime import choose_device, prepare_runtime
 from transmamba_mm.launch.signed_config import is_own_config
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.student import student_weights, trained_student_config
-from transmamba_mm.transfer.teacher import load_exactly
+from transmamba_mm.transfer.teacher import load_strict
 
 
 def load_trained(
@@ -46,7 +46,7 @@ def load_trained(
     model: Any = MODELS.build(cfg.model)
     if not isinstance(model, kind):
         raise UserError(f'{cfg.filename} describes a {type(model).__name__}, which {otherwise}')
-    load_exactly(model, student_weights(load_state_dict(checkpoint)), str(checkpoint))
+    load_strict(model, student_weights(load_state_dict(checkpoint)), str(checkpoint))
     return model.eval().to(place), cfg
 
 
@@ -59,7 +59,7 @@ def find_config(checkpoint: str) -> Path:
     Raises:
         UserError: No checkpoint, no config, several, or one of somebody else.
     """
-    file = Path(locate(checkpoint))
+    file = Path(resolve_checkpoint(checkpoint))
     same_name = file.with_suffix('.py')
     found = [same_name] if same_name.is_file() else sorted(file.parent.glob('*.py'))
     if len(found) != 1:

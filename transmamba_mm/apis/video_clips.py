@@ -7,10 +7,10 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.datasets.video.check_videos import VideoCheck
+from transmamba_mm.datasets.video.video_error import VideoError
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of, pipeline_of
+from transmamba_mm.launch.data_config import pipeline_of, type_name
 from transmamba_mm.registry import TRANSFORMS
 
 
@@ -21,7 +21,7 @@ def video_pipeline(cfg: Config) -> list[dict]:
         UserError: It decodes no videos.
     """
     steps = pipeline_of(cfg)
-    names = [kind_of(step) for step in steps]
+    names = [type_name(step) for step in steps]
     if 'DecodeVideo' not in names:
         raise UserError(
             f'The test pipeline of {cfg.filename} decodes no videos (it has '
@@ -53,7 +53,7 @@ class VideoClips(Dataset):
         path = self.paths[number]
         try:
             return VideoCheck(path), self.pipeline({'video_path': os.path.join(self.root, path)})
-        except BadVideo as error:
+        except VideoError as error:
             return VideoCheck(path, error.cause, str(error)), None
         except UserError as error:  # as a result: a DataLoader would wrap it into its traceback
             return error

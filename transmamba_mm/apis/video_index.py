@@ -21,7 +21,7 @@ ROWS = 65536  # videos that are compared at a time
 Stamp = tuple[int, int]
 
 
-def stamp(path: str | Path) -> Stamp:
+def file_stat(path: str | Path) -> Stamp:
     """Stamp of a video: a file, or a folder of frames; (0, 0) of a link into nowhere."""
     paths = [path]
     if os.path.isdir(path):
@@ -33,7 +33,7 @@ def stamp(path: str | Path) -> Stamp:
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
-def nearest(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, LongTensor]:
+def search_index(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, LongTensor]:
     """Cosines and places (n, k) of the k nearest of unit vectors (m, D) to queries (n, D), exactly.
 
     A product of matrices, in blocks, and not faiss: 100,000 embeddings of 512 numbers take 205 MB
@@ -56,7 +56,7 @@ def nearest(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, LongTen
     return scores, places
 
 
-def fingerprint(model: nn.Module, settings: object) -> str:
+def weights_hash(model: nn.Module, settings: object) -> str:
     """Tell whether two embeddings can be compared: a hash of the weights and of ``settings``."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(model.state_dict().items()):
@@ -116,7 +116,7 @@ class VideoIndex:
         """Forget videos that are gone or have changed.
 
         Args:
-            there: Relative path to stamp of the videos that there are.
+            there: Relative path to file_stat of the videos that there are.
 
         Returns:
             The paths that are to be embedded, and how many videos are gone.

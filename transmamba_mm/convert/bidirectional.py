@@ -36,7 +36,7 @@ PATCH_KERNEL, POS_EMBED = PARTS['patch_embed.proj.weight'], PARTS['pos_embed']
 FIRST_MIXER = f'{BLOCKS}.0.mixer.'
 
 
-def to_our_names(
+def from_official_keys(
     state_dict: Mapping[str, Tensor], parts: Mapping[str, str], model: str, hint: str
 ) -> dict[str, Tensor]:
     """Spell an official state dict with our keys.
@@ -56,7 +56,7 @@ def to_our_names(
 def to_official_names(
     state_dict: Mapping[str, Tensor], parts: Mapping[str, str], model: str, hint: str
 ) -> dict[str, Tensor]:
-    """Spell our state dict with the official keys; see :func:`to_our_names`."""
+    """Spell our state dict with the official keys; see :func:`from_official_keys`."""
     parts, layer_parts = (
         {ours: official for official, ours in names.items()} for names in (parts, LAYER_PARTS)
     )

@@ -14,9 +14,9 @@ from transmamba_mm.convert.bidirectional import (
     PATCH_KERNEL,
     POS_EMBED,
     classifier_config,
+    from_official_keys,
     read_backbone,
     to_official_names,
-    to_our_names,
 )
 from transmamba_mm.models.backbones.videomamba import VideoMamba
 
@@ -27,7 +27,7 @@ HINT = 'Decoders of masked pretraining and one-directional blocks are not suppor
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our spelling of an official state dict; UserError names the keys it does not know."""
-    return to_our_names(state_dict, PARTS, 'VideoMamba', HINT)
+    return from_official_keys(state_dict, PARTS, 'VideoMamba', HINT)
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

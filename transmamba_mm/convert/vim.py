@@ -10,9 +10,9 @@ from transmamba_mm.convert.bidirectional import (
     PARTS,
     POS_EMBED,
     classifier_config,
+    from_official_keys,
     read_backbone,
     to_official_names,
-    to_our_names,
 )
 from transmamba_mm.models.backbones.vim import Vim
 
@@ -25,7 +25,7 @@ HINT = 'Rotary positions and one-directional blocks of the official code are not
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our spelling of an official state dict; UserError names the keys it does not know."""
     ours = {key: value for key, value in state_dict.items() if key not in CLS_PAIR}
-    ours = to_our_names(ours, PARTS, 'Vim', HINT)
+    ours = from_official_keys(ours, PARTS, 'Vim', HINT)
     if CLS_PAIR[0] in state_dict:
         ours[CLS_TOKEN] = torch.cat([state_dict[key] for key in CLS_PAIR], dim=1)
     return ours

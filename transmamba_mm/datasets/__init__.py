@@ -3,18 +3,18 @@ from transmamba_mm.compat import import_datasets_quietly
 import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
-from transmamba_mm.datasets.easy_vqa import EasyVQA, EasyVQAObjects  # noqa: E402
+from transmamba_mm.datasets.easy_vqa import EasyVQA, EasyVQACls  # noqa: E402
 from transmamba_mm.datasets.fit_size import FitSize  # noqa: E402
-from transmamba_mm.datasets.list_choices import ListChoices  # noqa: E402
+from transmamba_mm.datasets.format_choices import FormatChoices  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
 from transmamba_mm.datasets.retrieval import (  # noqa: E402
     MSRVTT,
+    AddGridLabel,
     DiDeMo,
-    LabelPlace,
     MovingDigits,
-    MovingDigitsKinds,
+    MovingDigitsCls,
     VideoCaptions,
 )
 from transmamba_mm.datasets.to_grayscale import ToGrayscale  # noqa: E402
@@ -29,19 +29,19 @@ from transmamba_mm.datasets.video import (  # noqa: E402
 
 __all__ = [
     'MSRVTT',
+    'AddGridLabel',
     'CenterCropClip',
     'DecodeVideo',
     'DiDeMo',
     'Digits',
     'EasyVQA',
-    'EasyVQAObjects',
+    'EasyVQACls',
     'FitSize',
-    'LabelPlace',
-    'ListChoices',
+    'FormatChoices',
     'LlavaInstruct',
     'LoadImage',
     'MovingDigits',
-    'MovingDigitsKinds',
+    'MovingDigitsCls',
     'PackClip',
     'RandomAffine',
     'RandomFlipClip',

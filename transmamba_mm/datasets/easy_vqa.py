@@ -105,7 +105,7 @@ def _package() -> ModuleType:
 
 
 @DATASETS.register_module()
-class EasyVQAObjects(BaseDataset):
+class EasyVQACls(BaseDataset):
     """What easy-VQA's images show, as 24 classes such as 'red circle', for eyes to learn.
 
     The package does not say what is in an image; its questions and answers do. Images of which they

@@ -6,7 +6,7 @@ from mmengine.dataset import BaseDataset
 
 from transmamba_mm.checks import checked, one_of
 from transmamba_mm.datasets.annotations import is_unicode, name_fault, read_json
-from transmamba_mm.datasets.bad_entries import ON_BAD, report_bad
+from transmamba_mm.datasets.skipped_entries import ON_BAD, report_bad
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 

@@ -7,7 +7,6 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
-from transmamba_mm.datasets.bad_item_count import BadItemCount
 from transmamba_mm.datasets.images import (
     MAX_MEGAPIXELS,
     ImageError,
@@ -16,6 +15,7 @@ from transmamba_mm.datasets.images import (
     image_error,
     read_image,
 )
+from transmamba_mm.datasets.skip_counter import SkipCounter
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
 
@@ -36,8 +36,8 @@ class LoadImage(BaseTransform):
 
     Args:
         on_bad (str): What becomes of an image that cannot be read. ``'skip'``, for training: the
-            item is dropped, mmengine's data sets take another at random, and ``BadItemHook`` tells
-            how often. ``'raise'``, for evaluation, whose score would be that of another set: an
+            item is dropped, mmengine's data sets take another at random, and ``CorruptSampleHook``
+            counts. ``'raise'``, for evaluation, whose score would be that of another set: an
             error that names the file. Defaults to ``'skip'``.
         blank (Sequence[float], optional): Red, green and blue, 0..255, of the image of one color
             that an item without an image gets; the mean of ``data_preprocessor``, and the model
@@ -47,7 +47,7 @@ class LoadImage(BaseTransform):
         backend_args (dict, optional): Where files are, if not on a disk: of mmengine's ``fileio``.
 
     Attributes:
-        bad_items (BadItemCount): How often ``'skip'`` was needed, in all workers.
+        skipped (SkipCounter): How often ``'skip'`` was needed, in all workers.
 
     Raises:
         UserError: An unknown ``on_bad``, a ``max_megapixels`` that is not positive; with
@@ -69,7 +69,7 @@ class LoadImage(BaseTransform):
         self.max_megapixels = check_megapixels(max_megapixels)
         self.to_float32 = to_float32
         self.backend_args = backend_args
-        self.bad_items = BadItemCount('an image', 'The first are named above.')
+        self.skipped = SkipCounter('an image', 'The first are named above.')
 
     def transform(self, results: dict) -> dict | None:
         """Add the image; None asks the data set for another item."""
@@ -87,10 +87,10 @@ class LoadImage(BaseTransform):
                     f'{error} Fetch it again, or take its entry out of the annotations: an '
                     'evaluation leaves nothing out.'
                 ) from error
-            self.bad_items.add(str(error))
+            self.skipped.add(str(error))
             return None
 
-    def glance(self, results: dict) -> tuple[str, str]:
+    def quick_check(self, results: dict) -> tuple[str, str]:
         """The path of an item, and what is wrong with it as far as the disk's directory tells."""
         path = results.get('img_path')
         if path is None:

@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from transmamba_mm.checks import FRACTION, checked
-from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import Features, LayerMatch
 
 
 class BaseDistiller(BaseModule):
@@ -17,7 +17,7 @@ class BaseDistiller(BaseModule):
     multiplies the student's own losses by ``task_weight`` and adds the distiller's to them.
 
     Args:
-        pairs (Sequence[LayerPair]): The matched layers; entry i of every list in a record belongs
+        pairs (Sequence[LayerMatch]): The matched layers; entry i of every list in a record belongs
             to pair i.
         task_weight (float): Factor of the student's own losses, in [0, 1].
 
@@ -35,7 +35,7 @@ class BaseDistiller(BaseModule):
     uses_logits = False
 
     @checked(task_weight=FRACTION)
-    def __init__(self, pairs: Sequence[LayerPair], task_weight: float) -> None:
+    def __init__(self, pairs: Sequence[LayerMatch], task_weight: float) -> None:
         super().__init__()
         self.pairs = list(pairs)
         self.task_weight = task_weight
@@ -46,7 +46,7 @@ class BaseDistiller(BaseModule):
         return self.uses_layers or self.uses_directions
 
     @abstractmethod
-    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
         """Compare two records of the same images.
 
         Returns:

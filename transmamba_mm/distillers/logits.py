@@ -8,7 +8,7 @@ from transmamba_mm.checks import NOT_NEGATIVE, POSITIVE, checked, one_of
 from transmamba_mm.distillers.base import BaseDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import Features, LayerMatch
 
 
 @DISTILLERS.register_module()
@@ -19,7 +19,7 @@ class LogitsDistiller(BaseDistiller):
     (Beyer et al., arXiv 2106.05237).
 
     Args:
-        pairs (Sequence[LayerPair]): Not used; every distiller is told the matched layers.
+        pairs (Sequence[LayerMatch]): Not used; every distiller is told the matched layers.
         kind (str): 'soft', the teacher's distribution (Hinton et al., arXiv 1503.02531), or 'hard',
             its decision (DeiT, arXiv 2012.12877).
         temperature (float): Softens both distributions; only for 'soft'.
@@ -35,7 +35,7 @@ class LogitsDistiller(BaseDistiller):
     @checked(kind=one_of('soft', 'hard'), temperature=POSITIVE, weight=NOT_NEGATIVE)
     def __init__(
         self,
-        pairs: Sequence[LayerPair] = (),
+        pairs: Sequence[LayerMatch] = (),
         kind: str = 'soft',
         temperature: float = 2.0,
         weight: float = 0.5,
@@ -46,7 +46,7 @@ class LogitsDistiller(BaseDistiller):
         self.temperature = temperature
         self.weight = weight
 
-    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
         """Compare the logits (B, classes) of both records."""
         if self.kind == 'hard':
             loss = hard_label_loss(student.logits, teacher.logits)

@@ -14,7 +14,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.necks import LatentProjector
 from transmamba_mm.registry import DISTILLERS
 from transmamba_mm.transfer.features.alignment import to_grid
-from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import Features, LayerMatch
 
 
 @DISTILLERS.register_module()
@@ -49,7 +49,7 @@ class WSAB(BaseDistiller):
     (``direction0_cos``).
 
     Args:
-        pairs (Sequence[LayerPair]): The matched layers.
+        pairs (Sequence[LayerMatch]): The matched layers.
         task_weight (float): The paper's alpha, in [0, 1].
         layer_weight (float): Factor of the whole-layer term; 0 switches it off.
         direction_weight (float): Factor of the terms per direction; 0 switches them off.
@@ -80,7 +80,7 @@ class WSAB(BaseDistiller):
     )
     def __init__(
         self,
-        pairs: Sequence[LayerPair],
+        pairs: Sequence[LayerMatch],
         task_weight: float = 0.5,
         layer_weight: float = 1.0,
         direction_weight: float = 1.0,
@@ -136,7 +136,7 @@ class WSAB(BaseDistiller):
                 'direction_weight=0.'
             )
 
-    def forward(self, student: TransferRecord, teacher: TransferRecord) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
         """Compare two records of the same images; see the class for the keys."""
         outputs: dict[str, Tensor] = {}
         if self.uses_features:
@@ -156,7 +156,7 @@ class WSAB(BaseDistiller):
         return outputs
 
     def _compare_layers(
-        self, student: TransferRecord, teacher: TransferRecord, targets: list[Tensor]
+        self, student: Features, teacher: Features, targets: list[Tensor]
     ) -> dict[str, Tensor]:
         cosines = []
         for i, project in enumerate(self.layer_projectors):
@@ -172,9 +172,7 @@ class WSAB(BaseDistiller):
             outputs[f'layer{pair.student:02d}_weight'] = weight
         return outputs
 
-    def _compare_directions(
-        self, student: TransferRecord, targets: list[Tensor]
-    ) -> dict[str, Tensor]:
+    def _compare_directions(self, student: Features, targets: list[Tensor]) -> dict[str, Tensor]:
         outputs = {}
         for k, projectors in enumerate(self.direction_projectors):
             having = [i for i, pair in enumerate(self.pairs) if pair.num_directions > k]

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from transmamba_mm.checkpoint import locate, newest_checkpoint
+from transmamba_mm.checkpoint import newest_checkpoint, resolve_checkpoint
 from transmamba_mm.engine.random_states import set_random_state
 from transmamba_mm.errors import UserError
 
@@ -96,7 +96,9 @@ def checkpoint_to_resume(work_dir: str, named: str | None) -> str | None:
     found: list[Any] = [None, None]  # path, error
     if is_main_process():
         try:
-            path = locate(named) if named else newest_checkpoint(work_dir, TRAINING_KEYS)
+            path = (
+                resolve_checkpoint(named) if named else newest_checkpoint(work_dir, TRAINING_KEYS)
+            )
             found[0] = None if path is None else str(path)
         except UserError as error:
             found[1] = str(error)

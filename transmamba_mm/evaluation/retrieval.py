@@ -36,7 +36,7 @@ def rank_metrics(similarity: Tensor, video_of_text: Tensor) -> dict[str, float]:
         UserError: As ``ranks``.
     """
     t2v, v2t = ranks(similarity.split(ROWS), video_of_text, similarity.shape[-1])
-    return summarize(t2v, v2t)
+    return rank_statistics(t2v, v2t)
 
 
 def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tupl
     return torch.cat(t2v).cpu(), (candidates >= candidates.diagonal()).sum(0).cpu()
 
 
-def summarize(t2v: Tensor, v2t: Tensor) -> dict[str, float]:
+def rank_statistics(t2v: Tensor, v2t: Tensor) -> dict[str, float]:
     """The numbers that ``rank_metrics`` names, of ranks of any shape (n,)."""
     values = {}
     for direction, rank in zip(DIRECTIONS, (t2v.double(), v2t.double()), strict=True):

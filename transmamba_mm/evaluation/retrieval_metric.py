@@ -9,7 +9,7 @@ from torch import Tensor
 from transmamba_mm.checks import FLAG, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation.reranking import rerank
-from transmamba_mm.evaluation.retrieval import NAMES, ROWS, ranks, summarize
+from transmamba_mm.evaluation.retrieval import NAMES, ROWS, rank_statistics, ranks
 from transmamba_mm.registry import METRICS
 
 
@@ -23,10 +23,10 @@ class RetrievalRecall(BaseMetric):
     tie in whatever order a kernel adds. Ties and several texts of a video: see
     ``evaluation.retrieval.ranks``.
 
-    A sample with ``is_hole`` (its video could not be decoded, or it has no text) has no embeddings
-    to trust. A gallery without it is easier, so its numbers are not those of the data set: the
-    metric refuses to score it unless ``allow_holes``, and then leaves the video and its texts out
-    and reports the number of ``holes``.
+    A sample with ``is_missing`` (its video could not be decoded, or it has no text) has no
+    embeddings to trust. A gallery without it is easier, so its numbers are not those of the data
+    set: the metric refuses to score it unless ``allow_missing``, and then leaves the video and its
+    texts out and reports the number ``missing``.
 
     Reports ``retrieval/t2v_R1`` ... ``retrieval/v2t_MnR``, as ``rank_metrics`` names them. With a
     ``matcher`` also ``retrieval/reranked_t2v_R1`` ..., after the ``top_k`` videos of each text, and
@@ -34,7 +34,7 @@ class RetrievalRecall(BaseMetric):
     ``text`` of each sample, and compares all with all at once.
 
     Args:
-        allow_holes (bool): Whether to score a set without its holes. Defaults to False.
+        allow_missing (bool): Whether to score a set without its missing. Defaults to False.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``.
         prefix (str, optional): What the names of the values begin with. Defaults to
             ``'retrieval'``.
@@ -45,29 +45,29 @@ class RetrievalRecall(BaseMetric):
         top_k (int): How many the matcher is asked about.
 
     Raises:
-        UserError: If a sample lacks an embedding, if a video comes twice, on holes that are not
+        UserError: If a sample lacks an embedding, if a video comes twice, on missing that are not
             allowed, if no video is left, or if an embedding is NaN.
     """
 
     default_prefix = 'retrieval'
-    NAMES = (*NAMES, *(f'reranked_{name}' for name in NAMES), 'holes')
+    NAMES = (*NAMES, *(f'reranked_{name}' for name in NAMES), 'missing')
 
-    @checked(allow_holes=FLAG)
-    def __init__(self, allow_holes: bool = False, **kwargs) -> None:
+    @checked(allow_missing=FLAG)
+    def __init__(self, allow_missing: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.allow_holes = allow_holes
+        self.allow_missing = allow_missing
         self.matcher: Callable[[list[Tensor], list[str]], Tensor] | None = None
         self.top_k = 10
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keep what each sample holds, on the CPU; None for the embeddings of a hole."""
+        """Keep what each sample holds, on the CPU; None for the embeddings of a missing one."""
         for sample in data_samples:
             if sample.get('video_id') is None:
                 raise UserError(
                     'RetrievalRecall needs video_id in every sample: use it with a data set of '
                     'videos with texts, in test mode.'
                 )
-            if sample.get('is_hole', False):
+            if sample.get('is_missing', False):
                 self.results.append((sample['video_id'], None, None, None))
                 continue
             video, texts = sample.get('video_embedding'), sample.get('text_embeddings')
@@ -101,26 +101,26 @@ class RetrievalRecall(BaseMetric):
                 'with all its texts.'
             )
         kept = [result[1:] for result in results if result[1] is not None]
-        holes = [name for name, video, *_ in results if video is None]
-        if holes and not self.allow_holes:
+        missing = [name for name, video, *_ in results if video is None]
+        if missing and not self.allow_missing:
             raise UserError(
-                f'{len(holes)} of {len(results)} videos are holes (the first: {holes[0]}): they '
+                f'{len(missing)} of {len(results)} videos are missing (the first: {missing[0]}): they '
                 'could not be read or have no text, and without them the numbers are not those of '
                 'the data set. Mend them (tools/datasets/check_videos.py finds them), or set '
-                'allow_holes=True.'
+                'allow_missing=True.'
             )
         if not kept:
-            raise UserError('Every video is a hole: nothing is left to score.')
+            raise UserError('Every video is missing: nothing is left to score.')
         videos = torch.stack([video for video, *_ in kept]).double()  # (n_video, D)
         texts = torch.cat([text for _, text, _ in kept]).double()  # (n_text, D)
         counts = torch.tensor([len(text) for _, text, _ in kept])
         owner = torch.arange(len(kept)).repeat_interleave(counts)  # (n_text,)
-        values = summarize(*ranks(_similarities(texts, videos), owner, len(kept)))
+        values = rank_statistics(*ranks(_similarities(texts, videos), owner, len(kept)))
         if self.matcher is not None:
             similarity = torch.cat(list(_similarities(texts, videos)))
             again = self._reranked(similarity, owner, [pair for *_, pair in kept])
             values |= {f'reranked_{name}': value for name, value in again.items()}
-        return {**values, 'holes': len(holes)} if self.allow_holes else values
+        return {**values, 'missing': len(missing)} if self.allow_missing else values
 
     def _reranked(self, similarity: Tensor, owner: Tensor, pairs: list[tuple]) -> dict[str, float]:
         """The numbers after a second look, of (n_text, n_video) similarities."""
@@ -133,7 +133,7 @@ class RetrievalRecall(BaseMetric):
         t2v = rerank(similarity, self.top_k, match)
         v2t = rerank(similarity.T, self.top_k, lambda videos, texts: match(texts, videos)).T
         columns = owner, similarity.shape[1]
-        return summarize(ranks([t2v], *columns)[0], ranks([v2t], *columns)[1])
+        return rank_statistics(ranks([t2v], *columns)[0], ranks([v2t], *columns)[1])
 
 
 def _similarities(texts: Tensor, videos: Tensor) -> Iterator[Tensor]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from mmpretrain.evaluation import ScienceQAMetric
 
-from transmamba_mm.datasets.list_choices import chosen
+from transmamba_mm.datasets.format_choices import chosen
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import METRICS
 
 
 @METRICS.register_module()
 class ScienceQAAccuracy(ScienceQAMetric):
-    """mmpretrain's ``ScienceQAMetric`` for answers of text, as ``ListChoices`` asks for them.
+    """mmpretrain's ``ScienceQAMetric`` for answers of text, as ``FormatChoices`` asks for them.
 
     A choice is named by its letter or in its words. An answer that names none is wrong; mmpretrain
     draws lots for it, so that the same answers get another score each time. Reads ``pred_answer``,

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.transfer.features.alignment import to_grid
-from transmamba_mm.transfer.features.features import RecordReader, TransferRecord
-from transmamba_mm.transfer.features.frames import as_seen_by
+from transmamba_mm.transfer.features.features import FeatureReader, Features
+from transmamba_mm.transfer.features.frames import frames_for
 from transmamba_mm.transfer.features.recorder import FeatureRecorder
 
 
@@ -25,19 +25,19 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
 
 @torch.no_grad()
-def record_layers(model: nn.Module, images: Tensor) -> TransferRecord:
+def record_layers(model: nn.Module, images: Tensor) -> Features:
     """Features of every layer of ``model``, in eval mode, for images (B, C, H, W) or clips.
 
     A model made for images sees the frames of clips (B, C, T, H, W) one by one.
     """
     layers = range(len(layout_of(model.backbone).layer_paths()))
-    reader = RecordReader(model, layers)
+    reader = FeatureReader(model, layers)
     with FeatureRecorder(model.eval(), reader.paths) as recorder:
-        model(as_seen_by(model.backbone, images), mode='tensor')
+        model(frames_for(model.backbone, images), mode='tensor')
     return reader.read(recorder, model.backbone, tuple(images.shape[2:]))
 
 
-def layer_similarity(student: TransferRecord, teacher: TransferRecord) -> Tensor:
+def layer_similarity(student: Features, teacher: Features) -> Tensor:
     """Linear CKA between every layer of the student and every layer of the teacher.
 
     Samples are the patches of all images, in canonical order; where the grids differ, the teacher's

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 
 
 def checkpoint_activations(cfg: Config, model: nn.Module) -> None:
@@ -34,7 +34,7 @@ def checkpoint_activations(cfg: Config, model: nn.Module) -> None:
         if path not in modules:
             raise UserError(
                 f'activation_checkpointing names {path!r}, which is no module of the '
-                f'{type(model).__name__}.{nearest(str(path), list(modules))}'
+                f'{type(model).__name__}.{did_you_mean(str(path), list(modules))}'
             )
         modules[path].forward = _recomputed(modules[path])
     if paths:

@@ -31,7 +31,7 @@ class ConfigOptions(DictAction):
     """The KEY=VALUE pairs of ``--cfg-options``."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Refuse a pair without a value by its name."""
+        """Reject a pair without a value by its name."""
         for pair in values:
             if not pair.partition('=')[1]:
                 parser.error(f'{option_string} {pair}: it has no value. Write {pair}=VALUE.')

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 
 #: Attribute of an error with the place of the part that raised it.
 PLACE = 'config_place'
@@ -39,7 +39,7 @@ def _build_and_name(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _describe(part: Mapping[str, Any]) -> str | None:
     path = next((path for path, node in parts_of(_cfg[0]) if _became(node, part)), None)
-    return path and f'{path} ({kind_of(part)})'
+    return path and f'{path} ({type_name(part)})'
 
 
 def _became(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from mmengine.config import Config
 from torch import nn
 
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 
 
 def check_custom_keys(cfg: Config, model: nn.Module) -> None:
@@ -17,7 +17,7 @@ def check_custom_keys(cfg: Config, model: nn.Module) -> None:
     names = [name for name, _ in model.named_parameters()]
     parts = sorted({part for name in names for part in (*name.split('.'), name)})
     unmatched = [
-        f'{key!r} is in the name of no parameter.{nearest(key, parts)}'
+        f'{key!r} is in the name of no parameter.{did_you_mean(key, parts)}'
         for key in keys
         if not any(key in name for name in names)
     ]

@@ -12,7 +12,7 @@ from transmamba_mm.models.towers import IMAGES, towers_of
 CROPS = {'CenterCrop': 'crop_size', 'CenterCropClip': 'size'}
 
 
-def leaves(dataset: Mapping[str, Any] | None) -> Iterator[Any]:
+def iter_datasets(dataset: Mapping[str, Any] | None) -> Iterator[Any]:
     """The configs of the data sets inside wrappers such as ConcatDataset or RepeatDataset."""
     if dataset is None:
         return
@@ -20,17 +20,17 @@ def leaves(dataset: Mapping[str, Any] | None) -> Iterator[Any]:
     if not inner:
         yield dataset
     for part in inner:
-        yield from leaves(part)
+        yield from iter_datasets(part)
 
 
 def pipeline_of(cfg: Config, phase: str = 'test') -> list[dict]:
     """Copies of the steps through which a phase's data go, of its first data set; or none."""
     dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
-    first = next(leaves(dataset), {})
+    first = next(iter_datasets(dataset), {})
     return [dict(step) for step in first.get('pipeline') or ()]
 
 
-def kind_of(part: Mapping[str, Any]) -> str:
+def type_name(part: Mapping[str, Any]) -> str:
     """The name of the type of a part of a config, without its scope."""
     kind = part.get('type')
     return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
@@ -49,13 +49,13 @@ def fit_to_model(steps: Sequence[dict], model: nn.Module) -> list[dict]:
     """
     fitted = []
     for step in steps:
-        if kind_of(step) in CROPS:
-            size = step[CROPS[kind_of(step)]]
+        if type_name(step) in CROPS:
+            size = step[CROPS[type_name(step)]]
             fitted.append({'type': 'transmamba_mm.FitSize', 'size': size, 'only_smaller': True})
         fitted.append(step)
     size = trained_size(model)
     if size is not None and not any(map(_decides_size, steps)):
-        kinds = [kind_of(step) for step in fitted]
+        kinds = [type_name(step) for step in fitted]
         last = next((i for i, kind in enumerate(kinds) if kind.startswith('Pack')), len(kinds))
         fitted.insert(last, {'type': 'transmamba_mm.FitSize', 'size': size})
     return fitted
@@ -74,7 +74,7 @@ def trained_size(model: nn.Module) -> tuple[int, int] | None:
 
 def _decides_size(step: Mapping[str, Any]) -> bool:
     """Whether pictures of all shapes leave a step in one."""
-    kind = kind_of(step)
+    kind = type_name(step)
     if kind in ('DecodeVideo', 'ResizeClip'):
         return isinstance(step.get('size'), Sequence)
     return 'Crop' in kind or (kind == 'Resize' and not step.get('keep_ratio', False))

@@ -12,7 +12,7 @@ from mmengine.registry import Registry, root
 from torch import nn
 
 from transmamba_mm import registry as ours
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.config_path import place_of
 
 #: Where an assertion or a ValueError is about what the user wrote, not about the code.
@@ -169,7 +169,7 @@ def _unknown_type(text: str) -> str | None:
         return text if 'Duplicate key is not allowed among bases' in text else None
     name, kind = match.groups()
     known = [entry for item in _registries() if item.name == kind for entry in item.module_dict]
-    return f'type={name!r} is not a known {kind}.{nearest(name.rpartition(".")[2], known)}'
+    return f'type={name!r} is not a known {kind}.{did_you_mean(name.rpartition(".")[2], known)}'
 
 
 def _unknown_metric(name: str, error: KeyError) -> str | None:
@@ -179,7 +179,7 @@ def _unknown_metric(name: str, error: KeyError) -> str | None:
         known = [*_last_frame(error).f_locals.get('metrics', ())]
         return (
             f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation reports.'
-            f'{nearest(name, known)} It reports {", ".join(known)}. Mend it and go on '
+            f'{did_you_mean(name, known)} It reports {", ".join(known)}. Mend it and go on '
             'from the last checkpoint with --resume.'
         )
     if place.startswith('mmpretrain.evaluation'):
@@ -250,4 +250,4 @@ def _wrong_argument(text: str) -> str | None:
     if key is None:
         return f'{shown} takes nothing in its config but its type.'
     accepted = [name for built in named.values() for name in inspect.signature(built).parameters]
-    return f'{shown} takes no {key!r} in its config.{nearest(key, accepted)}'
+    return f'{shown} takes no {key!r} in its config.{did_you_mean(key, accepted)}'

@@ -6,7 +6,7 @@ from urllib.parse import urlparse
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from transmamba_mm.checkpoint import load_state_dict, locate
+from transmamba_mm.checkpoint import load_state_dict, resolve_checkpoint
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.transfer.student import student_weights
@@ -36,7 +36,7 @@ def check_load_from(cfg: Config, model: nn.Module) -> None:
     source = cfg.get('load_from')
     if not source:
         return
-    file = locate(source)
+    file = resolve_checkpoint(source)
     weights = load_state_dict(file)
     if is_openai_clip(weights):
         raise UserError(f'load_from: {explain_clip(source)}')

@@ -9,9 +9,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 
-from transmamba_mm.checkpoint import locate
+from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of, leaves
+from transmamba_mm.launch.data_config import iter_datasets, type_name
 from transmamba_mm.launch.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.launch.preflight_metrics import unknown_best
 from transmamba_mm.launch.preflight_parts import wrong_parts
@@ -36,7 +36,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         raise UserError(_listed(cfg, problems))
     problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
-        for leaf in leaves((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
+        for leaf in iter_datasets((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
             problems += missing_data(leaf)
             if phase != 'train':
                 problems += (f'{phase}_dataloader: {text}' for text in unseen_gaps(leaf))
@@ -117,7 +117,7 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
     for what, source in wanted.items():
         if source and os.environ.get('LOCAL_RANK', '0') == '0':  # one download per machine
             try:
-                locate(source)
+                resolve_checkpoint(source)
             except UserError as error:
                 recipe = _recipe(cfg, str(source))
                 hint = f' Train it: python tools/train.py {recipe}' if recipe else ''
@@ -128,7 +128,7 @@ def _unsupported_amp(cfg: Config) -> Iterator[str]:
     """Mixed precision in float16 on a CPU, which has no loss scaling for it."""
     wrapper = cfg.get('optim_wrapper') or {}
     dtype = str(wrapper.get('dtype', 'bfloat16')).removeprefix('torch.')
-    if kind_of(wrapper) == 'AmpOptimWrapper' and get_device() == 'cpu' and dtype != 'bfloat16':
+    if type_name(wrapper) == 'AmpOptimWrapper' and get_device() == 'cpu' and dtype != 'bfloat16':
         yield (
             f'optim_wrapper.dtype={dtype!r} is not supported on a CPU, where mixed precision is '
             "bfloat16: set 'bfloat16' or leave dtype away."

@@ -7,10 +7,10 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 
 #: Those of ``datasets.retrieval``, which say themselves what they need.
-RETRIEVAL = ('DiDeMo', 'MSRVTT', 'MovingDigits', 'MovingDigitsKinds', 'VideoCaptions')
+RETRIEVAL = ('DiDeMo', 'MSRVTT', 'MovingDigits', 'MovingDigitsCls', 'VideoCaptions')
 COCO = 'https://cocodataset.org/#download'
 CIFAR = 'mkdir -p {root} && curl -L https://www.cs.toronto.edu/~kriz/{archive} | tar -xz -C {root}'
 IMAGENET = (
@@ -36,7 +36,7 @@ QUESTIONS = {
 }
 #: Steps that read files, and what an evaluation may let them do about one that cannot be read.
 EVALUATED = {
-    'DecodeVideo': "'mark' (retrieval, which counts the holes) or 'raise'",
+    'DecodeVideo': "'mark' (retrieval, which counts the missing) or 'raise'",
     'LoadImage': "'raise'",
 }
 #: Arguments of those that name a file.
@@ -45,7 +45,7 @@ FILES = ('ann_file', 'question_file', 'split_file')
 
 def missing_data(dataset: ConfigDict) -> Iterator[str]:
     """Say which files of a data set are not where its config says, if any, and what to do."""
-    kind = kind_of(dataset)
+    kind = type_name(dataset)
     try:
         paths, advice = _wanted(kind, dataset)
     except UserError as error:
@@ -60,7 +60,7 @@ def missing_data(dataset: ConfigDict) -> Iterator[str]:
 def unseen_gaps(dataset: ConfigDict) -> Iterator[str]:
     """Say which steps of an evaluation's pipeline would leave out what they cannot read."""
     for step in dataset.get('pipeline') or ():
-        kind = kind_of(step)
+        kind = type_name(step)
         if kind in EVALUATED and step.get('on_bad', 'skip') == 'skip':
             yield (
                 f"{kind} has on_bad='skip', which is for training, but an evaluation of less than "

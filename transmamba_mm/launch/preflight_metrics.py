@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from transmamba_mm.errors import nearest
+from transmamba_mm.errors import did_you_mean
 from transmamba_mm.registry import METRICS
 
 
@@ -29,7 +29,7 @@ def unknown_best(cfg: Config) -> Iterator[str]:
         if name not in names and f'{name.rpartition("/")[0]}/...' not in names:
             yield (
                 f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation '
-                f'reports.{nearest(name, names)} It reports {", ".join(names)}.'
+                f'reports.{did_you_mean(name, names)} It reports {", ".join(names)}.'
             )
 
 

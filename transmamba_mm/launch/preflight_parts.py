@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from transmamba_mm.checks import Rule
-from transmamba_mm.errors import nearest
+from transmamba_mm.errors import did_you_mean
 from transmamba_mm.launch.part_types import (
     BUILDERS,
     DICTS,
@@ -57,7 +57,7 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
     yield from _unread_factors(cfg.get('optim_wrapper'))
     hooks = cfg.get('default_hooks')
     for name in hooks if isinstance(hooks, Mapping) else ():
-        if name not in HOOKS and (hint := nearest(name, list(HOOKS), cutoff=0.75)):
+        if name not in HOOKS and (hint := did_you_mean(name, list(HOOKS), cutoff=0.75)):
             yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
 
 
@@ -101,7 +101,7 @@ def _look_inside(path: str, node: Mapping[str, Any], registry: Registry | None) 
     if known is not None:
         for key in [key for key in node if key not in (*known, *ANYWHERE)]:
             refused.add(key)
-            yield f'{path}.{key} is not read by anything.{nearest(key, list(known))}'
+            yield f'{path}.{key} is not read by anything.{did_you_mean(key, list(known))}'
     elif kind is not None and registry is not None:
         if (built := find_type(kind, registry)) is None:
             yield f'{path}: type={kind!r} is not a known {registry.name}.{_hint(kind, registry)}'
@@ -126,7 +126,7 @@ def _wrong_arguments(
             continue
         if key not in taken:
             if not is_open:
-                yield key, f'{path}: {name} takes no {key!r}.{nearest(str(key), list(taken))}'
+                yield key, f'{path}: {name} takes no {key!r}.{did_you_mean(str(key), list(taken))}'
         elif _rule(f'{path}.{key}') is None and not fits(value, taken[key]):
             kind = spell(taken[key].annotation)
             yield key, f'{path}.{key}={value!r}: {name} takes {kind} there.'
@@ -134,7 +134,10 @@ def _wrong_arguments(
     if isinstance(zoo, Mapping) and isinstance(arch, Mapping):
         keys = {key for one in zoo.values() if isinstance(one, Mapping) for key in one}
         for key in set(arch) - keys if keys else ():
-            yield 'arch', f'{path}.arch: {name} reads no {key!r} of it.{nearest(key, list(keys))}'
+            yield (
+                'arch',
+                f'{path}.arch: {name} reads no {key!r} of it.{did_you_mean(key, list(keys))}',
+            )
 
 
 def _hint(kind: Any, registry: Registry) -> str:
@@ -143,7 +146,7 @@ def _hint(kind: Any, registry: Registry) -> str:
     while above is not None:
         known += above.module_dict
         above = above.parent
-    return nearest(str(kind).rpartition('.')[2], known)
+    return did_you_mean(str(kind).rpartition('.')[2], known)
 
 
 def _plain_keys(path: str) -> tuple[str, ...] | None:

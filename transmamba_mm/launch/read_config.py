@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
 from transmamba_mm.compat import internal
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.explain import explain
 from transmamba_mm.launch.runtime import RUNTIME_KEYS
 
@@ -74,7 +74,7 @@ def _explain_missing(error: Exception) -> str:
     folder = missing.parent
     if not folder.is_dir():
         return f'{folder} is not a folder (looked in {Path.cwd()}).'
-    hint = nearest(missing.name, [file.name for file in folder.glob('*.py')])
+    hint = did_you_mean(missing.name, [file.name for file in folder.glob('*.py')])
     return f'{missing.name} is not in {folder} (looked in {Path.cwd()}).{hint}'
 
 
@@ -85,7 +85,7 @@ def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = 
     if not places and (value := (variables or {}).get(name)) is not None:
         places = [path for path, found in _places(cfg) if _holds(found, value)]
     if not places:
-        return f'{key!r} is not read by anything.{nearest(name, KNOWN_KEYS)}'
+        return f'{key!r} is not read by anything.{did_you_mean(name, KNOWN_KEYS)}'
     meant = [f'{path}.{rest}' if rest else path for path in places[:3]]
     why = 'was copied before' if name in (variables or {}) else 'is not read by anything'
     return f'{key!r} {why}: set {" or ".join(meant)} instead.'

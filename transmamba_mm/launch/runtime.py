@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.ops.backends.select import set_default_backend
 
 #: Top-level keys of a config that :func:`prepare_runtime` reads.
@@ -33,7 +33,7 @@ def prepare_runtime(cfg: Config) -> None:
     """
     set_default_backend(cfg.get('scan_backend', 'auto'), torch.device(get_device()))
     wrapper = cfg.get('optim_wrapper') or {}
-    if get_device() == 'cpu' and kind_of(wrapper) == 'AmpOptimWrapper':
+    if get_device() == 'cpu' and type_name(wrapper) == 'AmpOptimWrapper':
         wrapper['type'] = 'transmamba_mm.CpuAmpOptimWrapper'
         for name in AMP_KEYS:
             wrapper.pop(name, None)

@@ -24,7 +24,7 @@ class Tower:
         path (str): Module path inside the model, such as ``'vision'``.
         backbone (nn.Module): One that ``transmamba_mm.models.layouts.layout_of`` has a layout for.
         reads (str): ``'images'``: its tokens are patches on a grid; ``'text'``: they are what the
-            model's :class:`~transmamba_mm.models.sequences.Sequences` say.
+            model's :class:`~transmamba_mm.models.token_batch.TokenBatch` say.
         heads (Mapping[str, str]): Paths of the linear layers behind it, by canonical name: ``head``
             of a classifier or a projection to a common space, ``lm_head`` of a language model.
     """

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from transmamba_mm.plots import COLORS, STYLE, save_figure
+from transmamba_mm.study.data_efficiency import Record
 from transmamba_mm.study.scalars import Curve
-from transmamba_mm.study.study import Record
-from transmamba_mm.study.study_table import (
+from transmamba_mm.study.table import (
     accuracies,
     fractions_of,
     methods_of,

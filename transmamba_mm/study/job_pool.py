@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.study.job import Job, work
+from transmamba_mm.study.training_job import TrainingJob, work
 
 #: Where there are no bars (a file, a CI log), one line of progress in this time.
 LOG_SECONDS = 15
 
 
 def run_jobs(
-    jobs: Sequence[Job], workers: int | None = None, console: Console | None = None
+    jobs: Sequence[TrainingJob], workers: int | None = None, console: Console | None = None
 ) -> dict[str, dict]:
     """Train every job that is not finished yet, in order, ``workers`` at a time.
 
@@ -26,7 +26,7 @@ def run_jobs(
     call goes on from there.
 
     Args:
-        jobs (Sequence[Job]): A job comes after the one it needs.
+        jobs (Sequence[TrainingJob]): A job comes after the one it needs.
         workers (int, optional): Defaults to one per core.
         console (Console, optional): Where to print.
 
@@ -83,7 +83,7 @@ class _Workers:
         for process in self._processes:
             process.join()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: TrainingJob) -> None:
         """Queue a job for the next free worker."""
         self._inbox.put(job)
 
@@ -105,7 +105,7 @@ class _Workers:
 class _Board:
     """A line per finished training and, on a terminal, a bar per running one."""
 
-    def __init__(self, jobs: Sequence[Job], console: Console) -> None:
+    def __init__(self, jobs: Sequence[TrainingJob], console: Console) -> None:
         self._bars = Progress(
             TextColumn('{task.description:<28}'),
             BarColumn(),

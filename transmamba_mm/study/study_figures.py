@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from transmamba_mm.study.data_efficiency import METRIC, Record
 from transmamba_mm.study.figures import plot_layer_weights, plot_training
 from transmamba_mm.study.scalars import Curve, read_scalars
-from transmamba_mm.study.study import METRIC, Record
-from transmamba_mm.study.study_table import fractions_of
+from transmamba_mm.study.table import fractions_of
 
 #: How the WSAB distiller logs the adaptive weight of a student layer.
 LAYER_WEIGHT = re.compile(r'(?:.*/)?layer(\d+)_weight$')

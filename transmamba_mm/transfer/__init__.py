@@ -1,4 +1,4 @@
-from transmamba_mm.transfer.features.features import LayerPair, TransferRecord
+from transmamba_mm.transfer.features.features import Features, LayerMatch
 from transmamba_mm.transfer.features.recorder import FeatureRecorder
 from transmamba_mm.transfer.knowledge_transfer import KnowledgeTransfer
 from transmamba_mm.transfer.layer_map import LayerMap
@@ -7,12 +7,12 @@ from transmamba_mm.transfer.teacher import FrozenTeacher
 
 __all__ = [
     'FeatureRecorder',
+    'Features',
     'FrozenTeacher',
     'KnowledgeTransfer',
     'LayerMap',
-    'LayerPair',
+    'LayerMatch',
     'TransferLine',
-    'TransferRecord',
     'TransferReport',
     'WeightSubcloning',
 ]

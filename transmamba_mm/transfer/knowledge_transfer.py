@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import IMAGES, towers_of
-from transmamba_mm.registry import DISTILLERS, MODELS, build_part
-from transmamba_mm.transfer.features.features import TransferRecord
+from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
+from transmamba_mm.transfer.features.features import Features
 from transmamba_mm.transfer.features.recorder import FeatureRecorder
 from transmamba_mm.transfer.features.token_matching import pick_answers
-from transmamba_mm.transfer.features.tower_pair import TowerPair
+from transmamba_mm.transfer.features.tower_match import TowerMatch
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.teacher import FrozenTeacher
 from transmamba_mm.transfer_checkpoint import STUDENT
@@ -77,7 +77,7 @@ class KnowledgeTransfer(BaseModel):
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(**teacher)
         self.tower_pairs = self._pair_towers(layer_map)
         pairs = [pair for towers in self.tower_pairs for pair in towers.pairs]
-        self.distiller = build_part(DISTILLERS, {**distiller, 'pairs': pairs})
+        self.distiller = build_in_scope(DISTILLERS, {**distiller, 'pairs': pairs})
         self._check_vocabularies()
         for towers in self.tower_pairs:
             towers.connect(self.student, self.teacher.model, self.distiller)
@@ -89,7 +89,7 @@ class KnowledgeTransfer(BaseModel):
         self._register_load_state_dict_pre_hook(self._take_export)
         self.register_load_state_dict_post_hook(_note_random)
 
-    def _pair_towers(self, layer_map: Any) -> list[TowerPair]:
+    def _pair_towers(self, layer_map: Any) -> list[TowerMatch]:
         """The towers that both models have, or those that ``layer_map`` names."""
         student, teacher = towers_of(self.student), towers_of(self.teacher.model)
         names = [name for name in student if name in teacher]
@@ -109,7 +109,7 @@ class KnowledgeTransfer(BaseModel):
         paired, first = [], 0
         for name in names:
             chosen = LayerMap.from_config(maps[name])
-            paired.append(TowerPair(name, self.student, self.teacher.model, chosen, first))
+            paired.append(TowerMatch(name, self.student, self.teacher.model, chosen, first))
             first += sum(paired[-1].depths[0])
         return paired
 
@@ -153,7 +153,7 @@ class KnowledgeTransfer(BaseModel):
         paths = [path for pair in self.tower_pairs for path in getattr(pair, side).paths]
         if hasattr(model, 'towers'):
             logits = [model.logits_path] if self.distiller.uses_logits else []
-            paths += [*logits, model.sequences_path]
+            paths += [*logits, model.embedder_path]
         return list(dict.fromkeys(paths))
 
     def _check_wiring(self) -> None:
@@ -250,7 +250,7 @@ class KnowledgeTransfer(BaseModel):
             )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        images = self.teacher.see(inputs, self.data_preprocessor)
+        images = self.teacher.preprocess(inputs, self.data_preprocessor)
         models = self.student, self.teacher.model
         theirs = FeatureRecorder(models[1], self._paths(models[1], 'teacher'))
         with theirs:
@@ -261,7 +261,7 @@ class KnowledgeTransfer(BaseModel):
         ours.check_graph()
         sizes = _image_size(inputs), _image_size(images)
         records = [pair.read(models, (ours, theirs), sizes) for pair in self.tower_pairs]
-        student, teacher = (TransferRecord.joined(side) for side in zip(*records, strict=True))
+        student, teacher = (Features.joined(side) for side in zip(*records, strict=True))
         if self.distiller.uses_logits and hasattr(self.student, 'towers'):
             student.logits, teacher.logits = self._read_logits(models, (ours, theirs))
         return self._scale_task(losses) | self.distiller(student, teacher)
@@ -281,7 +281,7 @@ class KnowledgeTransfer(BaseModel):
         for model, out in zip(models, outputs, strict=True):
             logits = out[model.logits_path]
             if logits.dim() == 3:
-                logits = pick_answers(logits, out[model.sequences_path])
+                logits = pick_answers(logits, out[model.embedder_path])
             elif getattr(model, 'compares_both_ways', False):
                 logits = torch.cat([logits, logits.T])
             both.append(logits)

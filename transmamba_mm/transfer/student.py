@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from torch import Tensor
 
-from transmamba_mm.checkpoint import locate
+from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.transfer_checkpoint import STUDENT
 
 SCOPE = 'transmamba_mm'
@@ -34,7 +34,7 @@ def trained_student_config(model: ConfigDict, checkpoint: str) -> ConfigDict:
     """
     from transmamba_mm.models.hf.hf_assets import without_weights
 
-    return without_weights(student_config(model), locate(checkpoint).parent)
+    return without_weights(student_config(model), resolve_checkpoint(checkpoint).parent)
 
 
 def exported_config(cfg: Config, folder: str | Path) -> Config:

@@ -14,7 +14,7 @@ from transmamba_mm.checks import FINITE, POSITIVE, SIDES, Each, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.registry import MODELS
-from transmamba_mm.transfer.features.frames import as_clips, as_frames, as_seen_by, mean_over_frames
+from transmamba_mm.transfer.features.frames import as_clips, as_frames, frames_for, mean_over_frames
 
 #: Lines of the table of differences that are shown before it is cut.
 MAX_DIFFERENCES = 20
@@ -85,7 +85,7 @@ class FrozenTeacher:
                 a checkpoint that does not fit; then the message is a table of what differs.
         """
         if self.checkpoint is not None:
-            load_exactly(self.model, load_state_dict(self.checkpoint), str(self.checkpoint))
+            load_strict(self.model, load_state_dict(self.checkpoint), str(self.checkpoint))
         elif not self.comes_trained:
             raise UserError(
                 'The teacher has no weights: set teacher.checkpoint (model.teacher.checkpoint in '
@@ -93,7 +93,7 @@ class FrozenTeacher:
             )
         check_finite(self.model.state_dict(), f'The teacher ({self.source})', 'teacher.checkpoint')
 
-    def see(self, images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
+    def preprocess(self, images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
         """Turn the student's images into the teacher's: same picture, own normalization and size.
 
         Augmentation and mixing have already happened; both are kept, since the two normalizations
@@ -133,12 +133,12 @@ class FrozenTeacher:
             self.model.to(images.device)
         if hasattr(self.model, 'towers'):  # it knows what to do with clips
             return self.model(images, data_samples, mode='tensor')
-        seen = as_seen_by(self.model.backbone, images)
+        seen = frames_for(self.model.backbone, images)
         outputs = self.model(seen, data_samples, mode='tensor')
         return outputs if seen is images else mean_over_frames(outputs, images.shape[2])
 
 
-def load_exactly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load every tensor of ``state`` into ``model``, and leave none of the model's out.
 
     What the model's own hooks can adapt, such as position embeddings of another image size, fits.

@@ -6,7 +6,7 @@ blank = {{_base_.data_preprocessor.mean}}
 prepare = [
     dict(type='ResizeEdge', scale=336, interpolation='bicubic', backend='pillow'),
     dict(type='CenterCrop', crop_size=336),
-    dict(type='transmamba_mm.ListChoices'),
+    dict(type='transmamba_mm.FormatChoices'),
     dict(
         type='PackInputs',
         algorithm_keys=[

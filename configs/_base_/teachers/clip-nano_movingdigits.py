@@ -1,5 +1,5 @@
 # A mean over frames does not know left from right: this teacher reads their order (seqTransf).
-eyes = dict(
+vision_config = dict(
     image_size=32,
     patch_size=8,
     hidden_size=64,
@@ -11,7 +11,7 @@ teacher_model = dict(
     type='transmamba_mm.Clip4ClipTeacher',
     config=dict(
         projection_dim=64,
-        vision_config=eyes,
+        vision_config=vision_config,
         text_config=dict(
             vocab_size=48,
             hidden_size=64,
@@ -24,7 +24,7 @@ teacher_model = dict(
             eos_token_id=1,
         ),
     ),
-    vision_checkpoint='work_dirs/eyes-nano_movingdigits',  # where its own training begins
+    vision_checkpoint='work_dirs/clip-vision-nano_movingdigits',  # where its own training begins
     out_type='avg_featmap',  # a student is compared with patches: they have to know what is there
     temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
     tokenizer=dict(type='transmamba_mm.WordTokenizer', words='MovingDigits'),

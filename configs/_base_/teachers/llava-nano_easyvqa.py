@@ -1,4 +1,4 @@
-eyes = dict(
+vision_config = dict(
     image_size=64,
     patch_size=8,
     hidden_size=96,
@@ -9,7 +9,7 @@ eyes = dict(
 teacher_model = dict(
     type='transmamba_mm.LlavaTeacher',
     config=dict(
-        vision_config=dict(model_type='clip_vision_model', **eyes),
+        vision_config=dict(model_type='clip_vision_model', **vision_config),
         text_config=dict(
             model_type='llama',
             vocab_size=48,
@@ -25,7 +25,7 @@ teacher_model = dict(
         image_seq_length=64,
         vision_feature_layer=-1,
     ),
-    vision_checkpoint='work_dirs/eyes-nano_easyvqa',  # where its own training begins
+    vision_checkpoint='work_dirs/clip-vision-nano_easyvqa',  # where its own training begins
     tokenizer=dict(type='transmamba_mm.WordTokenizer', words='EasyVQA'),
     # The patches come behind the question: what looks for a red circle is found sooner.
     prompt='{question} {image}',

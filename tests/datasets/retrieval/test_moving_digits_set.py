@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transmamba_mm.datasets import LabelPlace, MovingDigits, MovingDigitsKinds
+from transmamba_mm.datasets import AddGridLabel, MovingDigits, MovingDigitsCls
 from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import kind_of
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.registry import MODELS
 
 CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/moving_digits.py'
@@ -57,7 +57,7 @@ def test_config_makes_batches_in_workers(config, phase, tmp_path):
     assert batch['inputs'].shape == (6, 3, frames, size, size)
     sample = batch['data_samples'][0]
     assert isinstance(sample.text, str if phase == 'train' else list)
-    assert sample.frame_mask.all() and not sample.is_hole
+    assert sample.frame_mask.all() and not sample.is_missing
     assert ('caption_id' in sample) is (phase == 'train')
     assert any(tmp_path.glob('cache/*/*.safetensors')) is (phase == 'train')
     data = MODELS.build(config.data_preprocessor)(batch)
@@ -72,7 +72,7 @@ def test_config_normalizes_with_the_videos_own_statistics(config, root):
 
 
 def test_no_step_of_the_config_flips(config):
-    kinds = {kind_of(step) for step in [*config.train_pipeline, *config.test_pipeline]}
+    kinds = {type_name(step) for step in [*config.train_pipeline, *config.test_pipeline]}
     assert kinds == {'DecodeVideo', 'PackClip'}
 
 
@@ -86,9 +86,9 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
 
 def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
     init_default_scope('transmamba_mm')
-    config = Config.fromfile(CONFIG.with_name('moving_digits_kinds.py'))
+    config = Config.fromfile(CONFIG.with_name('moving_digits_cls.py'))
     config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
-    kinds = MovingDigitsKinds('train', data_root=root, pipeline=config.train_pipeline)
+    kinds = MovingDigitsCls('train', data_root=root, pipeline=config.train_pipeline)
     captions = MovingDigits('train', data_root=root)
     said = {}
     for item in (captions.get_data_info(i) for i in range(len(captions))):
@@ -102,7 +102,7 @@ def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
     labels = {task: packed['data_samples'].get(task).gt_label.item() for task in LABELS}
     assert labels['kind'] == kinds.get_data_info(3)['gt_label']
     assert 0 <= labels['row'] < 8 and 0 <= labels['column'] < 8
-    assert len(MovingDigitsKinds('test', data_root=root)) == 12
+    assert len(MovingDigitsCls('test', data_root=root)) == 12
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_labels_say_what_and_where(rows, columns, place):
     frame = np.full((32, 32, 3), 60, np.uint8)  # as bright as the background may be
     frame[slice(*rows), slice(*columns)] = 200
     clip = np.stack([frame, np.zeros_like(frame)])
-    found = LabelPlace(grid=3).transform({'clip': clip, 'gt_label': 5})
+    found = AddGridLabel(grid=3).transform({'clip': clip, 'gt_label': 5})
     assert found['gt_label'] == {'kind': 5, 'row': place[0], 'column': place[1]}
     assert np.array_equal(found['img'], frame)
 
 
 def test_nothing_bright_is_in_the_middle():
     dark = {'clip': np.zeros((1, 32, 32, 3), np.uint8), 'gt_label': 1}
-    assert LabelPlace(grid=3).transform(dark)['gt_label'] == {'kind': 1, 'row': 1, 'column': 1}
+    assert AddGridLabel(grid=3).transform(dark)['gt_label'] == {'kind': 1, 'row': 1, 'column': 1}
     with pytest.raises(UserError, match='grid=0'):
-        LabelPlace(grid=0)
+        AddGridLabel(grid=0)

@@ -1,4 +1,4 @@
-"""VideoCaptions: captions and videos of a folder; what is bad is counted by cause, or a hole."""
+"""VideoCaptions: captions and videos of a folder; what is bad is counted by cause, or missing."""
 
 import re
 
@@ -220,15 +220,15 @@ def test_testing_keeps_the_place_of_bad_videos_and_the_metric_refuses(damaged, w
     assert f'{root}/videos/gone.mp4: a video that is not on the disk' in warned.text
     samples = [sample for batch in loader for sample in batch['data_samples']]
     assert [sample.video_id for sample in samples] == names
-    holes = {sample.video_id for sample in samples if sample.is_hole}
-    assert holes >= {'gone.mp4', 'empty.mp4', 'truncated.mp4', 'no_video_stream.mp4'}
-    assert 'good.mp4' not in holes
+    missing = {sample.video_id for sample in samples if sample.is_missing}
+    assert missing >= {'gone.mp4', 'empty.mp4', 'truncated.mp4', 'no_video_stream.mp4'}
+    assert 'good.mp4' not in missing
     for sample in samples:
         sample.video_embedding = sample.frame_mask.float()
         sample.text_embeddings = sample.frame_mask.float()[None]
     evaluator = Evaluator({'type': 'RetrievalRecall'})
     evaluator.process(samples)
-    with pytest.raises(UserError, match=f'{len(holes)} of {len(names)} videos are holes'):
+    with pytest.raises(UserError, match=f'{len(missing)} of {len(names)} videos are missing'):
         evaluator.evaluate(len(samples))
 
 
@@ -248,7 +248,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(UserError, match=r'has no caption .*line 1: a blank caption'):
         VideoCaptions(data_root=str(tmp_path))
     write_lines(tmp_path / 'captions.jsonl', {'video': 'a.mp4', 'caption': 'fine'})
-    for test_mode in (False, True):  # a wrong folder is no set of holes
+    for test_mode in (False, True):  # a wrong folder is no set of missing
         with pytest.raises(UserError, match=r'None of the 1 videos .*data_prefix\.video_path'):
             VideoCaptions(data_root=str(tmp_path), test_mode=test_mode)
 

@@ -25,7 +25,7 @@ from transmamba_mm.datasets import (
     RandomResizedCropClip,
     ResizeClip,
 )
-from transmamba_mm.datasets.video import BadVideo
+from transmamba_mm.datasets.video import VideoError
 from transmamba_mm.errors import UserError
 
 
@@ -100,7 +100,7 @@ def test_adds_what_it_says(folder):
     assert [number_of(frame) for frame in result['clip']] == [1, 5, 8, 12]
     assert result['frame_indices'].tolist() == [1, 5, 8, 12]
     assert result['img_shape'] == (16, 32) and result['ori_shape'] == (32, 64)
-    assert result['frame_mask'].all() and result['is_hole'] is False and result['text'] == 'kept'
+    assert result['frame_mask'].all() and result['is_missing'] is False and result['text'] == 'kept'
 
 
 @pytest.mark.parametrize('backend', ['decord', 'pyav', 'auto'])
@@ -143,7 +143,7 @@ def test_packed_item(folder):
     assert sample.text == 'clip 1 moves left' and 'text' in sample.keys()  # noqa: SIM118
     assert sample.frame_mask.tolist() == [True] * 13 + [False]
     meta = sample.metainfo
-    assert meta['video_id'] == 'video1' and meta['caption_id'] == 1 and meta['is_hole'] is False
+    assert meta['video_id'] == 'video1' and meta['caption_id'] == 1 and meta['is_missing'] is False
     assert meta['video_path'] == str(folder / '1.mp4') and meta['ori_shape'] == (32, 64)
 
 
@@ -157,7 +157,7 @@ def test_bad_videos_are_replaced_and_counted_in_training(folder, bad, workers, w
         samples = [sample for batch in data for sample in batch['data_samples']]
         assert len(samples) == len(good) + len(bad)
         assert {sample.video_path for sample in samples} <= set(map(str, good))
-        assert dataset.pipeline.transforms[0].bad_items.total >= epoch * len(bad)
+        assert dataset.pipeline.transforms[0].skipped.total >= epoch * len(bad)
     if not workers:
         assert 0 < len(warnings()) <= 5
         assert all('It is left out' in text for text in warnings())
@@ -168,12 +168,12 @@ def test_bad_videos_keep_their_place_in_testing(folder, bad):
     steps = [decode, {'type': 'CenterCropClip', 'size': 16}, {'type': 'PackClip'}]
     files = [paths(folder)[0], *bad.values(), paths(folder)[1]]
     dataset = Videos(files, *steps, test_mode=True)
-    holes = [item for batch in loader(dataset) for item in zip(*batch.values(), strict=True)]
-    assert [sample.is_hole for _, sample in holes] == [False, *[True] * len(bad), False]
-    for clip, sample in holes[1:-1]:
+    missing = [item for batch in loader(dataset) for item in zip(*batch.values(), strict=True)]
+    assert [sample.is_missing for _, sample in missing] == [False, *[True] * len(bad), False]
+    for clip, sample in missing[1:-1]:
         assert clip.shape == (3, 3, 16, 16) and not clip.any()
         assert sample.frame_mask.tolist() == [True, False, False]
-    assert dataset.pipeline.transforms[0].bad_items.total == len(bad)
+    assert dataset.pipeline.transforms[0].skipped.total == len(bad)
 
 
 @pytest.mark.parametrize('cached', [False, True])
@@ -181,7 +181,7 @@ def test_bad_videos_raise_if_wanted(bad, tmp_path, cached):
     cache = {'dir': str(tmp_path), 'max_gb': 1} if cached else None
     step = DecodeVideo(24, on_bad='raise', cache=cache)
     for cause, path in bad.items():
-        with pytest.raises(BadVideo) as caught:
+        with pytest.raises(VideoError) as caught:
             step({'video_path': str(path)})
         assert caught.value.cause == cause
     assert not list(tmp_path.glob('*/*'))

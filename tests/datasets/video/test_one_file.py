@@ -14,7 +14,7 @@ from tests.datasets.video.clips import (
     write_clip,
 )
 from transmamba_mm.datasets.images import UPRIGHT
-from transmamba_mm.datasets.video import BadVideo, DecodeVideo, open_video
+from transmamba_mm.datasets.video import DecodeVideo, VideoError, open_video
 
 WEBM = {'codec': 'libvpx-vp9', 'options': {'crf': '10', 'b': '0', 'deadline': 'realtime'}}
 ALTREF = {'auto-alt-ref': '1', 'lag-in-frames': '16', 'crf': '4', 'b': '1M', 'deadline': 'good'}
@@ -142,5 +142,5 @@ def test_frames_of_too_many_pixels_are_not_decoded(tmp_path, backend):
 def test_nor_are_those_whose_size_only_a_frame_tells(tmp_path, backend):
     path = write_clip(tmp_path / 'a.mov', 2, codec='png', pixels='rgb24')
     assert len(open_video(str(path), backend, 0.0021)) == 2
-    with pytest.raises(BadVideo, match='max_megapixels'):
+    with pytest.raises(VideoError, match='max_megapixels'):
         open_video(str(path), backend, 0.002)

@@ -17,9 +17,9 @@ from tests.datasets.video.clips import (
     write_clip,
     write_frames,
 )
-from transmamba_mm.datasets.video import BadVideo, open_video
-from transmamba_mm.datasets.video.bad_video import FIXES
+from transmamba_mm.datasets.video import VideoError, open_video
 from transmamba_mm.datasets.video.open_video import PACKAGES
+from transmamba_mm.datasets.video.video_error import FIXES
 from transmamba_mm.errors import UserError
 
 CAUSES = tuple(FIXES.keys() - {'damaged', 'no frames'})
@@ -141,7 +141,7 @@ def test_frames_in_natural_order(tmp_path, suffix):
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('cause', sorted(CAUSES))
 def test_bad_files_are_named_with_cause_and_fix(bad, backend, cause):
-    with pytest.raises(BadVideo) as caught:
+    with pytest.raises(VideoError) as caught:
         open_video(str(bad[cause]), backend)
     assert caught.value.cause == cause
     assert caught.value.path == str(bad[cause])
@@ -150,7 +150,7 @@ def test_bad_files_are_named_with_cause_and_fix(bad, backend, cause):
 
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_damaged_pictures_are_found_when_read(bad, backend):
-    with pytest.raises(BadVideo) as caught:  # noqa: SIM117  (decord notices at the opening)
+    with pytest.raises(VideoError) as caught:  # noqa: SIM117  (decord notices at the opening)
         with open_video(str(bad['damaged']), backend) as video:
             video.read(range(len(video)))
     assert caught.value.cause == 'damaged'
@@ -185,7 +185,7 @@ def test_bad_folders(tmp_path):
         (broken, 'damaged'),
         *((write_bad_frame(tmp_path, name), cause) for name, cause in BAD_FRAMES.items()),
     ):
-        with pytest.raises(BadVideo) as caught:  # noqa: SIM117
+        with pytest.raises(VideoError) as caught:  # noqa: SIM117
             with open_video(str(path), 'frames') as video:
                 video.read(range(len(video)))
         assert caught.value.cause == cause
@@ -194,9 +194,9 @@ def test_bad_folders(tmp_path):
 def test_error_leaves_a_worker_as_what_it_is(bad):
     try:
         open_video(str(bad['truncated']))
-    except BadVideo:
+    except VideoError:
         sent = ExceptionWrapper(where='in a worker')  # what a DataLoader's worker does with it
-    with pytest.raises(BadVideo, match='truncated'):
+    with pytest.raises(VideoError, match='truncated'):
         pickle.loads(pickle.dumps(sent)).reraise()
 
 

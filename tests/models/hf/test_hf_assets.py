@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from tests.models.hf.small_lm import ours_alone, tokens
 from tests.models.retrieval.small_retrieval import CAPTIONS, CLIP, VIM, word_tokenizer
-from transmamba_mm.models.hf.hf_assets import keep_architectures, without_weights
+from transmamba_mm.models.hf.hf_assets import save_hf_assets, without_weights
 from transmamba_mm.registry import MODELS
 
 RECIPE = 'configs/scratch/mambavqa-130m_vqav2.py'
@@ -19,7 +19,7 @@ def test_a_part_is_built_again_without_its_source(tmp_path):
     source = ours_alone(bc_from='hidden')
     source.save_pretrained(tmp_path / 'source')
     model = {'type': 'transmamba_mm.MambaLM', 'checkpoint': str(tmp_path / 'source')}
-    assert keep_architectures({'language': model}, tmp_path / 'run') == ['language']
+    assert save_hf_assets({'language': model}, tmp_path / 'run') == ['language']
     for file in (tmp_path / 'source').iterdir():
         file.unlink()
     config = without_weights({'language': model}, tmp_path / 'run')['language']
@@ -46,7 +46,7 @@ def test_a_clip_is_built_again_with_its_words(source, tmp_path):
     if source == 'teacher':
         model = {'type': 'Clip4ClipTeacher', 'checkpoint': str(folder)}
     trained = MODELS.build(model).eval()
-    kept = keep_architectures(model, tmp_path / 'run')
+    kept = save_hf_assets(model, tmp_path / 'run')
     assert kept == ['model' if source == 'teacher' else 'text']
     shutil.rmtree(folder)
     again = MODELS.build(without_weights(model, tmp_path / 'run')).eval()
@@ -57,6 +57,6 @@ def test_a_clip_is_built_again_with_its_words(source, tmp_path):
 @pytest.mark.parametrize('name', ['mambavqa-nano_easyvqa', 'vim-nano_digits'])
 def test_models_of_no_checkpoint_are_left_alone(name, tmp_path):
     model = Config.fromfile(f'configs/scratch/{name}.py').model
-    assert keep_architectures(model, tmp_path) == []
+    assert save_hf_assets(model, tmp_path) == []
     assert without_weights(model, tmp_path) == model
     assert not list(tmp_path.iterdir())

@@ -13,8 +13,8 @@ from tests.models.retrieval.small_retrieval import (
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.tokenizers import split_words
-from transmamba_mm.models.retrieval.captions import Captioner
-from transmamba_mm.models.vqa.prompting import Prompting
+from transmamba_mm.models.retrieval.caption_tokenizer import CaptionTokenizer
+from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 
 
 @pytest.mark.parametrize('make', [word_tokenizer, start_and_end_tokenizer])
@@ -39,11 +39,11 @@ def told(caplog):
 
 
 def test_captions_with_unknown_words_are_counted_and_told_once(told):
-    captioner = Captioner(word_tokenizer())
-    captioner(['a seven', ''], nn.Embedding(30, 3))
-    assert captioner.unknown.num_texts == 0 and not told()
-    captioner(['a zebra and a zebra', '七', 'a two'], nn.Embedding(30, 3))
-    assert captioner.unknown.num_texts == 2
+    caption_tokenizer = CaptionTokenizer(word_tokenizer())
+    caption_tokenizer(['a seven', ''], nn.Embedding(30, 3))
+    assert caption_tokenizer.unknown.num_texts == 0 and not told()
+    caption_tokenizer(['a zebra and a zebra', '七', 'a two'], nn.Embedding(30, 3))
+    assert caption_tokenizer.unknown.num_texts == 2
     (text,) = told()
     assert text.endswith(
         'reads <unk> for each of: zebra and. Use a tokenizer of these words, and of this script.'
@@ -51,19 +51,21 @@ def test_captions_with_unknown_words_are_counted_and_told_once(told):
 
 
 def test_the_end_of_a_text_is_no_unknown_word(tmp_path, told):
-    captioner = Captioner(clip_tokenizer(tmp_path))  # its end is its unknown token, too
-    captioner(['a seven 七'], nn.Embedding(600, 3))
-    assert captioner.unknown.num_texts == 0 and not told()
+    caption_tokenizer = CaptionTokenizer(
+        clip_tokenizer(tmp_path)
+    )  # its end is its unknown token, too
+    caption_tokenizer(['a seven 七'], nn.Embedding(600, 3))
+    assert caption_tokenizer.unknown.num_texts == 0 and not told()
 
 
 def test_questions_answers_and_the_words_around_them(told):
-    prompting = Prompting(word_tokenizer(), 'the {question}')
-    prompting(['a two', 'seven'])
-    prompting.questions(['seven'], torch.device('cpu'))
+    prompt_template = PromptTemplate(word_tokenizer(), 'the {question}')
+    prompt_template(['a two', 'seven'])
+    prompt_template.questions(['seven'], torch.device('cpu'))
     assert not told()
-    prompting(['a two', 'zebra'])
-    assert prompting.unknown.num_texts == 1 and 'zebra' in told()[0]
-    other = Prompting(word_tokenizer(), 'Question: {question}')
+    prompt_template(['a two', 'zebra'])
+    assert prompt_template.unknown.num_texts == 1 and 'zebra' in told()[0]
+    other = PromptTemplate(word_tokenizer(), 'Question: {question}')
     other(['a two'])
     assert 'Question :' in told()[1]
 
@@ -78,8 +80,8 @@ def test_a_name_alone_is_no_tokenizer(kind):
 def test_transformers_tokenizers_by_their_folder(tmp_path):
     word_tokenizer().save_pretrained(tmp_path)
     config = {'type': 'AutoTokenizer', 'name_or_path': str(tmp_path)}
-    captioner = build(tokenizer=config).captioner
-    assert captioner.tokenizer.padding_side == 'left'
-    assert split_words(captioner.tokenizer, 'a zebra') == (['a'], ['zebra'])
+    caption_tokenizer = build(tokenizer=config).caption_tokenizer
+    assert caption_tokenizer.tokenizer.padding_side == 'left'
+    assert split_words(caption_tokenizer.tokenizer, 'a zebra') == (['a'], ['zebra'])
     with pytest.raises(UserError, match='nowhere/at/all has no tokenizer'):
         build(tokenizer={**config, 'name_or_path': 'nowhere/at/all'})

@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.models.retrieval.small_retrieval import build, clips, samples
 from tests.two_processes import on_two_processes
-from transmamba_mm.models.retrieval.contrastive import contrastive_loss, identities, same
+from transmamba_mm.models.retrieval.contrastive import contrastive_loss, positive_mask, sample_ids
 
 TEXTS = ['a seven', 'the digit one moves', 'A  Seven', 'two', 'b', 'left then up']
 VIDEOS = ['x', 'y', 'z', 'y', 'v', 'w']
@@ -27,7 +27,7 @@ def test_without_repeated_captions_it_is_clips_loss():
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=7))
 def test_equal_captions_are_best_when_all_are_equally_near(labels):
     ids = torch.tensor(labels)[:, None]
-    together = same(ids)
+    together = positive_mask(ids)
     # A matrix as good as can be is 0 among positives and far below elsewhere; nothing pushes it.
     similarity = torch.where(together, 0.0, -60.0).requires_grad_()
     contrastive_loss(similarity, together).backward()
@@ -41,17 +41,17 @@ def test_equal_captions_are_best_when_all_are_equally_near(labels):
 
 def test_who_belongs_together():
     cpu = torch.device('cpu')
-    found = same(identities(samples(TEXTS, video_id=VIDEOS), TEXTS, cpu))
+    found = positive_mask(sample_ids(samples(TEXTS, video_id=VIDEOS), TEXTS, cpu))
     expected = torch.eye(6, dtype=torch.bool)
     expected[0, 2] = expected[2, 0] = True  # the same words
     expected[1, 3] = expected[3, 1] = True  # the same video
     assert found.equal(expected)
     ids = [4, 4, 5, 6, 7, 8]
-    by_id = same(identities(samples(TEXTS, caption_id=ids, video_id=VIDEOS), TEXTS, cpu))
+    by_id = positive_mask(sample_ids(samples(TEXTS, caption_id=ids, video_id=VIDEOS), TEXTS, cpu))
     expected[0, 1] = expected[1, 0] = True
     assert by_id.equal(expected)
     # None is no id: samples without one have nothing in common.
-    assert same(identities(samples(TEXTS[:2]), TEXTS[:2], cpu)).equal(torch.eye(2).bool())
+    assert positive_mask(sample_ids(samples(TEXTS[:2]), TEXTS[:2], cpu)).equal(torch.eye(2).bool())
 
 
 def gradients(model):

@@ -23,7 +23,7 @@ from tests.models.retrieval.small_retrieval import (
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
-from transmamba_mm.models.sequences import Sequences
+from transmamba_mm.models.token_batch import TokenBatch
 from transmamba_mm.transfer import FeatureRecorder
 
 MODELS = {
@@ -148,7 +148,7 @@ def test_towers_are_where_they_say(arguments):
     model = build(**arguments)
     towers = model.towers()
     assert list(towers) == ['vision', 'text']
-    paths = [model.logits_path, model.sequences_path]
+    paths = [model.logits_path, model.embedder_path]
     for tower in towers.values():
         assert model.get_submodule(tower.path) is tower.backbone
         paths += [f'{tower.path}.{path}' for path in layout_of(tower.backbone).layer_paths()]
@@ -156,8 +156,8 @@ def test_towers_are_where_they_say(arguments):
     with recorder:
         similarity = model(clips(), samples(CAPTIONS))
     assert recorder[model.logits_path] is similarity
-    captions = recorder[model.sequences_path]
-    assert isinstance(captions, Sequences)
+    captions = recorder[model.embedder_path]
+    assert isinstance(captions, TokenBatch)
     last = recorder[f'{towers["text"].path}.{layout_of(towers["text"].backbone).layer_paths()[-1]}']
     assert last.shape[:2] == captions.mask.shape
 
@@ -173,15 +173,15 @@ def test_text_tower_from_a_checkpoint_keeps_its_weights(tmp_path, whole):
     expected = (saved.text_model if whole else saved).state_dict()
     for key, value in model.text.state_dict().items():
         torch.testing.assert_close(value, expected[key])
-    assert model.captioner.tokenizer.bos_token == '<s>'
-    assert model.captioner.max_tokens == 12
+    assert model.caption_tokenizer.tokenizer.bos_token == '<s>'
+    assert model.caption_tokenizer.max_tokens == 12
 
 
 def test_a_long_caption_fits_the_positions():
     model = build(text=CLIP_TEXT_TOWER)
     assert model.encode_text(['seven ' * 100, 'a']).isfinite().all()
-    assert model.captioner.num_truncated == 1
-    assert build(max_tokens=5).captioner.max_tokens == 5
+    assert model.caption_tokenizer.num_truncated == 1
+    assert build(max_tokens=5).caption_tokenizer.max_tokens == 5
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.sequences import IGNORED
+from transmamba_mm.models.token_batch import IGNORED
 from transmamba_mm.registry import MODELS
 
 TEXT = 'question : answer what color is it red ? blue yes no a very long way to ask the'
@@ -89,7 +89,7 @@ def test_loss_is_on_the_answers_tokens_and_their_end():
     turns = [[QUESTIONS[0], 'red'], [QUESTIONS[1], 'very long']]
     sequences = model.sequences(images(2), turns)
     mask, labels = sequences.mask, sequences.labels
-    ids = model.prompting.tokenizer.convert_tokens_to_ids
+    ids = model.prompt_template.tokenizer.convert_tokens_to_ids
     assert labels[0][labels[0] != IGNORED].tolist() == ids(['red', '</s>'])
     assert labels[1][labels[1] != IGNORED].tolist() == ids(['very', 'long', '</s>'])
     # 4 patches, the prompt's 4 words, the question and the answer.

@@ -10,8 +10,8 @@ from mmengine.dataset import BaseDataset
 
 from transmamba_mm.checks import FLAG, SEED, SHARE, checked, one_of
 from transmamba_mm.datasets.annotations import is_unicode
-from transmamba_mm.datasets.bad_entries import ON_BAD, report_bad
 from transmamba_mm.datasets.retrieval.find_video import VideoFinder
+from transmamba_mm.datasets.skipped_entries import ON_BAD, report_bad
 from transmamba_mm.datasets.subset import take_fraction
 from transmamba_mm.datasets.video.container import VIDEO_SUFFIXES
 from transmamba_mm.errors import UserError
@@ -42,7 +42,7 @@ class VideoTextDataset(BaseDataset):
     out. Where ``PARAGRAPHS``, those of a video are joined into one.
 
     A video that is not on the disk is left out of training. In test mode it keeps its place, for
-    ``DecodeVideo(on_bad='mark')`` and a metric that knows what a hole is, and so does a video
+    ``DecodeVideo(on_bad='mark')`` and a metric that knows what a missing one is, and so does a video
     without a text, for the others to be confused with.
 
     A ``fraction`` of the training data is one of the videos, with all of their captions, and
@@ -131,7 +131,7 @@ class VideoTextDataset(BaseDataset):
         gone = [path for path, exists in found.values() if not exists]
         bad += [(path, 'a video that is not on the disk') for path in gone]
         if self.test_mode:
-            fate = 'Texts are left out, their videos stay; those that are not there are holes.'
+            fate = 'Texts are left out, their videos stay; those that are not there are missing.'
             report_bad(self.ann_file, bad, self.on_bad, fate)
             return [
                 {'video_path': found[name][0], 'video_id': name, 'text': [text for _, text in own]}

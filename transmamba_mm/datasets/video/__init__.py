@@ -1,4 +1,3 @@
-from transmamba_mm.datasets.video.bad_video import BadVideo
 from transmamba_mm.datasets.video.clip_transforms import (
     CenterCropClip,
     RandomFlipClip,
@@ -11,9 +10,9 @@ from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.datasets.video.pack_clip import PackClip
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.datasets.video.video_error import VideoError
 
 __all__ = [
-    'BadVideo',
     'CenterCropClip',
     'DecodeVideo',
     'FrameCache',
@@ -22,6 +21,7 @@ __all__ = [
     'RandomFlipClip',
     'RandomResizedCropClip',
     'ResizeClip',
+    'VideoError',
     'VideoReader',
     'open_video',
 ]

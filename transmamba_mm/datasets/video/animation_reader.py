@@ -11,9 +11,9 @@ from transmamba_mm.datasets.images import (
     to_rgb,
     upright_size,
 )
-from transmamba_mm.datasets.video.bad_video import bad_video
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.resize import resize_frames
+from transmamba_mm.datasets.video.video_error import video_error
 
 ANIMATED = ('GIF', 'WEBP', 'PNG', 'AVIF')  # further pictures of other formats are no frames
 SHORTEST, USUAL = 20, 100  # milliseconds: browsers show frames that ask for less this long
@@ -27,7 +27,7 @@ class AnimationReader(VideoReader):
         max_megapixels: Most pixels that a frame may have, in millions.
 
     Raises:
-        BadVideo: If it cannot be opened, or is too large.
+        VideoError: If it cannot be opened, or is too large.
     """
 
     def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
@@ -36,13 +36,13 @@ class AnimationReader(VideoReader):
             self._image = open_image(path, max_megapixels)
         except ImageError as error:
             cause = 'too large' if error.is_too_large else 'damaged'
-            raise bad_video(path, cause, error.reason) from error
+            raise video_error(path, cause, error.reason) from error
         try:
             is_animated = self._image.format in ANIMATED
             self._length = getattr(self._image, 'n_frames', 1) if is_animated else 1
         except Exception as error:  # as in datasets.images
             self.close()
-            raise bad_video(path, 'damaged', error) from error
+            raise video_error(path, 'damaged', error) from error
         self.shape = upright_size(self._image)
 
     def __len__(self) -> int:
@@ -76,4 +76,4 @@ class AnimationReader(VideoReader):
                 self._image.seek(index)
             return to_rgb(self._image)
         except Exception as error:
-            raise bad_video(self.path, 'damaged', error) from error
+            raise video_error(self.path, 'damaged', error) from error

@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from transmamba_mm.datasets.video.bad_video import FIXES, BadVideo
 from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
+from transmamba_mm.datasets.video.video_error import FIXES, VideoError
 from transmamba_mm.tables import MAX_WIDTH
 
 SHORT = 'short'
@@ -49,7 +49,7 @@ def check_video(
                     video.read(range(start, min(start + LOOKS, total)))
             else:
                 video.read(FrameSampler(min(LOOKS, total))(total, video.times)[0])
-    except BadVideo as error:
+    except VideoError as error:
         return VideoCheck(path, error.cause, str(error))
     if total < min_frames:
         message = f'{path} has {total} frames, fewer than {min_frames}. Fix: {SHORT_FIX}.'

@@ -4,7 +4,7 @@ import os
 import struct
 
 from transmamba_mm.datasets.images import START, file_fault, image_format
-from transmamba_mm.datasets.video.bad_video import bad_video
+from transmamba_mm.datasets.video.video_error import video_error
 
 #: What a video in a folder ends in; files are opened by their content, whatever they end in.
 VIDEO_SUFFIXES = (
@@ -27,7 +27,7 @@ def has_times(path: str) -> bool:
 
 
 def check_file(path: str) -> None:
-    """Refuse what is no file, missing or empty, and an mp4 that ends before its boxes do.
+    """Reject what is no file, missing or empty, and an mp4 that ends before its boxes do.
 
     A decoder plays a truncated mp4 whose index is in front up to where it ends, or not at all,
     depending on the decoder. The sizes of its boxes say so at the cost of one short read each, for
@@ -35,15 +35,15 @@ def check_file(path: str) -> None:
     clip.
 
     Raises:
-        BadVideo: If so.
+        VideoError: If so.
     """
     fault = file_fault(path)
     if fault:
-        raise bad_video(path, fault.cause, '' if fault.cause == 'empty' else fault.detail)
+        raise video_error(path, fault.cause, '' if fault.cause == 'empty' else fault.detail)
     try:
         file = open(path, 'rb')  # noqa: SIM115  (entered below)
     except OSError as error:
-        raise bad_video(path, 'missing', error.strerror) from error
+        raise video_error(path, 'missing', error.strerror) from error
     with file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(START)
@@ -65,6 +65,6 @@ def check_file(path: str) -> None:
             found.add(kind)
             position += length
     if b'moov' not in found:
-        raise bad_video(path, 'index missing')
+        raise video_error(path, 'index missing')
     if missing:
-        raise bad_video(path, 'truncated', f'{missing:,} bytes are missing at its end')
+        raise video_error(path, 'truncated', f'{missing:,} bytes are missing at its end')

@@ -7,14 +7,14 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from transmamba_mm.checks import COUNT, POSITIVE, checked, one_of
-from transmamba_mm.datasets.bad_item_count import BadItemCount
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS, check_megapixels
-from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
+from transmamba_mm.datasets.skip_counter import SkipCounter
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
 from transmamba_mm.datasets.video.open_video import check_backend, open_video
 from transmamba_mm.datasets.video.reader import FrameSize
 from transmamba_mm.datasets.video.sampling import SAMPLINGS, FrameSampler
+from transmamba_mm.datasets.video.video_error import VideoError, video_error
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
 
@@ -30,7 +30,7 @@ class DecodeVideo(BaseTransform):
 
     Required keys: ``video_path``. Added keys: ``clip`` (T, H, W, 3), uint8, RGB; ``frame_mask``
     (T,), bool, False for frames that only fill up a video of fewer than T; ``frame_indices`` (T,);
-    ``img_shape`` and ``ori_shape``, (height, width) of the clip and of the video; ``is_hole``,
+    ``img_shape`` and ``ori_shape``, (height, width) of the clip and of the video; ``is_missing``,
     whether the clip stands in for a video that cannot be read.
 
     Args:
@@ -45,8 +45,8 @@ class DecodeVideo(BaseTransform):
             ``frames_per_segment``. With it random sampling draws from that many frames of each
             segment; the other samplings give what they give without it.
         on_bad (str): What becomes of a video that cannot be read. ``'skip'``, for training: the
-            item is dropped, mmengine's data sets take another at random, and ``BadItemHook`` tells
-            how often. ``'mark'``, for testing: a black clip with ``is_hole=True``, so that every
+            item is dropped, mmengine's data sets take another at random, and ``CorruptSampleHook``
+            counts. ``'mark'``, for testing: a black clip with ``is_missing=True``, so that every
             item keeps its place; its mask is True for the first frame only. ``'raise'``: the error
             itself. Defaults to ``'skip'``.
         fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
@@ -55,11 +55,11 @@ class DecodeVideo(BaseTransform):
         max_megapixels (float): A video of larger frames cannot be read. Defaults to 100.
 
     Attributes:
-        bad_items (BadItemCount): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
+        skipped (SkipCounter): How often ``'skip'`` or ``'mark'`` was needed, in all workers.
 
     Raises:
         UserError: If one of the arguments is wrong or the backend is not installed.
-        BadVideo: With ``on_bad='raise'``.
+        VideoError: With ``on_bad='raise'``.
     """
 
     @checked(
@@ -90,37 +90,37 @@ class DecodeVideo(BaseTransform):
         self.max_megapixels = check_megapixels(max_megapixels)
         self.cache = FrameCache(**cache) if cache else None
         self.on_bad = on_bad
-        self.bad_items = BadItemCount('a video', FIND)
+        self.skipped = SkipCounter('a video', FIND)
 
     def transform(self, results: dict) -> dict | None:
         """Add the clip; None asks the data set for another item."""
         path = results['video_path']
         try:
             clip, indices, mask, shape = self._cached(path) if self.cache else self._decode(path)
-            is_hole = False
-        except BadVideo as error:
+            is_missing = False
+        except VideoError as error:
             if self.on_bad == 'raise':
                 raise
-            self.bad_items.add(str(error))
+            self.skipped.add(str(error))
             if self.on_bad == 'skip':
                 return None
             clip, indices, mask, shape = self._hole()
-            is_hole = True
+            is_missing = True
         results['clip'] = clip
         results['frame_indices'] = indices
         results['frame_mask'] = mask
         results['img_shape'] = clip.shape[1:3]
         results['ori_shape'] = shape
-        results['is_hole'] = is_hole
+        results['is_missing'] = is_missing
         return results
 
-    def glance(self, results: dict) -> tuple[str, str]:
+    def quick_check(self, results: dict) -> tuple[str, str]:
         """The path of an item, and what is wrong with it as far as its first bytes tell."""
         path = results['video_path']
         try:
             if not os.path.isdir(path):
                 check_file(path)
-        except BadVideo as error:
+        except VideoError as error:
             return path, str(error)
         return path, ''
 
@@ -134,7 +134,7 @@ class DecodeVideo(BaseTransform):
         try:
             key = self.cache.key(path, self.sampler, self.size, per_segment)
         except OSError as error:
-            raise bad_video(path, 'missing', error.strerror) from error
+            raise video_error(path, 'missing', error.strerror) from error
         kept = self.cache.get(key)
         if kept is not None:
             places, mask = self.sampler.among(len(kept.info.indices))

@@ -7,11 +7,11 @@ import numpy as np
 from decord import DECORDError
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
-from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.container import has_times
 from transmamba_mm.datasets.video.pyav_reader import PyAVReader, check_size, open_container
 from transmamba_mm.datasets.video.reader import VideoReader, frame_times
 from transmamba_mm.datasets.video.resize import resize_frames
+from transmamba_mm.datasets.video.video_error import VideoError, video_error
 
 decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
 
@@ -40,7 +40,7 @@ class DecordReader(VideoReader):
     another size than the last one opens it anew.
 
     Raises:
-        BadVideo: If it cannot be opened, or shows no frame.
+        VideoError: If it cannot be opened, or shows no frame.
         NotForDecordError: If another decoder has to do it.
     """
 
@@ -98,12 +98,12 @@ class DecordReader(VideoReader):
             self._video, self._size = self._open(size[1], size[0]), size
         return self._video
 
-    def _explain(self, error: Exception) -> BadVideo:
+    def _explain(self, error: Exception) -> VideoError:
         text = str(error)
         if 'cannot find video stream' in text:
-            return bad_video(self.path, 'no video stream')
+            return video_error(self.path, 'no video stream')
         if text.startswith('Error reading'):
-            return bad_video(self.path, 'not a video')
+            return video_error(self.path, 'not a video')
         if isinstance(error, (AssertionError, StopIteration, ValueError)):
-            return bad_video(self.path, 'no frames')
-        return bad_video(self.path, 'damaged', 'decord gave up decoding')
+            return video_error(self.path, 'no frames')
+        return video_error(self.path, 'damaged', 'decord gave up decoding')

@@ -13,9 +13,9 @@ from transmamba_mm.datasets.images import (
     read_image,
     upright_size,
 )
-from transmamba_mm.datasets.video.bad_video import BadVideo, bad_video
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.resize import resize_frames
+from transmamba_mm.datasets.video.video_error import VideoError, video_error
 
 
 class FramesReader(VideoReader):
@@ -29,7 +29,7 @@ class FramesReader(VideoReader):
         max_megapixels: Most pixels that a frame may have, in millions.
 
     Raises:
-        BadVideo: If there is no such folder, or no image in it.
+        VideoError: If there is no such folder, or no image in it.
     """
 
     times = None
@@ -42,9 +42,9 @@ class FramesReader(VideoReader):
                 names = [entry.name for entry in entries if _is_frame(entry)]
         except OSError as error:
             cause = 'not a video' if os.path.exists(path) else 'missing'
-            raise bad_video(path, cause, 'a folder of frames was expected') from error
+            raise video_error(path, cause, 'a folder of frames was expected') from error
         if not names:
-            raise bad_video(path, 'no frames', 'the folder holds no image')
+            raise video_error(path, 'no frames', 'the folder holds no image')
         self._files = [os.path.join(path, name) for name in sorted(names, key=natural_key)]
         try:
             with open_image(self._files[0], max_megapixels) as image:
@@ -70,8 +70,8 @@ def _is_frame(entry: os.DirEntry) -> bool:
     return entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir()
 
 
-def _bad_frame(file: str, error: ImageError) -> BadVideo:
-    return bad_video(file, 'too large' if error.is_too_large else 'damaged', error.reason)
+def _bad_frame(file: str, error: ImageError) -> VideoError:
+    return video_error(file, 'too large' if error.is_too_large else 'damaged', error.reason)
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

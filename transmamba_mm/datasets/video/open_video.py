@@ -17,7 +17,7 @@ PACKAGES = {'pyav': ('av', 'av'), 'decord': ('decord', 'decord2')}
 
 
 def check_backend(backend: str) -> None:
-    """Refuse a backend that is unknown or not installed; nothing is imported.
+    """Reject a backend that is unknown or not installed; nothing is imported.
 
     Raises:
         UserError: If so.
@@ -41,7 +41,7 @@ def open_video(
         max_megapixels: Most pixels that a frame may have, in millions; more are not decoded.
 
     Raises:
-        BadVideo: If the video cannot be used.
+        VideoError: If the video cannot be used.
         UserError: If the backend is unknown or not installed.
     """
     check_backend(backend)

@@ -22,7 +22,7 @@ class PackClip(BaseTransform):
     """
 
     META_KEYS = (
-        *('video_id', 'caption_id', 'video_path', 'sample_idx', 'is_hole'),
+        *('video_id', 'caption_id', 'video_path', 'sample_idx', 'is_missing'),
         *('frame_indices', 'img_shape', 'ori_shape', 'flip'),
     )
 

@@ -13,30 +13,30 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
-from transmamba_mm.datasets.video.bad_video import bad_video
 from transmamba_mm.datasets.video.reader import VideoReader, frame_times
+from transmamba_mm.datasets.video.video_error import video_error
 
 
 def open_container(path: str, max_megapixels: float) -> InputContainer:
     """Open a file, decoding no more pixels than that while its streams are looked up.
 
     Raises:
-        BadVideo: If it is no video.
+        VideoError: If it is no video.
     """
     # file:, as a colon in a name would end a protocol's; and a playlist may not reach the network
     options = {**_limits(max_megapixels), 'protocol_whitelist': 'file'}
     try:
         return av.open(f'file:{path}', options=options)
     except (av.FFmpegError, OSError) as error:
-        raise bad_video(path, 'not a video') from error
+        raise video_error(path, 'not a video') from error
 
 
 def check_size(path: str, stream: VideoStream, max_megapixels: float) -> None:
-    """BadVideo if the frames of a stream are too large, by its header."""
+    """VideoError if the frames of a stream are too large, by its header."""
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > max_megapixels * 1e6:
         limit = f'{width} x {height} pixels, more than max_megapixels={max_megapixels:g}'
-        raise bad_video(path, 'too large', limit)
+        raise video_error(path, 'too large', limit)
 
 
 def _limits(max_megapixels: float) -> dict[str, str]:
@@ -65,7 +65,7 @@ class PyAVReader(VideoReader):
         max_megapixels: Most pixels that a frame may have, in millions.
 
     Raises:
-        BadVideo: If it cannot be opened, has no frames, or too large ones.
+        VideoError: If it cannot be opened, has no frames, or too large ones.
     """
 
     def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
@@ -85,7 +85,7 @@ class PyAVReader(VideoReader):
             )
             self.close()
             detail = f'PyAV gave up decoding{limit * unknown}'
-            raise bad_video(path, 'damaged', detail) from error
+            raise video_error(path, 'damaged', detail) from error
         except Exception:
             self.close()
             raise
@@ -107,7 +107,7 @@ class PyAVReader(VideoReader):
             if Disposition.attached_pic not in stream.disposition
         ]
         if not streams:
-            raise bad_video(self.path, 'no video stream')
+            raise video_error(self.path, 'no video stream')
         packets: dict[int, list[Packet]] = {stream.index: [] for stream in streams}
         for packet in self._container.demux(streams):
             if packet.size and not packet.is_discard:
@@ -126,7 +126,7 @@ class PyAVReader(VideoReader):
         )
         found = packets[self._stream.index]
         if not found:
-            raise bad_video(self.path, 'no frames')
+            raise video_error(self.path, 'no frames')
         # AVI knows no times, or with B-frames wrong ones: frames are counted from the start
         self._timed = self._container.format.name != 'avi' and all(
             packet.pts is not None for packet in found
@@ -161,7 +161,7 @@ class PyAVReader(VideoReader):
                 )
                 out[place] = np.rot90(image.to_ndarray(), self._turns)
         except av.FFmpegError as error:
-            raise bad_video(self.path, 'damaged', 'PyAV gave up decoding') from error
+            raise video_error(self.path, 'damaged', 'PyAV gave up decoding') from error
         return out
 
     def _decode(self, indices: list[int]) -> Iterator[VideoFrame]:
@@ -178,7 +178,7 @@ class PyAVReader(VideoReader):
                 stream = self._from(None)
                 position, frame = _first_from(time, stream)
             if position != time or frame.is_corrupt:
-                raise bad_video(self.path, 'damaged', f'frame {index} is missing')
+                raise video_error(self.path, 'damaged', f'frame {index} is missing')
             yield frame
 
     def _from(self, key: int | None) -> Iterator[tuple[int, VideoFrame]]:

@@ -54,7 +54,7 @@ class VideoReader(ABC):
             RGB frames of shape (T, H, W, 3), uint8.
 
         Raises:
-            BadVideo: If one of them cannot be decoded.
+            VideoError: If one of them cannot be decoded.
         """
         places = np.asarray(indices, dtype=np.int64)
         if not len(places) or places.min() < 0 or places.max() >= len(self):

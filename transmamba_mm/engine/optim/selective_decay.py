@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
-from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 #: What the libraries of teachers and students call their position embeddings.
@@ -48,7 +48,8 @@ class SelectiveDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for key in paramwise_cfg or {}:
             if key not in options:
                 raise UserError(
-                    f'paramwise_cfg.{key} is unknown.{nearest(key, list(options))} Its keys are '
+                    f'paramwise_cfg.{key} is unknown.{did_you_mean(key, list(options))} '
+                    'Its keys are '
                     f'{", ".join(options)}; weight decay follows from the model.'
                 )
         # Never empty, since mmengine asks only then for groups.

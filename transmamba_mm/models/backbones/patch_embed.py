@@ -32,14 +32,14 @@ class PatchEmbed(nn.Module):
         Raises:
             UserError: If patches do not cover the image exactly, naming a size that would do.
         """
-        return cover(image_size, self.patch_size, self.patch_stride)
+        return patch_grid(image_size, self.patch_size, self.patch_stride)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed (B, C, H, W) into (B, L, D)."""
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
-def cover(image_size: tuple[int, int], patch_size: int, patch_stride: int) -> tuple[int, int]:
+def patch_grid(image_size: tuple[int, int], patch_size: int, patch_stride: int) -> tuple[int, int]:
     """Patch grid (H, W) that covers an image of ``image_size`` pixels exactly; else UserError."""
 
     def count(side: int) -> int:

@@ -10,7 +10,7 @@ from transmamba_mm.checks import COUNT, FLAG, SIDES, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.bidirectional import NORMS, BidirectionalBackbone
 from transmamba_mm.models.backbones.load_positions import fit_positions, log_resizing
-from transmamba_mm.models.backbones.patch_embed import cover, resize_positions
+from transmamba_mm.models.backbones.patch_embed import patch_grid, resize_positions
 from transmamba_mm.models.backbones.token_backbone import STUDENT_RULES, resolve_arch
 from transmamba_mm.ops.shapes import same_sizes, shape_of
 from transmamba_mm.registry import MODELS
@@ -56,7 +56,7 @@ class TubeletEmbed(nn.Module):
             UserError: If tubelets do not cover the image or clip exactly.
         """
         *frames, height, width = size
-        patches = cover((height, width), self.patch_size, self.patch_size)
+        patches = patch_grid((height, width), self.patch_size, self.patch_size)
         return (*(self.count_tubelets(count) for count in frames), *patches)
 
     def count_tubelets(self, frames: int) -> int:

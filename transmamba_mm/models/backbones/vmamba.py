@@ -92,7 +92,7 @@ def conv_grid(conv: nn.Conv2d, grid: Grid) -> Grid:
     return rows, cols
 
 
-class Patches(PatchEmbed):
+class PatchEmbedNorm(PatchEmbed):
     """Patches side by side, each normalized: (B, C, H, W) -> (B, H', W', D).
 
     Args:
@@ -238,7 +238,7 @@ class VMambaBlock(TokenBlock):
         return (x, directions) if keep_directions else x
 
 
-PATCH_EMBEDS = {'patches': Patches, 'conv_stem': ConvStem}
+PATCH_EMBEDS = {'patches': PatchEmbedNorm, 'conv_stem': ConvStem}
 DOWNSAMPLES = {
     'merging': PatchMerging,
     'conv2': partial(ConvDownsample, kernel_size=2),

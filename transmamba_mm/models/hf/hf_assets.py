@@ -16,10 +16,10 @@ from transmamba_mm.errors import UserError
 #: Models that are made from a checkpoint, or from its architecture with ``weights=False``.
 FROM_CHECKPOINT = ('Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
 #: Name of the folder, beside the checkpoints of a run.
-FOLDER = 'architectures'
+FOLDER = 'hf_assets'
 
 
-def keep_architectures(model: Mapping[str, Any], run: str | Path) -> list[str]:
+def save_hf_assets(model: Mapping[str, Any], run: str | Path) -> list[str]:
     """Write the architecture of every part of a model that is made from a checkpoint.
 
     Args:
@@ -57,7 +57,7 @@ def without_weights(model: Mapping[str, Any], run: str | Path) -> Any:
     return model
 
 
-def copy_architectures(run: str | Path, folder: str | Path) -> Path | None:
+def copy_hf_assets(run: str | Path, folder: str | Path) -> Path | None:
     """Copy what is kept in a run into another folder, for weights that go there.
 
     Returns:

@@ -11,7 +11,7 @@ EYES = 'backbone.model.'  # in the checkpoint of a classifier
 WRAPPER = 'vision_model.'  # around the Transformer, in some versions of transformers
 
 
-def load_eyes(tower: Any, checkpoint: str | Path) -> None:
+def load_vision_encoder(tower: Any, checkpoint: str | Path) -> None:
     """Load the backbone of a classifier, a ``ClipVision``, into a ``CLIPVisionModel``.
 
     Args:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.hf.vision_encoder import load_eyes
+from transmamba_mm.models.hf.vision_encoder import load_vision_encoder
 from transmamba_mm.models.layouts import layout_of
-from transmamba_mm.models.retrieval.contrastive import normalized
+from transmamba_mm.models.retrieval.contrastive import l2_normalize
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.towers import TEXT, Tower
@@ -99,10 +99,10 @@ class Clip4ClipTeacher(DualEncoder):
         """Initialize a new model; its eyes come from ``vision_checkpoint``."""
         super().init_weights()
         if self.vision_checkpoint is not None:
-            load_eyes(self.model.vision_model, self.vision_checkpoint)
+            load_vision_encoder(self.model.vision_model, self.vision_checkpoint)
 
     @property
-    def reader(self) -> Any:
+    def text_encoder(self) -> Any:
         """CLIP's text Transformer."""
         return self.model.text_model
 
@@ -127,7 +127,7 @@ class Clip4ClipTeacher(DualEncoder):
             ),
         }
 
-    def see(self, clips: Tensor) -> Tensor:
+    def encode_frames(self, clips: Tensor) -> Tensor:
         """Unit vectors (B, T, D) of the frames of clips (B, C, T, H, W)."""
         vision, size = self.model.vision_model, clips.shape[-2:]
         layout_of(vision).layer_grids(size)  # or transformers cuts off what patches do not cover
@@ -140,13 +140,13 @@ class Clip4ClipTeacher(DualEncoder):
         if self.out_type == 'avg_featmap':
             core = getattr(vision, 'vision_model', vision)  # which some versions wrap once more
             feature = core.post_layernorm(seen.last_hidden_state[:, 1:].mean(1))
-        return normalized(self.model.visual_projection(feature)).unflatten(0, frames.shape[:2])
+        return l2_normalize(self.model.visual_projection(feature)).unflatten(0, frames.shape[:2])
 
-    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+    def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
         """Embeddings (B, D): the mean of the frames' unit vectors (B, T, D)."""
         return self.temporal(seen, frame_mask)
 
-    def summarize(self, tokens: Tensor) -> Tensor:
+    def pool_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""
         return self.model.text_projection(tokens[:, -1])
 

@@ -29,7 +29,7 @@ class Similarity(nn.Module):
             return log_scale.to(texts.dtype).exp() * texts @ videos.T
 
 
-def normalized(embeddings: Tensor) -> Tensor:
+def l2_normalize(embeddings: Tensor) -> Tensor:
     """Embeddings (B, D) of length 1, in float32 or wider."""
     wide = torch.promote_types(embeddings.dtype, torch.float32)
     return F.normalize(embeddings.to(wide), dim=-1)
@@ -51,7 +51,7 @@ def contrastive_loss(similarity: Tensor, positives: BoolTensor) -> Tensor:
     return (rows + columns) / 2
 
 
-def identities(samples: Sequence[Any], texts: Sequence[str], device: torch.device) -> LongTensor:
+def sample_ids(samples: Sequence[Any], texts: Sequence[str], device: torch.device) -> LongTensor:
     """Numbers (B, 3) by which samples know each other: the words, ``caption_id``, ``video_id``.
 
     They mean the same on every process. A sample without an id has a number of its own.
@@ -78,12 +78,12 @@ def identities(samples: Sequence[Any], texts: Sequence[str], device: torch.devic
     return torch.tensor(rows, dtype=torch.long, device=device).view(-1, 3)
 
 
-def same(ids: LongTensor) -> BoolTensor:
-    """Which of B samples share one of their ``identities``: (B, B)."""
+def positive_mask(ids: LongTensor) -> BoolTensor:
+    """Which of B samples share one of their ``sample_ids``: (B, B)."""
     return (ids[:, None] == ids[None]).any(-1)
 
 
-def gathered(tensor: Tensor) -> Tensor:
+def all_gather_with_grad(tensor: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks; each has to have equally many.
 
     Gradients flow back to the process that the rows came from and are summed there. So a loss that

@@ -10,18 +10,23 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.retrieval.captions import Captioner, Captions, max_positions, read
+from transmamba_mm.models.retrieval.caption_tokenizer import (
+    Captions,
+    CaptionTokenizer,
+    encode_tokens,
+    max_positions,
+)
 from transmamba_mm.models.retrieval.contrastive import (
     MAX_LOG_SCALE,
     Similarity,
+    all_gather_with_grad,
     contrastive_loss,
-    gathered,
-    identities,
-    normalized,
-    same,
+    l2_normalize,
+    positive_mask,
+    sample_ids,
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
-from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
+from transmamba_mm.registry import MODELS, TOKENIZERS, build_in_scope
 from transmamba_mm.transfer_checkpoint import take_student
 
 PAIRS = 64  # that a re-ranker scores at a time
@@ -30,7 +35,7 @@ PAIRS = 64  # that a re-ranker scores at a time
 class DualEncoder(BaseModel):
     """Texts and videos as unit vectors of one space, in which those that belong together are near.
 
-    Subclasses bring a text tower (:attr:`reader`), projections, how to see a clip, and perhaps a
+    Subclasses bring a :attr:`text_encoder`, projections, an encoder of clips, and perhaps a
     :attr:`reranker`.
 
     Args:
@@ -49,7 +54,7 @@ class DualEncoder(BaseModel):
     #: A similarity says something about its text among videos and about its video among texts.
     compares_both_ways = True
     #: Module that makes tokens of captions, for a transfer that looks at them.
-    sequences_path = 'captioner'
+    embedder_path = 'caption_tokenizer'
 
     def __init__(
         self,
@@ -59,16 +64,16 @@ class DualEncoder(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'VideoDataPreprocessor'}
-        super().__init__(build_part(MODELS, preprocessor), init_cfg)
+        super().__init__(build_in_scope(MODELS, preprocessor), init_cfg)
         self._register_load_state_dict_pre_hook(take_student)
-        tokenizer = build_part(TOKENIZERS, tokenizer)
-        self.captioner = Captioner(tokenizer, max_tokens)
+        tokenizer = build_in_scope(TOKENIZERS, tokenizer)
+        self.caption_tokenizer = CaptionTokenizer(tokenizer, max_tokens)
         self.similarity = Similarity()
         self.reranker: CrossReranker | None = None
 
     @property
     @abstractmethod
-    def reader(self) -> Any:
+    def text_encoder(self) -> Any:
         """The text tower, with the face of a model of transformers."""
 
     @property
@@ -77,11 +82,11 @@ class DualEncoder(BaseModel):
         """Logarithm of what cosines are multiplied with."""
 
     @abstractmethod
-    def see(self, clips: Tensor) -> Tensor:
+    def encode_frames(self, clips: Tensor) -> Tensor:
         """What the vision tower makes of clips (B, C, T, H, W)."""
 
     @abstractmethod
-    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+    def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
         """Embeddings (B, D), of any length, of what was seen."""
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
@@ -89,20 +94,20 @@ class DualEncoder(BaseModel):
         raise NotImplementedError  # only a model that can have a re-ranker is asked
 
     @abstractmethod
-    def summarize(self, tokens: Tensor) -> Tensor:
+    def pool_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of what the text tower made of tokens (B, T, E)."""
 
     def check_words(self) -> None:
         """Cut captions where the text tower's positions end; UserError if it lacks words."""
-        words = len(self.captioner.tokenizer)
-        known = len(self.reader.get_input_embeddings().weight)
+        words = len(self.caption_tokenizer.tokenizer)
+        known = len(self.text_encoder.get_input_embeddings().weight)
         if words > known:
             raise UserError(
                 f'The tokenizer has {words} tokens and the text tower {known}: use the tokenizer '
                 'that belongs to the model.'
             )
-        limits = [self.captioner.max_tokens, max_positions(self.reader)]
-        self.captioner.max_tokens = min((n for n in limits if n is not None), default=None)
+        limits = [self.caption_tokenizer.max_tokens, max_positions(self.text_encoder)]
+        self.caption_tokenizer.max_tokens = min((n for n in limits if n is not None), default=None)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
         """Train, embed, or compare.
@@ -128,8 +133,8 @@ class DualEncoder(BaseModel):
         if mode == 'loss':
             return self.loss(inputs, samples, captions)
         frame_mask = _frame_mask(samples)
-        seen = self.see(_as_clips(inputs))
-        videos = normalized(self.pool(seen, frame_mask))
+        seen = self.encode_frames(_as_clips(inputs))
+        videos = l2_normalize(self.pool_video(seen, frame_mask))
         texts = self.encode_text([text for some in captions for text in some])
         if mode == 'tensor':
             return self.similarity(texts, videos, self.log_scale)
@@ -154,17 +159,19 @@ class DualEncoder(BaseModel):
                 self.log_scale.clamp_(max=MAX_LOG_SCALE)
         texts = [some[0] for some in captions]
         frame_mask = _frame_mask(samples)
-        tokens, words = self.read(texts)
-        seen = self.see(_as_clips(inputs))
-        ours = normalized(self.summarize(words)), normalized(self.pool(seen, frame_mask))
+        tokens, words = self.encode_tokens(texts)
+        seen = self.encode_frames(_as_clips(inputs))
+        ours = l2_normalize(self.pool_text(words)), l2_normalize(self.pool_video(seen, frame_mask))
         own = similarity = self.similarity(*ours, self.log_scale)
         if dist.get_world_size() > 1:  # not as a call: that is what a transfer looks at
-            similarity = self.similarity.forward(*map(gathered, ours), self.log_scale)
-        ids = identities(samples, texts, inputs.device)
-        losses = {'loss': contrastive_loss(similarity, same(gathered(ids)))}
+            similarity = self.similarity.forward(*map(all_gather_with_grad, ours), self.log_scale)
+        ids = sample_ids(samples, texts, inputs.device)
+        losses = {'loss': contrastive_loss(similarity, positive_mask(all_gather_with_grad(ids)))}
         if self.reranker is not None:
             patches = self.patches(seen, frame_mask)
-            losses['loss_match'] = self.reranker.loss(patches, words, tokens.mask, own, same(ids))
+            losses['loss_match'] = self.reranker.loss(
+                patches, words, tokens.mask, own, positive_mask(ids)
+            )
         return losses
 
     def encode_video(self, clips: Tensor, frame_mask: Tensor | None = None) -> Tensor:
@@ -174,12 +181,12 @@ class DualEncoder(BaseModel):
             clips (Tensor): Normalized as :attr:`data_preprocessor` does.
             frame_mask (Tensor, optional): (B, T), False for frames that only fill up.
         """
-        return normalized(self.pool(self.see(_as_clips(clips)), frame_mask))
+        return l2_normalize(self.pool_video(self.encode_frames(_as_clips(clips)), frame_mask))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors (n, D) of texts; an empty one is the tokenizer's special tokens alone."""
-        _, tokens = self.read(texts or [''])
-        return normalized(self.summarize(tokens))[: len(texts)]
+        _, tokens = self.encode_tokens(texts or [''])
+        return l2_normalize(self.pool_text(tokens))[: len(texts)]
 
     @torch.no_grad()
     def match(self, patches: Sequence[Tensor], texts: Sequence[str]) -> Tensor:
@@ -193,16 +200,16 @@ class DualEncoder(BaseModel):
         for start in range(0, len(texts), PAIRS):
             pairs = slice(start, start + PAIRS)
             own = list(dict.fromkeys(texts[pairs]))
-            tokens, words = self.read(own)
+            tokens, words = self.encode_tokens(own)
             rows = torch.tensor([own.index(text) for text in texts[pairs]], device=words.device)
             videos = [video.to(words) for video in patches[pairs]]
             scores.append(self.reranker(videos, words[rows], tokens.mask[rows]).cpu())
         return torch.cat(scores)
 
-    def read(self, texts: Sequence[str]) -> tuple[Captions, Tensor]:
+    def encode_tokens(self, texts: Sequence[str]) -> tuple[Captions, Tensor]:
         """Tokens of texts, and what the text tower makes of them (n, T, E)."""
-        captions = self.captioner(texts, self.reader.get_input_embeddings())
-        return captions, read(self.reader, captions)
+        captions = self.caption_tokenizer(texts, self.text_encoder.get_input_embeddings())
+        return captions, encode_tokens(self.text_encoder, captions)
 
 
 def _as_clips(inputs: Tensor) -> Tensor:

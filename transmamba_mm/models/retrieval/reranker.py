@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import BoolTensor, Tensor, nn
 
 from transmamba_mm.checks import COUNT, checked
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.registry import MODELS, build_in_scope
 
 
 class CrossReranker(nn.Module):
@@ -44,7 +44,7 @@ class CrossReranker(nn.Module):
         self.top_k = top_k
         self.grid = grid
         widths = {'visual_dims': visual_dims, 'text_dims': text_dims}
-        self.cross_mamba = build_part(MODELS, {'type': 'CrossMamba', **cross_mamba}, **widths)
+        self.cross_mamba = build_in_scope(MODELS, {'type': 'CrossMamba', **cross_mamba}, **widths)
         self.norm = nn.LayerNorm(visual_dims)
         self.head = nn.Linear(visual_dims, 1)
 

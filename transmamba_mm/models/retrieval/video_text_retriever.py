@@ -13,7 +13,7 @@ from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.reranker import CrossReranker
 from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
 from transmamba_mm.models.towers import TEXT, Tower
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.registry import MODELS, build_in_scope
 
 
 @MODELS.register_module()
@@ -55,9 +55,9 @@ class VideoTextRetriever(DualEncoder):
         rerank: dict | None = None,
         **kwargs,
     ) -> None:
-        text_tower: Any = build_part(MODELS, text)
+        text_tower: Any = build_in_scope(MODELS, text)
         super().__init__(_tokenizer_of(text_tower) if tokenizer is None else tokenizer, **kwargs)
-        self.vision: Any = build_part(MODELS, vision)
+        self.vision: Any = build_in_scope(MODELS, vision)
         self.text = text_tower
         self.check_words()
         _freeze_unused(text_tower)
@@ -89,7 +89,7 @@ class VideoTextRetriever(DualEncoder):
         return hasattr(self.vision, 'num_frames')
 
     @property
-    def reader(self) -> Any:
+    def text_encoder(self) -> Any:
         """The text tower."""
         return self.text
 
@@ -105,7 +105,7 @@ class VideoTextRetriever(DualEncoder):
             'text': Tower('text', self.text, TEXT, heads={'head': 'text_projection'}),
         }
 
-    def see(self, clips: Tensor) -> Tensor:
+    def encode_frames(self, clips: Tensor) -> Tensor:
         """Features of clips (B, C, T, H, W).
 
         (B, D) or a map (B, D, T, H, W) of a backbone of clips, (B, T, D) or (B, T, D, H, W) of one
@@ -116,7 +116,7 @@ class VideoTextRetriever(DualEncoder):
         frames = clips.transpose(1, 2)  # (B, T, C, H, W)
         return self.vision(frames.flatten(0, 1))[-1].unflatten(0, frames.shape[:2])
 
-    def pool(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
+    def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
         """Embeddings (B, D), of any length, of features."""
         if self.sees_clips:
             return self.visual_projection(_pooled(seen))
@@ -129,7 +129,7 @@ class VideoTextRetriever(DualEncoder):
             return self.reranker.patches(seen.transpose(1, 2))
         return self.reranker.patches(seen, frame_mask)
 
-    def summarize(self, tokens: Tensor) -> Tensor:
+    def pool_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""
         return self.text_projection(tokens[:, -1].to(self.text_projection.weight.dtype))
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.hf.vision_encoder import load_eyes
+from transmamba_mm.models.hf.vision_encoder import load_vision_encoder
 from transmamba_mm.models.towers import TEXT, Tower
-from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer
+from transmamba_mm.models.vqa.base_vqa_model import BaseVQAModel
 from transmamba_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class LlavaTeacher(VisualAnswerer):
+class LlavaTeacher(BaseVQAModel):
     """Transformers' ``LlavaForConditionalGeneration`` (arXiv 2304.08485) with the face of MambaVQA.
 
     Any vision-language model of transformers will do whose ``model`` has a ``vision_tower``, a
@@ -26,13 +26,13 @@ class LlavaTeacher(VisualAnswerer):
             and ``text_config``.
         checkpoint (str | Path, optional): Instead, a folder of ``save_pretrained`` or a name on the
             hub (``llava-hf/llava-1.5-7b-hf``); read without running code.
-        tokenizer: See :class:`VisualAnswerer`; by default the checkpoint's.
+        tokenizer: See :class:`BaseVQAModel`; by default the checkpoint's.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
             backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are loaded by
             :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv 2304.08485).
-        **kwargs: See :class:`VisualAnswerer`. LLaVA 1.5 was trained with
+        **kwargs: See :class:`BaseVQAModel`. LLaVA 1.5 was trained with
             ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
 
     Raises:
@@ -106,10 +106,10 @@ class LlavaTeacher(VisualAnswerer):
         """
         super().init_weights()
         if self.vision_checkpoint is not None:
-            load_eyes(self.model.model.vision_tower, self.vision_checkpoint)
+            load_vision_encoder(self.model.model.vision_tower, self.vision_checkpoint)
 
     @property
-    def reader(self) -> Any:
+    def language_model(self) -> Any:
         """The whole model: given embeddings, it only reads."""
         return self.model
 
@@ -126,7 +126,7 @@ class LlavaTeacher(VisualAnswerer):
             ),
         }
 
-    def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+    def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Patches (B, L, D) in the space of words; the questions do not matter to them."""
         output = self.model.model.get_image_features(
             pixel_values=images.to(self.model.dtype), return_dict=True

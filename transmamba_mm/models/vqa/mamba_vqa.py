@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import TEXT, Tower
-from transmamba_mm.models.vqa.visual_answerer import VisualAnswerer, two_layers
-from transmamba_mm.registry import MODELS, build_part
+from transmamba_mm.models.vqa.base_vqa_model import BaseVQAModel, mlp2x_gelu
+from transmamba_mm.registry import MODELS, build_in_scope
 
 
 @MODELS.register_module()
-class MambaVQA(VisualAnswerer):
+class MambaVQA(BaseVQAModel):
     """Answer questions about images, in time linear in patches and words.
 
     The patches go through ``cross_mamba`` with the question, then through a projector into the
@@ -23,11 +23,11 @@ class MambaVQA(VisualAnswerer):
         vision (dict | nn.Module, optional): A backbone with ``out_type='featmap'``. None: the
             question is all there is, the baseline that shows what can be guessed.
         language (dict | nn.Module): A :class:`~transmamba_mm.models.hf.MambaLM`.
-        tokenizer: See :class:`VisualAnswerer`; by default the one beside the language model's
+        tokenizer: See :class:`BaseVQAModel`; by default the one beside the language model's
             checkpoint.
         cross_mamba (dict, optional): Of :class:`~transmamba_mm.models.necks.CrossMamba`; the widths
             are filled in. None: the question meets the image in the language model alone.
-        **kwargs: See :class:`VisualAnswerer`.
+        **kwargs: See :class:`BaseVQAModel`.
 
     Raises:
         UserError: A backbone that hands out no feature map, a prompt without a question, a
@@ -45,10 +45,10 @@ class MambaVQA(VisualAnswerer):
         cross_mamba: dict | None = None,
         **kwargs,
     ) -> None:
-        language = build_part(MODELS, language)
+        language = build_in_scope(MODELS, language)
         super().__init__(language.tokenizer if tokenizer is None else tokenizer, **kwargs)
         self.language = language
-        self.vision = build_part(MODELS, vision)
+        self.vision = build_in_scope(MODELS, vision)
         self.check_vocabulary()
         self.cross_mamba = self.projector = None
         if self.vision is None:
@@ -62,11 +62,11 @@ class MambaVQA(VisualAnswerer):
         visual_dims = layout_of(self.vision).layer_dims()[-1]
         if cross_mamba is not None:
             widths = {'visual_dims': visual_dims, 'text_dims': language.embed_dims}
-            self.cross_mamba = build_part(MODELS, cross_mamba, **widths)
-        self.projector = two_layers(visual_dims, language.embed_dims)
+            self.cross_mamba = build_in_scope(MODELS, cross_mamba, **widths)
+        self.projector = mlp2x_gelu(visual_dims, language.embed_dims)
 
     @property
-    def reader(self) -> Any:
+    def language_model(self) -> Any:
         """The Mamba language model."""
         return self.language
 
@@ -77,12 +77,12 @@ class MambaVQA(VisualAnswerer):
             return {'language': language}
         return {'vision': Tower('vision', self.vision), 'language': language}
 
-    def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+    def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Patches (B, L, D) in the space of words, aware of the questions."""
         if self.vision is None:
             return images.new_zeros(len(images), 0, self.language.embed_dims)
         patches = self.vision(images)[-1].flatten(2).transpose(1, 2)
         if self.cross_mamba is not None:
-            tokens, mask = self.prompting.questions(questions, images.device)
+            tokens, mask = self.prompt_template.questions(questions, images.device)
             patches = self.cross_mamba(patches, self.language.get_input_embeddings()(tokens), mask)
         return self.projector(patches)

@@ -29,7 +29,7 @@ def chunk_length(inputs: ScanInputs) -> int:
     return max(1, min(length, BUFFER_SIZE // max(1, batch * K * E * N)))
 
 
-class Walk:
+class ChunkWalker:
     """One walk over the chunks: the buffers, and what forward and backward both do."""
 
     def __init__(self, inputs: ScanInputs):
@@ -105,7 +105,7 @@ def sum_channels(weights: Tensor, states: Tensor) -> Tensor:
 
 def forward(inputs: ScanInputs, y: Tensor, last_state: Tensor, states: Tensor) -> None:
     """See :data:`~.library.Forward`; keeps the state before each chunk, (chunks, B, K, N, E)."""
-    walk = Walk(inputs)
+    walk = ChunkWalker(inputs)
     state = y.new_zeros(walk.state_shape)
     if inputs.initial_state is not None:
         state += inputs.initial_state.transpose(2, 3)
@@ -137,7 +137,7 @@ def backward(
         if gradient is not None:
             gradient.zero_()
     dx, ddelta, dA, dB, dC, dD, _, dbias, dinitial_state = gradients
-    walk = Walk(inputs)
+    walk = ChunkWalker(inputs)
     dstate_buffer = torch.empty_like(walk.decay)
     dA_sum = torch.zeros_like(walk.A)
     carry = dy.new_zeros(walk.state_shape)  # gradient of the state after the chunk

@@ -16,7 +16,7 @@ from transmamba_mm.ops.backends.backend import Backend, ScanInputs
 from transmamba_mm.ops.scan_order import invert_order
 
 
-def visit(tokens: Tensor, order: Tensor) -> Tensor:
+def permute_tokens(tokens: Tensor, order: Tensor) -> Tensor:
     """Permute (B, K, L, C) so that entry t of direction k is token ``order[k, t]``."""
     return tokens.gather(2, order[None, :, :, None].expand_as(tokens))
 
@@ -29,7 +29,9 @@ def scan(inputs: ScanInputs, return_last_state: bool = False) -> tuple[Tensor, T
         delta = delta + inputs.delta_bias[:, None]
     if inputs.delta_softplus:
         delta = F.softplus(delta)
-    x, delta, B, C = (visit(tokens, order) for tokens in (x, delta, B, C))  # (B, K, L, E or N)
+    x, delta, B, C = (
+        permute_tokens(tokens, order) for tokens in (x, delta, B, C)
+    )  # (B, K, L, E or N)
 
     state = inputs.initial_state
     if state is None:
@@ -44,7 +46,7 @@ def scan(inputs: ScanInputs, return_last_state: bool = False) -> tuple[Tensor, T
     if inputs.D is not None:
         y = y + inputs.D[:, None] * x
 
-    y = visit(y, invert_order(order))
+    y = permute_tokens(y, invert_order(order))
     if inputs.gate is not None:
         y = y * F.silu(inputs.gate[:, None])
     if inputs.merge != 'none':

@@ -13,7 +13,7 @@ from transmamba_mm.transfer.features.frames import mean_over_frames
 
 
 @dataclass(frozen=True)
-class LayerPair:
+class LayerMatch:
     """A student layer and the teacher layer it looks at.
 
     Attributes:
@@ -30,7 +30,7 @@ class LayerPair:
 
 
 @dataclass
-class TransferRecord:
+class Features:
     """Features of one model, all in canonical order; entry i of a list belongs to layer pair i.
 
     What the distiller did not ask for stays empty.
@@ -50,7 +50,7 @@ class TransferRecord:
     logits: Tensor | None = None
 
     @classmethod
-    def joined(cls, records: Sequence['TransferRecord']) -> 'TransferRecord':
+    def joined(cls, records: Sequence['Features']) -> 'Features':
         """The record of a model from those of its towers; logits are the first's."""
         return cls(
             patches=[part for record in records for part in record.patches],
@@ -61,7 +61,7 @@ class TransferRecord:
         )
 
 
-def join_frames(record: TransferRecord, num_frames: int) -> TransferRecord:
+def join_frames(record: Features, num_frames: int) -> Features:
     """The record of B clips, from the record of their B * T frames as images.
 
     The patches of all frames stand one after another, (B, T * L, D) on a grid (T, H, W), in each
@@ -81,7 +81,7 @@ def join_frames(record: TransferRecord, num_frames: int) -> TransferRecord:
     )
 
 
-class RecordReader:
+class FeatureReader:
     """Knows which modules of one model make up its record, and how to read their outputs.
 
     It keeps names only, no module: a copy of the model is read by the same reader.
@@ -133,7 +133,7 @@ class RecordReader:
 
     def read(
         self, outputs: Mapping[str, Any], backbone: Any, image_size: tuple[int, ...]
-    ) -> TransferRecord:
+    ) -> Features:
         """Turn what the modules at :attr:`paths` returned into a record.
 
         Args:
@@ -151,7 +151,7 @@ class RecordReader:
         if self.layer_paths or self.direction_paths:
             all_grids = layout.layer_grids(image_size)
             grids = [all_grids[layer] for layer in self.layers]
-        record = TransferRecord(grids=grids)
+        record = Features(grids=grids)
         for path, grid in zip(self.layer_paths, grids, strict=False):
             patches, cls = layout.to_canonical(outputs[path], grid)
             record.patches.append(patches)

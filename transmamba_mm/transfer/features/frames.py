@@ -7,7 +7,7 @@ from torch import Tensor
 from transmamba_mm.models.layouts import layout_of
 
 
-def as_seen_by(backbone: Any, images: Tensor) -> Tensor:
+def frames_for(backbone: Any, images: Tensor) -> Tensor:
     """Frames (B * T, C, H, W) of clips for a backbone that sees images; else ``images`` itself."""
     return images if images.dim() == 4 or layout_of(backbone).takes_clips else as_frames(images)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transmamba_mm.models.sequences import IGNORED, Sequences
+from transmamba_mm.models.token_batch import IGNORED, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class TokenMatch:
     teacher: Tensor
 
 
-def match_tokens(student: Sequences, teacher: Sequences) -> TokenMatch:
+def match_tokens(student: TokenBatch, teacher: TokenBatch) -> TokenMatch:
     """Match the tokens of B conversations, read by two models."""
     found = [
         (row, place, theirs[mark])
-        for row, (ours, theirs) in enumerate(zip(student.marks, teacher.marks, strict=True))
+        for row, (ours, theirs) in enumerate(
+            zip(student.char_offsets, teacher.char_offsets, strict=True)
+        )
         for mark, place in ours.items()
         if mark in theirs
     ]
@@ -47,6 +49,6 @@ def pick_patches(tokens: Tensor, image: Tensor) -> Tensor:
     return tokens.gather(1, image.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
-def pick_answers(logits: Tensor, sequences: Sequences) -> Tensor:
+def pick_answers(logits: Tensor, sequences: TokenBatch) -> Tensor:
     """Logits (N, vocabulary) where they predict an answer, of those (B, T', .) at the end."""
     return logits[sequences.labels_ahead(logits.shape[1]) != IGNORED]

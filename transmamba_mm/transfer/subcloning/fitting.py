@@ -29,7 +29,7 @@ STATUSES = ('sliced', 'padded', 'tiled', 'resized', 'cloned')
 
 
 @dataclass
-class Fitted:
+class FittedTensor:
     """A teacher tensor on its way into a student parameter.
 
     Attributes:
@@ -68,7 +68,7 @@ class Fitted:
         return self.value.shape[axis], self.target.shape[axis]
 
 
-class TensorFitting:
+class TensorFitter:
     """Fits teacher tensors to a student: channels, patches, cls tokens, positions.
 
     Args:
@@ -91,7 +91,7 @@ class TensorFitting:
         self.cls_keys = [key for key in CLS_TOKENS if key in self.teacher]
         self.used: set[str] = set()
 
-    def fit(self, rule: Clone, key: str, layer: int | None) -> Fitted:
+    def fit(self, rule: Clone, key: str, layer: int | None) -> FittedTensor:
         """Write into a student parameter what ``rule`` takes from teacher layer ``layer``.
 
         Args:
@@ -120,7 +120,7 @@ class TensorFitting:
         self.used.add(fitted.source)
         return fitted
 
-    def _open(self, rule: Clone, key: str, layer: int | None) -> Fitted:
+    def _open(self, rule: Clone, key: str, layer: int | None) -> FittedTensor:
         """Look up the teacher's tensor, and the rows of the parameter that the rule is about."""
         parameter = self.parameters[key]
         source = rule.teacher.replace('#', str(layer))
@@ -134,7 +134,7 @@ class TensorFitting:
             )
         value = self.teacher[source].to(parameter)
         target = self._rows(rule, key)
-        fitted = Fitted(rule, layer, key, source, value, target, [slice(None)] * target.dim())
+        fitted = FittedTensor(rule, layer, key, source, value, target, [slice(None)] * target.dim())
         num_axes = target.dim() - (Axis.FRAMES in rule.axes)
         if value.dim() == num_axes + 1 and len(value) == 1:  # positions of text are a table
             fitted.value = value = value[0]
@@ -162,7 +162,7 @@ class TensorFitting:
         reader = self.parameters[rule.rows_of.replace('{layer}', layer)]
         return self.parameters[key][: reader.shape[1]]
 
-    def _fit_channels(self, fitted: Fitted, axis: int) -> None:
+    def _fit_channels(self, fitted: FittedTensor, axis: int) -> None:
         meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
         if meaning in RESIDUAL:
             streams = self.plan.stream_widths
@@ -184,7 +184,7 @@ class TensorFitting:
         if choice.kind != 'cloned':
             fitted.note(choice.kind, f'{choice} {meaning.value}')
 
-    def _fit_patch(self, fitted: Fitted) -> None:
+    def _fit_patch(self, fitted: FittedTensor) -> None:
         """Resize the kernel of a patch; for clips let it see the center frame of a tubelet."""
         old, new = fitted.value.shape[-2:], fitted.target.shape[-2:]
         if old != new:
@@ -196,7 +196,7 @@ class TensorFitting:
             if frames > 1:
                 fitted.note('resized', f'to frame {frames // 2 + 1} of {frames}, the others 0')
 
-    def _fit_positions(self, fitted: Fitted) -> None:
+    def _fit_positions(self, fitted: FittedTensor) -> None:
         """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
         target = self.backbone.patch_grid(self.backbone.img_size)
         places = self._cls_places(fitted.target.shape[1], target)
@@ -231,7 +231,7 @@ class TensorFitting:
         """One of the teacher's cls tokens (1, n, D) for each of ``count``; the last may repeat."""
         return cls[:, [min(i, cls.shape[1] - 1) for i in range(count)]]
 
-    def _misfit(self, fitted: Fitted, difference: str, axis: Axis | None = None) -> UserError:
+    def _misfit(self, fitted: FittedTensor, difference: str, axis: Axis | None = None) -> UserError:
         source = tuple(self.teacher[fitted.source].shape)
         fix = FIXES.get(axis, 'Use models that fit')
         name = self.names[fitted.key]

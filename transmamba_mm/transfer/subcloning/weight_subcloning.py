@@ -15,7 +15,7 @@ from transmamba_mm.models.towers import towers_of
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.layer_map import LayerMap
 from transmamba_mm.transfer.subcloning.channels import ChannelPlan
-from transmamba_mm.transfer.subcloning.fitting import TensorFitting
+from transmamba_mm.transfer.subcloning.fitting import TensorFitter
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.report import TransferLine, TransferReport
 from transmamba_mm.transfer.subcloning.rules import TABLES, Clone, Keep, Rule, StudentTable
@@ -98,7 +98,7 @@ class WeightSubcloning:
         self._check_patterns(table, ours)
         pretrained = self._pretrained(teacher, tower)
         plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
-        fitting = TensorFitting(theirs, plan, ours)
+        fitting = TensorFitter(theirs, plan, ours)
         pairs = self.layer_map.pairs(ours.layout.stage_depths(), theirs.stages)
         paths = ours.layout.layer_paths()
         sources = {paths[i]: j for i, j in pairs}
@@ -129,7 +129,7 @@ class WeightSubcloning:
         key: str,
         table: StudentTable,
         student: StudentWeights,
-        fitting: TensorFitting,
+        fitting: TensorFitter,
         sources: Mapping[str, int],
     ) -> TransferLine:
         """Set one parameter of the student; its line of the report.

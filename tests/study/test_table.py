@@ -2,8 +2,8 @@
 
 import pytest
 
-from transmamba_mm.study.study import Record
-from transmamba_mm.study.study_table import conclusion, markdown_table, smallest_equal_fraction
+from transmamba_mm.study.data_efficiency import Record
+from transmamba_mm.study.table import markdown_table, smallest_equal_fraction, summary_sentence
 
 
 def records(cells):
@@ -67,7 +67,7 @@ def test_one_lucky_small_fraction_decides_nothing():
 )
 def test_conclusion(accuracy, sentence):
     found = records({('scratch', 1.0): [99.0, 99.0], ('wsab', 1.0): [accuracy, accuracy]})
-    assert conclusion(found).splitlines() == [
+    assert summary_sentence(found).splitlines() == [
         f'{sentence} (within one standard error).',
         f'{sentence} (by the plain mean).',
     ]

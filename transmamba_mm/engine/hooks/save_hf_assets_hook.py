@@ -8,7 +8,7 @@ from transmamba_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
-class ArchitectureHook(Hook):
+class SaveHFAssetsHook(Hook):
     """Writes config.json and tokenizer of the checkpoints a model is made from into the work_dir.
 
     Of a transfer, those of the student. With them ``tools/test.py`` and ``tools/predict_vqa.py``
@@ -18,9 +18,9 @@ class ArchitectureHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Write them; a model that is made from no checkpoint is left alone."""
-        from transmamba_mm.models.hf.hf_assets import keep_architectures
+        from transmamba_mm.models.hf.hf_assets import save_hf_assets
 
         model = runner.cfg.get('model') or {}
-        kept = keep_architectures(model.get('student', model), runner.work_dir)
+        kept = save_hf_assets(model.get('student', model), runner.work_dir)
         if kept:
             runner.logger.info(f'Kept the architectures of {", ".join(kept)} in the work_dir.')

@@ -12,11 +12,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.tokenizers import UnknownWords
-from transmamba_mm.models.sequences import IGNORED, Marks, Sequences
+from transmamba_mm.models.token_batch import IGNORED, CharOffsets, TokenBatch
 
 
 @dataclass
-class Captions(Sequences):
+class Captions(TokenBatch):
     """Captions that a text tower reads; the last place of every row has read all of its caption.
 
     Attributes:
@@ -31,7 +31,7 @@ class Captions(Sequences):
         return (self.mask.cumsum(1) - 1).clamp(min=0)
 
 
-class Captioner(nn.Module):
+class CaptionTokenizer(nn.Module):
     """Turns texts into tokens that end with the tokenizer's ``eos_token``, padded on the left.
 
     An empty text is the tokenizer's special tokens alone; words it does not know become its unknown
@@ -77,7 +77,7 @@ class Captioner(nn.Module):
 
     def forward(self, texts: Sequence[str], embed: nn.Module) -> Captions:
         """Tokens of B texts, on the device of ``embed``, which turns (B, T) into (B, T, D)."""
-        rows, marks = zip(*(self._encode(text.strip()) for text in texts), strict=True)
+        rows, char_offsets = zip(*(self._encode(text.strip()) for text in texts), strict=True)
         longest, end = max(map(len, rows)), self.tokenizer.eos_token_id
         tokens, mask = (
             pad_sequence(parts, batch_first=True, padding_value=value, padding_side='left')
@@ -93,14 +93,14 @@ class Captioner(nn.Module):
             mask=mask,
             labels=torch.full_like(tokens, IGNORED),
             image=tokens.new_empty(len(rows), 0),
-            marks=[
+            char_offsets=[
                 {mark: place + longest - len(row) for mark, place in found.items()}
-                for row, found in zip(rows, marks, strict=True)
+                for row, found in zip(rows, char_offsets, strict=True)
             ],
             tokens=tokens,
         )
 
-    def _encode(self, text: str) -> tuple[list[int], Marks]:
+    def _encode(self, text: str) -> tuple[list[int], CharOffsets]:
         """Tokens of one text, and where they have read how much of it."""
         encoded = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
         tokens, spans = list(encoded['input_ids']), list(encoded['offset_mapping'])
@@ -113,10 +113,12 @@ class Captioner(nn.Module):
             self._count_truncated(text, len(tokens))
             tokens = [*tokens[: self.max_tokens - 1], end]
             spans = [*spans[: self.max_tokens - 1], (0, 0)]
-        marks = {(0, last): place for place, (first, last) in enumerate(spans) if last > first}
+        char_offsets = {
+            (0, last): place for place, (first, last) in enumerate(spans) if last > first
+        }
         if not cut:
-            marks[0, len(text) + 1] = len(tokens) - 1
-        return tokens, marks
+            char_offsets[0, len(text) + 1] = len(tokens) - 1
+        return tokens, char_offsets
 
     def _count_truncated(self, text: str, count: int) -> None:
         self.num_truncated += 1
@@ -129,13 +131,13 @@ class Captioner(nn.Module):
             )
 
 
-def read(model: Any, captions: Captions) -> Tensor:
+def encode_tokens(model: Any, captions: Captions) -> Tensor:
     """What a text tower makes of each token, after its last norm: (B, T, D).
 
     Args:
         model: A ``CLIPTextModel`` of transformers, a
             :class:`~transmamba_mm.models.hf.MambaLM` or another causal model of tokens.
-        captions (Captions): Of a :class:`Captioner`.
+        captions (Captions): Of a :class:`CaptionTokenizer`.
     """
     inputs = {'input_ids': captions.tokens, 'attention_mask': captions.mask}
     if max_positions(model) is not None:

@@ -8,7 +8,7 @@ from transmamba_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LabelPlace(BaseTransform):
+class AddGridLabel(BaseTransform):
     """Make the first frame an image, labelled with what it shows and where that is.
 
     Eyes that only learn what they see forget where it is, and then no one can learn from them where

@@ -15,14 +15,14 @@ from tests.models.retrieval.small_retrieval import (
     word_tokenizer,
 )
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.retrieval.captions import Captioner
-from transmamba_mm.models.sequences import IGNORED
+from transmamba_mm.models.retrieval.caption_tokenizer import CaptionTokenizer
+from transmamba_mm.models.token_batch import IGNORED
 from transmamba_mm.transfer.features.token_matching import match_tokens
 
 
 def read(tokenizer, texts, **kwargs):
-    captioner = Captioner(tokenizer, **kwargs)
-    return captioner(texts, nn.Embedding(600, 3)), captioner
+    caption_tokenizer = CaptionTokenizer(tokenizer, **kwargs)
+    return caption_tokenizer(texts, nn.Embedding(600, 3)), caption_tokenizer
 
 
 @pytest.mark.parametrize('make', [word_tokenizer, start_and_end_tokenizer])
@@ -36,7 +36,7 @@ def test_every_caption_ends_at_the_last_place(make):
         start = [] if make is word_tokenizer else [tokenizer.bos_token_id]
         assert real == [*start, *words, tokenizer.eos_token_id]
         assert captions.places[row][captions.mask[row].bool()].tolist() == list(range(len(real)))
-        assert captions.marks[row][0, len(text) + 1] == captions.tokens.shape[1] - 1
+        assert captions.char_offsets[row][0, len(text) + 1] == captions.tokens.shape[1] - 1
     assert captions.labels.eq(IGNORED).all()
     assert captions.image.shape == (4, 0)
     assert captions.embeddings.shape == (*captions.tokens.shape, 3)
@@ -80,14 +80,14 @@ def test_any_script_is_read(tmp_path, text):
 def test_long_captions_are_cut_counted_and_logged_once(caplog):
     MMLogger.get_current_instance().addHandler(caplog.handler)
     tokenizer = start_and_end_tokenizer()
-    captions, captioner = read(tokenizer, ['a b one two', 'a b', 'seven ' * 50], max_tokens=5)
+    captions, tokenize = read(tokenizer, ['a b one two', 'a b', 'seven ' * 50], max_tokens=5)
     assert captions.tokens.shape == (3, 5)
     assert captions.tokens[0].tolist() == tokenizer('a b one')['input_ids']
     # What was cut off has not been read, and is nowhere marked as read.
-    assert max(captions.marks[0]) == (0, len('a b one'))
-    assert (0, len('a b') + 1) in captions.marks[1]
+    assert max(captions.char_offsets[0]) == (0, len('a b one'))
+    assert (0, len('a b') + 1) in captions.char_offsets[1]
     MMLogger.get_current_instance().removeHandler(caplog.handler)
-    assert captioner.num_truncated == 2
+    assert tokenize.num_truncated == 2
     assert len([r for r in caplog.records if 'is cut to the 5' in r.message]) == 1
 
 
@@ -95,12 +95,12 @@ def test_tokenizers_that_cannot_be_used():
     tokenizer = word_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(UserError, match='no eos_token'):
-        Captioner(tokenizer)
+        CaptionTokenizer(tokenizer)
     with pytest.raises(UserError, match='max_tokens=1 leaves no word'):
-        Captioner(word_tokenizer(), max_tokens=1)
+        CaptionTokenizer(word_tokenizer(), max_tokens=1)
 
 
 def test_tokens_are_where_the_words_are():
-    captioner = Captioner(word_tokenizer())
+    caption_tokenizer = CaptionTokenizer(word_tokenizer())
     embed = nn.Embedding(30, 3, device='meta')
-    assert captioner(['a b'], embed).mask.device == torch.device('meta')
+    assert caption_tokenizer(['a b'], embed).mask.device == torch.device('meta')

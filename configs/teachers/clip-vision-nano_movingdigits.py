@@ -1,14 +1,14 @@
 # The eyes of clip-nano_movingdigits: they learn what is in a frame and where, before they see videos.
 _base_ = [
     '../_base_/teachers/clip-nano_movingdigits.py',
-    '../_base_/datasets/moving_digits_kinds.py',
+    '../_base_/datasets/moving_digits_cls.py',
     '../_base_/schedules/movingdigits.py',
     '../_base_/movingdigits_runtime.py',
 ]
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.eyes}}),
+    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.vision_config}}),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='MultiTaskHead',

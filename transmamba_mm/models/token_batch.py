@@ -9,11 +9,11 @@ from torch.nn.utils.rnn import pad_sequence
 IGNORED = -100  # of labels, as transformers' loss has it
 
 #: Where a row has read how much: (turn, characters of that turn) -> position.
-Marks = dict[tuple[int, int], int]
+CharOffsets = dict[tuple[int, int], int]
 
 
 @dataclass
-class Sequences:
+class TokenBatch:
     """What a model of language reads, padded on the left.
 
     Attributes:
@@ -21,15 +21,15 @@ class Sequences:
         mask (Tensor): (B, T), 0 for padding.
         labels (LongTensor): (B, T), the tokens to learn and ``IGNORED`` everywhere else.
         image (LongTensor): (B, L), the positions of the image's patches; L is 0 without an image.
-        marks (list[Marks]): For each row the positions at which exactly so many characters of a
-            turn have been read; two models with different tokenizers meet at the same marks.
+        char_offsets (list[CharOffsets]): For each row, the position at which a number of
+            characters of a turn is complete; it aligns models with different tokenizers.
     """
 
     embeddings: Tensor
     mask: Tensor
     labels: LongTensor
     image: LongTensor
-    marks: list[Marks]
+    char_offsets: list[CharOffsets]
 
     @property
     def num_endings(self) -> int:
@@ -45,16 +45,16 @@ class Sequences:
 
 
 @dataclass
-class Row:
-    """One sequence before padding; fields as in :class:`Sequences`, with T of its own."""
+class TokenRow:
+    """One sequence before padding; fields as in :class:`TokenBatch`, with T of its own."""
 
     embeddings: Tensor
     labels: LongTensor
     image: LongTensor
-    marks: Marks
+    char_offsets: CharOffsets
 
 
-def pad_rows(rows: list[Row]) -> Sequences:
+def pad_rows(rows: list[TokenRow]) -> TokenBatch:
     """Pad rows on the left to one length."""
     length = max(len(row.labels) for row in rows)
     shifts = [length - len(row.labels) for row in rows]
@@ -62,13 +62,13 @@ def pad_rows(rows: list[Row]) -> Sequences:
     def pad(parts: list[Tensor], value: float = 0) -> Tensor:
         return pad_sequence(parts, batch_first=True, padding_value=value, padding_side='left')
 
-    return Sequences(
+    return TokenBatch(
         embeddings=pad([row.embeddings for row in rows]),
         mask=pad([torch.ones_like(row.labels) for row in rows]),
         labels=pad([row.labels for row in rows], IGNORED),
         image=torch.stack([row.image + shift for row, shift in zip(rows, shifts, strict=True)]),
-        marks=[
-            {mark: place + shift for mark, place in row.marks.items()}
+        char_offsets=[
+            {mark: place + shift for mark, place in row.char_offsets.items()}
             for row, shift in zip(rows, shifts, strict=True)
         ],
     )

@@ -8,7 +8,7 @@ from mmengine.dataset import default_collate
 from PIL import Image
 
 from tests.apis.vqa_run import write_run
-from transmamba_mm.apis.vqa import VisualQuestionAnswerer
+from transmamba_mm.apis.answer_questions import VQAInferencer
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import fit_to_model
 from transmamba_mm.registry import DATASETS
@@ -22,7 +22,7 @@ def work_dir(tmp_path_factory):
 
 
 def test_answers_what_the_test_loop_answers(work_dir):
-    answerer = VisualQuestionAnswerer(str(work_dir))
+    answerer = VQAInferencer(str(work_dir))
     cfg = Config.fromfile(work_dir / 'recipe.py')
     data = DATASETS.build({**cfg.test_dataloader.dataset, 'indices': 8})
     batch = default_collate([data[i] for i in range(8)])
@@ -34,20 +34,20 @@ def test_answers_what_the_test_loop_answers(work_dir):
 
 
 def test_normalizes_as_the_config_says(work_dir):
-    assert VisualQuestionAnswerer(str(work_dir)).model.data_preprocessor.mean.max() > 200
+    assert VQAInferencer(str(work_dir)).model.data_preprocessor.mean.max() > 200
 
 
 @pytest.mark.parametrize('name', ['nowhere.png', 'text.png'])
 def test_an_image_that_cannot_be_read_is_refused(work_dir, tmp_path, name):
     (tmp_path / 'text.png').write_text('not an image')
     with pytest.raises(UserError, match=name):
-        VisualQuestionAnswerer(str(work_dir))([tmp_path / name], QUESTIONS[:1])
+        VQAInferencer(str(work_dir))([tmp_path / name], QUESTIONS[:1])
 
 
 def test_an_empty_question_and_one_without_an_image_are_refused(work_dir, tmp_path):
     image = tmp_path / 'white.png'
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(image)
-    answerer = VisualQuestionAnswerer(str(work_dir))
+    answerer = VQAInferencer(str(work_dir))
     with pytest.raises(UserError, match='is empty'):
         answerer([image], [' '])
     with pytest.raises(UserError, match='1 images and 2 questions'):
@@ -56,7 +56,7 @@ def test_an_empty_question_and_one_without_an_image_are_refused(work_dir, tmp_pa
 
 def test_a_model_that_answers_nothing_is_refused(work_dir):
     with pytest.raises(UserError, match='answers no questions'):
-        VisualQuestionAnswerer(str(work_dir), 'configs/scratch/vim-nano_digits.py')
+        VQAInferencer(str(work_dir), 'configs/scratch/vim-nano_digits.py')
 
 
 def test_a_checkpoint_of_another_model_is_refused(work_dir, tmp_path):
@@ -64,7 +64,7 @@ def test_a_checkpoint_of_another_model_is_refused(work_dir, tmp_path):
     kept = {key: value for key, value in weights.items() if 'cross_mamba' not in key}
     torch.save({'state_dict': kept}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other\.pth does not fit the MambaVQA.*\n.*missing'):
-        VisualQuestionAnswerer(str(tmp_path / 'other.pth'), str(work_dir / 'recipe.py'))
+        VQAInferencer(str(tmp_path / 'other.pth'), str(work_dir / 'recipe.py'))
 
 
 @pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset'])
@@ -75,8 +75,8 @@ def test_a_test_data_set_may_be_wrapped(work_dir, tmp_path, wrapper):
     cfg.test_dataloader.dataset = {'type': wrapper, **inside}
     cfg.dump(str(tmp_path / 'wrapped.py'))
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(tmp_path / 'white.png')
-    plain = VisualQuestionAnswerer(str(work_dir))
-    wrapped = VisualQuestionAnswerer(str(work_dir), str(tmp_path / 'wrapped.py'))
+    plain = VQAInferencer(str(work_dir))
+    wrapped = VQAInferencer(str(work_dir), str(tmp_path / 'wrapped.py'))
     images = [tmp_path / 'white.png'] * 2
     assert wrapped(images, QUESTIONS) == plain(images, QUESTIONS)
 
@@ -87,15 +87,15 @@ def test_a_config_that_reads_no_images_is_refused(work_dir, tmp_path, dataset):
     cfg.test_dataloader = dataset and {'dataset': dataset}
     cfg.dump(str(tmp_path / 'blind.py'))
     with pytest.raises(UserError, match=r'blind\.py reads no images \(it has no steps\)'):
-        VisualQuestionAnswerer(str(work_dir), str(tmp_path / 'blind.py'))
+        VQAInferencer(str(work_dir), str(tmp_path / 'blind.py'))
 
 
 def test_without_a_config_beside_the_checkpoint_one_has_to_be_named(work_dir, tmp_path):
     lonely = tmp_path / 'lonely.pth'
     lonely.write_bytes((work_dir / 'iter_1.pth').read_bytes())
     with pytest.raises(UserError, match='--config'):
-        VisualQuestionAnswerer(str(lonely))
-    VisualQuestionAnswerer(str(lonely), str(work_dir / 'recipe.py'))
+        VQAInferencer(str(lonely))
+    VQAInferencer(str(lonely), str(work_dir / 'recipe.py'))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_without_a_config_beside_the_checkpoint_one_has_to_be_named(work_dir, tm
 def test_images_of_any_shape_become_what_the_model_was_trained_on(work_dir, tmp_path, size):
     pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / 'photo.png')
-    answerer = VisualQuestionAnswerer(str(work_dir))
+    answerer = VQAInferencer(str(work_dir))
     seen = []
     answerer.model.vision.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     answerer([tmp_path / 'photo.png'], QUESTIONS[:1])
@@ -122,7 +122,7 @@ def test_a_photo_of_a_phone_is_upright(work_dir, tmp_path):
     exif = stored.getexif()
     exif[0x0112] = 6
     stored.save(tmp_path / 'phone.jpg', exif=exif, quality=95)
-    answerer = VisualQuestionAnswerer(str(work_dir))
+    answerer = VQAInferencer(str(work_dir))
     seen = []
     answerer.model.vision.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     answerer([tmp_path / 'phone.jpg'], QUESTIONS[:1])
@@ -131,7 +131,7 @@ def test_a_photo_of_a_phone_is_upright(work_dir, tmp_path):
 
 def test_the_config_decides_where_it_leads_to_one_size(work_dir):
     cfg = Config.fromfile('configs/_base_/datasets/vqa_336.py')
-    model = VisualQuestionAnswerer(str(work_dir)).model
+    model = VQAInferencer(str(work_dir)).model
     steps = fit_to_model(cfg.test_pipeline, model)
     assert [step['type'].rpartition('.')[2] for step in steps] == [
         *('LoadImage', 'ResizeEdge', 'FitSize', 'CenterCrop', 'PackInputs')

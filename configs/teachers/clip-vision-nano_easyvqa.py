@@ -1,14 +1,14 @@
 # The eyes of llava-nano_easyvqa: they learn what the images show, as a LLaVA's have before it reads.
 _base_ = [
     '../_base_/teachers/llava-nano_easyvqa.py',
-    '../_base_/datasets/easyvqa_objects.py',
+    '../_base_/datasets/easyvqa_cls.py',
     '../_base_/schedules/easyvqa.py',
     '../_base_/easyvqa_runtime.py',
 ]
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.eyes}}),
+    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.vision_config}}),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=24, in_channels=96),
 )

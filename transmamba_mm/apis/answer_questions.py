@@ -11,21 +11,21 @@ from mmpretrain.apis import VisualQuestionAnsweringInferencer
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.images import read_image
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.data_config import fit_to_model, kind_of, pipeline_of
+from transmamba_mm.launch.data_config import fit_to_model, pipeline_of, type_name
 from transmamba_mm.launch.runtime import choose_device
 from transmamba_mm.models.hf.tokenizers import split_words
-from transmamba_mm.models.vqa import VisualAnswerer
+from transmamba_mm.models.vqa import BaseVQAModel
 
 #: Steps that read an image from its file, which the inferencer does itself.
 LOADERS = {'LoadImage', 'LoadImageFromFile'}
 
 
-class VisualQuestionAnswerer:
+class VQAInferencer:
     """A trained model that answers questions about images.
 
     ::
 
-        answerer = VisualQuestionAnswerer('work_dirs/mambavqa-nano_llava-nano_easyvqa')
+        answerer = VQAInferencer('work_dirs/mambavqa-nano_llava-nano_easyvqa')
         answerer(['shape.png'], ['What color is the shape?'])  # ['red']
 
     Images may have any shape: see :func:`~transmamba_mm.launch.data_config.fit_to_model`.
@@ -46,7 +46,7 @@ class VisualQuestionAnswerer:
             checkpoint,
             config,
             device,
-            VisualAnswerer,
+            BaseVQAModel,
             'answers no questions: name the config of a MambaVQA or a LlavaTeacher.',
         )
         # Where mmpretrain's inferencer looks for the pipeline, and all that it looks for.
@@ -56,7 +56,7 @@ class VisualQuestionAnswerer:
 
     def words(self, question: str) -> tuple[list[str], list[str]]:
         """Words of a question that the model knows, and those that it does not."""
-        return split_words(self.model.prompting.tokenizer, question)
+        return split_words(self.model.prompt_template.tokenizer, question)
 
     def __call__(self, images: Sequence[str | Path], questions: Sequence[str]) -> list[str]:
         """Answer each question about its image.
@@ -91,7 +91,7 @@ def image_pipeline(cfg: Config) -> list[dict]:
         UserError: It reads no images.
     """
     steps = pipeline_of(cfg)
-    names = [kind_of(step) for step in steps]
+    names = [type_name(step) for step in steps]
     if not LOADERS & set(names):
         raise UserError(
             f'The test pipeline of {cfg.filename} reads no images (it has '

@@ -12,8 +12,8 @@ from rich.console import Console
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS
-from transmamba_mm.study.job import Job
 from transmamba_mm.study.job_pool import run_jobs
+from transmamba_mm.study.training_job import TrainingJob
 
 METRIC = 'accuracy/top1'
 
@@ -36,7 +36,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Study:
+class DataEfficiencyStudy:
     """A grid of trainings that differ in method, amount of data and seed, and in nothing else.
 
     The configs are found by their names. For ``configs/transmamba/S_T_D.py`` (student, teacher,
@@ -159,7 +159,7 @@ class Study:
         if not any('fraction' in inspect.signature(maker).parameters for maker in makers):
             raise UserError(f'{dataset.__name__} cannot be thinned out: it takes no fraction.')
 
-    def teacher_jobs(self, configs: dict[str, Config]) -> list[Job]:
+    def teacher_jobs(self, configs: dict[str, Config]) -> list[TrainingJob]:
         """The teacher's training, if some method has a teacher that lives in a work_dir.
 
         Before it comes the training of the eyes that it starts from, if its config names any.
@@ -172,16 +172,19 @@ class Study:
         config = self.config_of('teacher')
         eyes = Config.fromfile(config).model.get('vision_checkpoint')
         if eyes is None or Path(eyes).suffix:
-            return [Job('teacher', str(config), place, self.teacher_options)]
-        first = Job('eyes', str(config.with_name(f'{Path(eyes).name}.py')), eyes)
-        return [first, Job('teacher', str(config), place, self.teacher_options, needs=first.name)]
+            return [TrainingJob('teacher', str(config), place, self.teacher_options)]
+        first = TrainingJob('vision encoder', str(config.with_name(f'{Path(eyes).name}.py')), eyes)
+        return [
+            first,
+            TrainingJob('teacher', str(config), place, self.teacher_options, needs=first.name),
+        ]
 
     def trial(
-        self, method: str, fraction: float, seed: int, cfg: Config, teacher: Job | None
-    ) -> Job:
+        self, method: str, fraction: float, seed: int, cfg: Config, teacher: TrainingJob | None
+    ) -> TrainingJob:
         """One training of the student."""
         name = f'{method}/{fraction * 100:g}%/seed{seed}'
-        return Job(
+        return TrainingJob(
             name=name,
             config=str(self.config_of(method)),
             work_dir=str(Path(self.work_dir, name.replace('%', ''))),
@@ -201,7 +204,7 @@ def metric_of(cfg: Config) -> str:
     return METRIC if best in (None, 'auto') else best
 
 
-def scored(records: Sequence[Record], metric: str) -> list[Record]:
+def with_metric(records: Sequence[Record], metric: str) -> list[Record]:
     """The records with another of their metrics for accuracy.
 
     Raises:

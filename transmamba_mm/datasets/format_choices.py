@@ -14,7 +14,7 @@ LETTER = re.compile(r'\(?([A-Za-z])[).:]?|\(([A-Za-z])\).*|([A-Za-z])[).:]\s.*',
 
 
 @TRANSFORMS.register_module()
-class ListChoices(BaseTransform):
+class FormatChoices(BaseTransform):
     """Put the choices of a question into its text, and make its answer the letter of one.
 
     Required keys: ``question``, ``choices`` (a list of texts), ``gt_answer`` (the place of the true

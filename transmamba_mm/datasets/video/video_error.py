@@ -27,10 +27,10 @@ FIXES = {
 }
 
 
-class BadVideo(UserError):  # noqa: N818  (it is the video that is bad)
+class VideoError(UserError):
     """A video that cannot be read, with one of the causes in ``FIXES``.
 
-    It is made by :func:`bad_video`; from a message alone it can be made so that a DataLoader can
+    It is made by :func:`video_error`; from a message alone it can be made so that a DataLoader can
     raise it again outside of its worker.
 
     Attributes:
@@ -44,7 +44,7 @@ class BadVideo(UserError):  # noqa: N818  (it is the video that is bad)
         self.cause = cause
 
 
-def bad_video(path: str, cause: str, detail: object = '') -> BadVideo:
+def video_error(path: str, cause: str, detail: object = '') -> VideoError:
     """Make the error for ``path``.
 
     Args:
@@ -54,4 +54,4 @@ def bad_video(path: str, cause: str, detail: object = '') -> BadVideo:
     """
     first = str(detail).strip().partition('\n')[0]
     said = f' ({first})' if first else ''
-    return BadVideo(f'{path} cannot be used: {cause}{said}. Fix: {FIXES[cause]}.', path, cause)
+    return VideoError(f'{path} cannot be used: {cause}{said}. Fix: {FIXES[cause]}.', path, cause)

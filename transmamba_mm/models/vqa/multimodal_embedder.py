@@ -5,29 +5,29 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.models.sequences import IGNORED, Row, Sequences, pad_rows
-from transmamba_mm.models.vqa.prompting import Prompting
+from transmamba_mm.models.token_batch import IGNORED, TokenBatch, TokenRow, pad_rows
+from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 
 
-class Sequencer(nn.Module):
+class MultimodalEmbedder(nn.Module):
     """Puts the patches of an image where the prompt has its place for them.
 
     It has no parameters; it is a module so that a transfer can look at what it returns.
 
     Args:
-        prompting (Prompting): Makes tokens of conversations.
+        prompt_template (PromptTemplate): Makes tokens of conversations.
     """
 
-    def __init__(self, prompting: Prompting) -> None:
+    def __init__(self, prompt_template: PromptTemplate) -> None:
         super().__init__()
-        self.prompting = prompting
+        self.prompt_template = prompt_template
 
     def forward(
         self,
         visual: Tensor,
         conversations: Sequence[Sequence[str]],
         embed: Callable[[Tensor], Tensor],
-    ) -> Sequences:
+    ) -> TokenBatch:
         """Join patches (B, L, D) and B conversations; ``embed`` turns tokens (T,) into (T, D)."""
         return pad_rows(
             [
@@ -36,16 +36,18 @@ class Sequencer(nn.Module):
             ]
         )
 
-    def _row(self, patches: Tensor, turns: Sequence[str], embed: Callable[[Tensor], Tensor]) -> Row:
-        prompt, count, device = self.prompting(turns), len(patches), patches.device
+    def _row(
+        self, patches: Tensor, turns: Sequence[str], embed: Callable[[Tensor], Tensor]
+    ) -> TokenRow:
+        prompt, count, device = self.prompt_template(turns), len(patches), patches.device
         words = embed(torch.tensor(prompt.tokens, dtype=torch.long, device=device))
         labels = torch.tensor(prompt.labels, dtype=torch.long, device=device)
         place = prompt.image
-        return Row(
+        return TokenRow(
             torch.cat([words[:place], patches.to(words.dtype), words[place:]]),
             torch.cat([labels[:place], labels.new_full((count,), IGNORED), labels[place:]]),
             torch.arange(place, place + count, device=device),
-            {mark: _shifted(mark, at, place, count) for mark, at in prompt.marks.items()},
+            {mark: _shifted(mark, at, place, count) for mark, at in prompt.char_offsets.items()},
         )
 
 

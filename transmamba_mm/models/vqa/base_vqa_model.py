@@ -11,37 +11,37 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.sequences import IGNORED, Sequences
-from transmamba_mm.models.vqa.prompting import Prompting
-from transmamba_mm.models.vqa.sequencer import Sequencer
-from transmamba_mm.registry import MODELS, TOKENIZERS, build_part
+from transmamba_mm.models.token_batch import IGNORED, TokenBatch
+from transmamba_mm.models.vqa.multimodal_embedder import MultimodalEmbedder
+from transmamba_mm.models.vqa.prompt_template import PromptTemplate
+from transmamba_mm.registry import MODELS, TOKENIZERS, build_in_scope
 from transmamba_mm.transfer_checkpoint import take_student
 
 
-class VisualAnswerer(BaseModel):
+class BaseVQAModel(BaseModel):
     """A language model that reads patches of an image and a question, and writes the answer.
 
-    Sequences of different lengths are padded on the left, which a recurrent model can be told to
+    TokenBatch of different lengths are padded on the left, which a recurrent model can be told to
     ignore, so that an answer does not depend on the other questions of its batch.
 
     Subclasses say how an image becomes embeddings (:meth:`see`) and which language model reads them
-    (:attr:`reader`).
+    (:attr:`language_model`).
 
     Args:
         tokenizer: A fast one of transformers, or a config of ``TOKENIZERS``
             (``dict(type='AutoTokenizer', name_or_path=...)``).
-        prompt, answer (str): See :class:`~transmamba_mm.models.vqa.prompting.Prompting`.
+        prompt, answer (str): See :class:`~transmamba_mm.models.vqa.prompt_template.PromptTemplate`.
         max_answer_tokens (int): Where generation stops at the latest.
         num_beams (int): Beams of the search; 1 is greedy.
         data_preprocessor (dict, optional): By default mmpretrain's ``MultiModalDataPreprocessor``.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Raises:
-        UserError: No tokens or beams at all; what :class:`Prompting` refuses.
+        UserError: No tokens or beams at all; what :class:`PromptTemplate` refuses.
     """
 
     #: Module that puts the sequences together, for a transfer that looks at them.
-    sequences_path = 'sequencer'
+    embedder_path = 'embedder'
 
     @checked(max_answer_tokens=COUNT, num_beams=COUNT)
     def __init__(
@@ -55,35 +55,38 @@ class VisualAnswerer(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {'type': 'mmpretrain.MultiModalDataPreprocessor'}
-        super().__init__(build_part(MODELS, preprocessor), init_cfg)
+        super().__init__(build_in_scope(MODELS, preprocessor), init_cfg)
         self._register_load_state_dict_pre_hook(take_student)
-        tokenizer = build_part(TOKENIZERS, tokenizer)
-        self.sequencer = Sequencer(Prompting(tokenizer, prompt, answer))
+        tokenizer = build_in_scope(TOKENIZERS, tokenizer)
+        self.embedder = MultimodalEmbedder(PromptTemplate(tokenizer, prompt, answer))
         self.max_answer_tokens = max_answer_tokens
         self.num_beams = num_beams
 
     @property
     @abstractmethod
-    def reader(self) -> Any:
+    def language_model(self) -> Any:
         """The language model, with the face of a causal one of transformers."""
 
     @abstractmethod
-    def see(self, images: Tensor, questions: Sequence[str]) -> Tensor:
+    def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:
         """Patches (B, L, D) in the space of words."""
 
     @property
-    def prompting(self) -> Prompting:
+    def prompt_template(self) -> PromptTemplate:
         """Tokenizer and templates."""
-        return self.sequencer.prompting
+        return self.embedder.prompt_template
 
     @property
     def vocabulary(self) -> dict[str, int]:
         """Number of each token."""
-        return self.prompting.tokenizer.get_vocab()
+        return self.prompt_template.tokenizer.get_vocab()
 
     def check_vocabulary(self) -> None:
         """UserError if the tokenizer knows words that the language model does not."""
-        words, known = len(self.prompting.tokenizer), len(self.reader.get_input_embeddings().weight)
+        words, known = (
+            len(self.prompt_template.tokenizer),
+            len(self.language_model.get_input_embeddings().weight),
+        )
         if words > known:
             raise UserError(
                 f'The tokenizer has {words} tokens and the language model {known}: use the '
@@ -115,7 +118,7 @@ class VisualAnswerer(BaseModel):
                 'No answer of this batch has a token to learn from: gt_answer is empty or missing '
                 f'for the questions {[turns[0] for turns in conversations[:3]]}.'
             )
-        logits = self.reader(
+        logits = self.language_model(
             inputs_embeds=sequences.embeddings,
             attention_mask=sequences.mask,
             logits_to_keep=sequences.num_endings,
@@ -126,14 +129,14 @@ class VisualAnswerer(BaseModel):
         predicts = ahead != IGNORED
         return {'loss': F.cross_entropy(logits[predicts].float(), ahead[predicts])}
 
-    def sequences(self, images: Tensor, conversations: Sequence[Sequence[str]]) -> Sequences:
+    def sequences(self, images: Tensor, conversations: Sequence[Sequence[str]]) -> TokenBatch:
         """What the language model reads of images and conversations (question, answer, ...)."""
-        visual = self.see(images, [turns[0] for turns in conversations])
-        return self.sequencer(visual, conversations, self.reader.get_input_embeddings())
+        visual = self.encode_image(images, [turns[0] for turns in conversations])
+        return self.embedder(visual, conversations, self.language_model.get_input_embeddings())
 
-    def _answer(self, sequences: Sequences, samples: list) -> list:
-        tokenizer = self.prompting.tokenizer
-        tokens = self.reader.generate(
+    def _answer(self, sequences: TokenBatch, samples: list) -> list:
+        tokenizer = self.prompt_template.tokenizer
+        tokens = self.language_model.generate(
             inputs_embeds=sequences.embeddings,
             attention_mask=sequences.mask,
             max_new_tokens=self.max_answer_tokens,
@@ -142,7 +145,7 @@ class VisualAnswerer(BaseModel):
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        for sample, answer in zip(samples, self.prompting.decode(tokens), strict=True):
+        for sample, answer in zip(samples, self.prompt_template.decode(tokens), strict=True):
             sample.pred_answer = answer
         return samples
 
@@ -167,6 +170,6 @@ def _answer_to_learn(sample: Any) -> str:
     return answers[0] if weights is None else answers[int(torch.as_tensor(weights).argmax())]
 
 
-def two_layers(in_dims: int, out_dims: int) -> nn.Sequential:
+def mlp2x_gelu(in_dims: int, out_dims: int) -> nn.Sequential:
     """LLaVA's projector from patches to words (arXiv 2310.03744)."""
     return nn.Sequential(nn.Linear(in_dims, out_dims), nn.GELU(), nn.Linear(out_dims, out_dims))

@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.datasets.video.clips import bad_videos, write_clip
 from tests.engine.tiny_run import TinyModel, tiny_runner
-from transmamba_mm.engine import BadItemHook
+from transmamba_mm.engine import CorruptSampleHook
 from transmamba_mm.errors import UserError
 
 
@@ -58,7 +58,7 @@ def train(work_dir, dataset, caplog, workers: int) -> Runner:
         'sampler': {'type': 'DefaultSampler', 'shuffle': False},
         'dataset': dataset,
     }
-    runner = tiny_runner(work_dir, BadItemHook(), model=Mean())
+    runner = tiny_runner(work_dir, CorruptSampleHook(), model=Mean())
     runner._train_dataloader = runner.build_dataloader(loader)
     runner.logger.addHandler(caplog.handler)
     with caplog.at_level(logging.WARNING):
@@ -72,7 +72,7 @@ def test_counts_of_the_workers_are_told(tmp_path, caplog, told, workers):
     bad = bad_videos(tmp_path)
     dataset = Videos([*good, str(bad['empty']), str(bad['truncated'])])
     runner = train(tmp_path / 'run', dataset, caplog, workers)
-    total = runner.train_dataloader.dataset.pipeline.transforms[0].bad_items.total
+    total = runner.train_dataloader.dataset.pipeline.transforms[0].skipped.total
     assert total >= 4  # two in each of two epochs, and perhaps again in place of one of them
     first, second, last = told()
     assert 'since the last count' in first and f'({total} in all)' in second
@@ -95,7 +95,7 @@ def test_images_are_told_apart_from_videos(tmp_path, caplog, told):
     parts = [Pictures([good, good, good, absent]), Pictures([good, absent, good, good])]
     runner = train(tmp_path / 'run', ConcatDataset(parts), caplog, 0)
     steps = [part.pipeline.transforms[0] for part in runner.train_dataloader.dataset.datasets]
-    total = sum(step.bad_items.total for step in steps)
+    total = sum(step.skipped.total for step in steps)
     assert total >= 4
     *_, last = told()
     assert last == (
@@ -114,7 +114,7 @@ def test_good_videos_are_not_spoken_of(tmp_path, caplog, told):
 class Count(BaseMetric):
     """How many samples there were."""
 
-    allow_holes = False
+    allow_missing = False
 
     def process(self, data_batch, data_samples):
         self.results += [1] * len(data_samples)
@@ -128,7 +128,7 @@ def validated(work_dir, dataset, metric) -> Runner:
     loader = {'batch_size': 4, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}}
     return tiny_runner(
         work_dir,
-        BadItemHook(),
+        CorruptSampleHook(),
         val_dataloader={**loader, 'dataset': dataset},
         val_evaluator=Evaluator(metric),
         val_cfg={},
@@ -166,7 +166,7 @@ class Answers(TinyModel):
 def test_a_metric_may_allow_holes_and_good_files_are_not_spoken_of(tmp_path):
     good = str(write_clip(tmp_path / 'good.mp4', 4))
     metric = Count()
-    metric.allow_holes = True
+    metric.allow_missing = True
     for paths, own in (([good, str(tmp_path / 'gone.mp4')], metric), ([good], Count())):
         dataset = Videos(paths)
         dataset.pipeline.transforms[0].on_bad = 'mark'

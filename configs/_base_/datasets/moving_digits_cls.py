@@ -13,12 +13,12 @@ train_pipeline = [
         size=32,
         cache=dict(dir='work_dirs/cache/moving_digits', max_gb=1.0, frames_per_segment=16),
     ),
-    dict(type='transmamba_mm.LabelPlace', grid=8),
+    dict(type='transmamba_mm.AddGridLabel', grid=8),
     dict(type='PackMultiTaskInputs', multi_task_fields=['gt_label']),
 ]
 test_pipeline = [
     dict(type='transmamba_mm.DecodeVideo', num_frames=1, size=32, on_bad='raise'),
-    dict(type='transmamba_mm.LabelPlace', grid=8),
+    dict(type='transmamba_mm.AddGridLabel', grid=8),
     dict(type='PackMultiTaskInputs', multi_task_fields=['gt_label']),
 ]
 
@@ -27,14 +27,14 @@ train_dataloader = dict(
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='transmamba_mm.MovingDigitsKinds', split='train', pipeline=train_pipeline),
+    dataset=dict(type='transmamba_mm.MovingDigitsCls', split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=200,
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='transmamba_mm.MovingDigitsKinds', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.MovingDigitsCls', split='test', pipeline=test_pipeline),
 )
 val_evaluator = dict(
     type='MultiTasksMetric',

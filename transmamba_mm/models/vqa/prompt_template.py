@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.tokenizers import UnknownWords
-from transmamba_mm.models.sequences import IGNORED, Marks
+from transmamba_mm.models.token_batch import IGNORED, CharOffsets
 
 IMAGE = '{image}'
 
@@ -19,11 +19,11 @@ logger = logging.getLogger('transmamba_mm')
 
 
 @dataclass
-class Piece:
+class Segment:
     """A run of tokens, and where it has read how much of the turn it belongs to."""
 
     tokens: list[int]
-    marks: Marks = field(default_factory=dict)
+    char_offsets: CharOffsets = field(default_factory=dict)
     learned: bool = False
 
 
@@ -34,22 +34,24 @@ class Prompt:
     Attributes:
         tokens, labels (list[int]): Labels are ``IGNORED`` everywhere but at the answers.
         image (int): Where the image goes: before the token of this number.
-        marks (Marks): Positions as if there were no image.
+        char_offsets (CharOffsets): Positions as if there were no image.
     """
 
     tokens: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     image: int = 0
-    marks: Marks = field(default_factory=dict)
+    char_offsets: CharOffsets = field(default_factory=dict)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Segment) -> None:
         """Go on with a piece."""
-        self.marks |= {mark: len(self.tokens) + place for mark, place in piece.marks.items()}
+        self.char_offsets |= {
+            mark: len(self.tokens) + place for mark, place in piece.char_offsets.items()
+        }
         self.tokens += piece.tokens
         self.labels += piece.tokens if piece.learned else [IGNORED] * len(piece.tokens)
 
 
-class Prompting:
+class PromptTemplate:
     """A tokenizer and the words around questions and answers.
 
     The log tells of the first words that the tokenizer does not know.
@@ -109,7 +111,7 @@ class Prompting:
                 is still to be answered. An empty answer has no tokens, not even its end.
         """
         prompt = Prompt()
-        prompt.add(Piece(self.start))
+        prompt.add(Segment(self.start))
         for number, text in enumerate(turns):
             if number % 2:
                 prompt.add(self._answer(text.strip(), number))
@@ -122,7 +124,7 @@ class Prompting:
                 prompt.image = len(prompt.tokens)
             prompt.add(self._question(template, text, number))
             if prompt.tokens:  # about to answer: nothing of it has been read
-                prompt.marks[number + 1, 0] = len(prompt.tokens) - 1
+                prompt.char_offsets[number + 1, 0] = len(prompt.tokens) - 1
         return prompt
 
     def decode(self, tokens: LongTensor) -> list[str]:
@@ -130,27 +132,29 @@ class Prompting:
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
-    def _question(self, template: str, text: str, turn: int) -> Piece:
+    def _question(self, template: str, text: str, turn: int) -> Segment:
         return self._piece(template, '{question}', text, turn)
 
-    def _answer(self, text: str, turn: int) -> Piece:
+    def _answer(self, text: str, turn: int) -> Segment:
         piece = self._piece(self.answer, '{answer}', text, turn)
-        if not piece.marks:
-            return Piece([])
-        piece.marks[turn, len(text) + 1] = len(piece.tokens)
-        return Piece([*piece.tokens, self.tokenizer.eos_token_id], piece.marks, learned=True)
+        if not piece.char_offsets:
+            return Segment([])
+        piece.char_offsets[turn, len(text) + 1] = len(piece.tokens)
+        return Segment(
+            [*piece.tokens, self.tokenizer.eos_token_id], piece.char_offsets, learned=True
+        )
 
-    def _piece(self, template: str, name: str, text: str, turn: int) -> Piece:
+    def _piece(self, template: str, name: str, text: str, turn: int) -> Segment:
         """A template with a turn's text in it, marked where parts of that text end."""
         before, found, after = template.partition(name)
         tokens, spans = self._encode(before + text * bool(found) + after)
         first, last = len(before), len(before) + len(text) * bool(found)
-        marks = {
+        char_offsets = {
             (turn, min(end, last) - first): place
             for place, (start, end) in enumerate(spans)
             if start < last and end > first
         }
-        return Piece(tokens, marks)
+        return Segment(tokens, char_offsets)
 
     def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -17,10 +17,10 @@ SHOWN = 3  # faults of a validation's files that the message has
 
 
 @HOOKS.register_module()
-class BadItemHook(Hook):
+class CorruptSampleHook(Hook):
     """Logs how often a video or image could not be read: after each epoch, and in all at the end.
 
-    ``DecodeVideo`` and ``LoadImage`` count in their ``bad_items``, in every worker; here the counts
+    ``DecodeVideo`` and ``LoadImage`` count in their ``skipped``, in every worker; here the counts
     of all processes of a distributed run are added up. A training that counts iterations is one
     epoch to mmengine: it is told before each validation and at the end.
 
@@ -30,7 +30,7 @@ class BadItemHook(Hook):
 
     Raises:
         UserError: A file of the validation is missing or empty, or an mp4 that is not whole, and
-            not every metric has ``allow_holes``.
+            not every metric has ``allow_missing``.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class BadItemHook(Hook):
         self._trains = True
         if runner.val_loop is not None:
             metrics = runner.val_evaluator.metrics
-            if not all(getattr(metric, 'allow_holes', False) for metric in metrics):
+            if not all(getattr(metric, 'allow_missing', False) for metric in metrics):
                 _refuse_gaps(runner.val_dataloader.dataset)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -88,25 +88,25 @@ def _refuse_gaps(dataset: object) -> None:
     faults: dict[str, str] = {}
     for part in _leaves(dataset):
         steps = getattr(getattr(part, 'pipeline', None), 'transforms', ())
-        glances = [step.glance for step in steps if hasattr(step, 'glance')]
-        items = map(part.get_data_info, range(len(part))) if glances else ()
-        faults.update(glance(item) for item in items for glance in glances)
+        quick_checks = [step.quick_check for step in steps if hasattr(step, 'quick_check')]
+        items = map(part.get_data_info, range(len(part))) if quick_checks else ()
+        faults.update(quick_check(item) for item in items for quick_check in quick_checks)
     found = [fault for fault in faults.values() if fault]
     if found:
         raise UserError(
             f'{len(found)} of the {len(faults)} files that the validation needs cannot be read, '
             f'and it would stop the training. The first: {" ".join(found[:SHOWN])} Mend them '
             '(python tools/datasets/check_videos.py DIR finds videos), take them out of the '
-            'annotations, or let retrieval do without them: val_evaluator.allow_holes=True.'
+            'annotations, or let retrieval do without them: val_evaluator.allow_missing=True.'
         )
 
 
 def _by_kind(loader: DataLoader) -> list[list[Any]]:
-    """Each ``BadItemCount`` of a loader's pipelines, those of one kind together."""
+    """Each ``SkipCounter`` of a loader's pipelines, those of one kind together."""
     kinds: dict[str, list[Any]] = {}
     for step in _steps(loader.dataset):
-        if hasattr(step, 'bad_items'):
-            kinds.setdefault(step.bad_items.kind, []).append(step.bad_items)
+        if hasattr(step, 'skipped'):
+            kinds.setdefault(step.skipped.kind, []).append(step.skipped)
     return list(kinds.values())
 
 

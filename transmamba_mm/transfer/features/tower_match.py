@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
-from transmamba_mm.models.sequences import Sequences
+from transmamba_mm.models.token_batch import TokenBatch
 from transmamba_mm.models.towers import IMAGES, towers_of
 from transmamba_mm.transfer.features.alignment import to_grid
-from transmamba_mm.transfer.features.features import LayerPair, RecordReader, TransferRecord
+from transmamba_mm.transfer.features.features import FeatureReader, Features, LayerMatch
 from transmamba_mm.transfer.features.token_matching import match_tokens, pick_patches, pick_tokens
 from transmamba_mm.transfer.layer_map import LayerMap
 
 Outputs = Mapping[str, Any]
 
 
-class TowerPair:
+class TowerMatch:
     """Reads the records of one tower from what both models did.
 
     Towers of images are compared patch by patch, on the student's grid. Towers of text are compared
@@ -54,7 +54,7 @@ class TowerPair:
         ours, theirs = (layout.layer_dims() for layout in layouts)
         count = layouts[0].num_directions
         self.layers = layer_map.pairs(*self.depths)
-        self.pairs = [LayerPair(first + i, j, ours[i], theirs[j], count) for i, j in self.layers]
+        self.pairs = [LayerMatch(first + i, j, ours[i], theirs[j], count) for i, j in self.layers]
 
     def describe(self) -> str:
         """One line for the log: every student layer and its teacher layer."""
@@ -64,7 +64,7 @@ class TowerPair:
         """Find the modules that the distiller wants to look at."""
         ours, theirs = zip(*self.layers, strict=True) if self.layers else ((), ())
         one_tower = not hasattr(student, 'towers')
-        self.student = RecordReader(
+        self.student = FeatureReader(
             student,
             ours,
             features=distiller.uses_layers,
@@ -72,7 +72,7 @@ class TowerPair:
             logits=distiller.uses_logits and one_tower,
             tower=self.name,
         )
-        self.teacher = RecordReader(
+        self.teacher = FeatureReader(
             teacher,
             theirs,
             features=distiller.uses_features,
@@ -85,13 +85,13 @@ class TowerPair:
         models: tuple[nn.Module, nn.Module],
         outputs: tuple[Outputs, Outputs],
         sizes: tuple[tuple[int, ...], tuple[int, ...]],
-    ) -> tuple[TransferRecord, TransferRecord]:
+    ) -> tuple[Features, Features]:
         """Records of the student and the teacher, each given as (student's, teacher's).
 
         Args:
             models (tuple): The two models.
             outputs (tuple): What their modules returned, by path.
-            sizes (tuple): Of the images that each saw, as in :meth:`RecordReader.read`.
+            sizes (tuple): Of the images that each saw, as in :meth:`FeatureReader.read`.
         """
         if self.reads == IMAGES:
             backbones = [towers_of(model)[self.name].backbone for model in models]
@@ -102,21 +102,21 @@ class TowerPair:
         return self._read_text(models, outputs, sizes)
 
     def _read_text(self, models: Any, outputs: Any, sizes: Any) -> Any:
-        sequences = [out[model.sequences_path] for out, model in zip(outputs, models, strict=True)]
+        sequences = [out[model.embedder_path] for out, model in zip(outputs, models, strict=True)]
         match = match_tokens(*sequences)
         grids = None
         if all(part.image.shape[1] for part in sequences):
             grids = [_patch_grid(model, size) for model, size in zip(models, sizes, strict=True)]
 
-        def gather(tokens: Tensor, places: Tensor, own: Sequences, grid: Any) -> Tensor:
+        def gather(tokens: Tensor, places: Tensor, own: TokenBatch, grid: Any) -> Tensor:
             picked = pick_tokens(tokens, match.rows, places)
             if grids is None:
                 return picked
             patches = to_grid(pick_patches(tokens, own.image), grid, grids[0])
             return torch.cat([picked, patches.flatten(0, 1)])
 
-        def read(reader: RecordReader, out: Outputs, places: Tensor, side: int) -> TransferRecord:
-            record = TransferRecord()
+        def read(reader: FeatureReader, out: Outputs, places: Tensor, side: int) -> Features:
+            record = Features()
             grid = None if grids is None else grids[side]
             for path in reader.layer_paths:
                 tokens = gather(_tensor(out[path]), places, sequences[side], grid)

@@ -8,10 +8,10 @@ SLOTS = 1025  # the main process and so many workers
 SHOWN = 5  # how many are named in the log
 
 
-class BadItemCount:
+class SkipCounter:
     """A counter in shared memory, one slot for each worker, so that none has to wait.
 
-    It lives in a transform, as its ``bad_items``, which the DataLoader hands to its workers; the
+    It lives in a transform, as its ``skipped``, which the DataLoader hands to its workers; the
     hook of the main process reads it.
 
     Args:
@@ -24,7 +24,7 @@ class BadItemCount:
         self.advice = advice
         self._slots = torch.zeros(SLOTS, dtype=torch.int64).share_memory_()
 
-    def __deepcopy__(self, memo: dict) -> 'BadItemCount':
+    def __deepcopy__(self, memo: dict) -> 'SkipCounter':
         """Count from here on alone, in shared memory again: a Runner copies its data sets."""
         copied = type(self)(self.kind, self.advice)
         copied._slots += self._slots

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.study.study import Study, has_key
+from transmamba_mm.study.data_efficiency import DataEfficiencyStudy, has_key
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 STEPS = 6
@@ -57,7 +57,7 @@ def make(tree, **changes):
         'methods': ['scratch', 'wsab'],
         'work_dir': str(tree.parent / 'study'),
     }
-    return Study(**{**settings, **changes})
+    return DataEfficiencyStudy(**{**settings, **changes})
 
 
 @pytest.fixture(scope='module')
@@ -142,7 +142,7 @@ def test_a_config_whose_name_says_nothing(tree):
 
 
 def test_teacher_and_its_order():
-    study = Study(
+    study = DataEfficiencyStudy(
         config=str(CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'),
         fractions=[1],
         seeds=[0],
@@ -157,7 +157,7 @@ def test_teacher_and_its_order():
 
 
 def test_a_teacher_from_a_file_is_not_trained():
-    study = Study(
+    study = DataEfficiencyStudy(
         config=str(CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'),
         fractions=[1],
         seeds=[0],
@@ -167,18 +167,18 @@ def test_a_teacher_from_a_file_is_not_trained():
     assert study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))}) == []
 
 
-def shipped(name: str) -> Study:
+def shipped(name: str) -> DataEfficiencyStudy:
     """A study of one of the project's own configs."""
     config = Path(__file__).parents[2] / f'configs/transmamba/{name}.py'
-    return Study(config=str(config), fractions=[0.75], seeds=[0], work_dir='nowhere')
+    return DataEfficiencyStudy(config=str(config), fractions=[0.75], seeds=[0], work_dir='nowhere')
 
 
-def test_the_eyes_of_a_teacher_are_trained_before_it():
+def test_vision_encoder_of_a_teacher_is_trained_before_it():
     study = shipped('mambavqa-nano_llava-nano_easyvqa')
     jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
     assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
-        ('eyes-nano_easyvqa', 'work_dirs/eyes-nano_easyvqa', None),
-        ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'eyes'),
+        ('clip-vision-nano_easyvqa', 'work_dirs/clip-vision-nano_easyvqa', None),
+        ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'vision encoder'),
     ]
 
 

@@ -27,7 +27,7 @@ from transmamba_mm.launch.work_dir_lock import lock_work_dir
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A config to train to its end, once.
 
     Attributes:
@@ -68,7 +68,7 @@ class Job:
             UserError: If ``work_dir`` holds a training of another config.
         """
         mark = Path(self.work_dir) / 'config.sha256'
-        if mark.exists() and mark.read_text() != fingerprint(self.load()):
+        if mark.exists() and mark.read_text() != config_hash(self.load()):
             raise UserError(
                 f'{self.work_dir} holds a training of another config than {self.config} is now: '
                 'delete that folder or choose another --work-dir.'
@@ -76,7 +76,7 @@ class Job:
         return json.loads(self.result_path.read_text()) if self.result_path.exists() else None
 
 
-def fingerprint(cfg: Config) -> str:
+def config_hash(cfg: Config) -> str:
     """A hash of everything that a config says, except where its files go."""
     content = {key: value for key, value in cfg.items() if key != 'work_dir'}
     text = json.dumps(ConfigDict(content).to_dict(), sort_keys=True, default=str)
@@ -99,11 +99,11 @@ class StepReporter(Hook):
             self.events.put(('step', self.name, runner.iter + 1))
 
 
-def train(job: Job, events) -> dict:
+def train(job: TrainingJob, events) -> dict:
     """Run ``job`` to its end and evaluate it; the result is also written to its ``work_dir``."""
     cfg = job.load()
     lock = lock_work_dir(cfg)
-    write_atomically(Path(job.work_dir, 'config.sha256'), fingerprint(cfg).encode())
+    write_atomically(Path(job.work_dir, 'config.sha256'), config_hash(cfg).encode())
     preflight(cfg, ('train', 'val'))
     prepare_runtime(cfg)
     make_resumable(cfg)

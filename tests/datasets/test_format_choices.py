@@ -1,7 +1,7 @@
 import pytest
 
-from transmamba_mm.datasets import ListChoices
-from transmamba_mm.datasets.list_choices import chosen
+from transmamba_mm.datasets import FormatChoices
+from transmamba_mm.datasets.format_choices import chosen
 from transmamba_mm.errors import UserError
 
 CHOICES = ['a dog', 'iron', 'I am B.']
@@ -12,22 +12,22 @@ def item(**changes):
 
 
 def test_the_choices_become_text_and_the_answer_a_letter():
-    asked = ListChoices().transform(item())
+    asked = FormatChoices().transform(item())
     assert asked['question'] == 'Which?\nOptions: (A) a dog (B) iron (C) I am B.'
     assert asked['gt_answer'] == 'B'
-    asked = ListChoices().transform(item(hint='Look. '))
+    asked = FormatChoices().transform(item(hint='Look. '))
     assert asked['question'].split('\n')[:2] == ['Which?', 'Context: Look.']
 
 
 def test_a_question_without_choices_stays():
     plain = {'question': 'What is it?', 'gt_answer': 'iron'}
-    assert ListChoices().transform(dict(plain)) == plain
+    assert FormatChoices().transform(dict(plain)) == plain
 
 
 @pytest.mark.parametrize('changes', [{'choices': ['one']}, {'gt_answer': 3}, {'gt_answer': None}])
 def test_annotations_that_cannot_be_asked_are_named(changes):
     with pytest.raises(UserError, match=r'Which.* correct the annotations'):
-        ListChoices().transform(item(**changes))
+        FormatChoices().transform(item(**changes))
 
 
 @pytest.mark.parametrize(

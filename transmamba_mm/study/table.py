@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transmamba_mm.study.study import Record
+from transmamba_mm.study.data_efficiency import Record
 
 
 def accuracies(records: Sequence[Record], method: str, fraction: float) -> np.ndarray:
@@ -71,7 +71,9 @@ def smallest_equal_fraction(
     return smallest
 
 
-def conclusion(records: Sequence[Record], method: str = 'wsab', reference: str = 'scratch') -> str:
+def summary_sentence(
+    records: Sequence[Record], method: str = 'wsab', reference: str = 'scratch'
+) -> str:
     """The study in two sentences: how little data is enough, with and without the spread."""
     top = fractions_of(records)[0]
     sentences = []

@@ -20,14 +20,14 @@ train_dataloader = dict(
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='transmamba_mm.EasyVQAObjects', split='train', pipeline=train_pipeline),
+    dataset=dict(type='transmamba_mm.EasyVQACls', split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=256,
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='transmamba_mm.EasyVQAObjects', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.EasyVQACls', split='test', pipeline=test_pipeline),
 )
 val_evaluator = dict(type='Accuracy', topk=(1,))
 
