@@ -34,7 +34,7 @@ class RetrievalRecall(BaseMetric):
     ``text`` of each sample, and compares all with all at once.
 
     Args:
-        allow_missing (bool): Whether to score a set without its missing. Defaults to False.
+        allow_missing (bool): Whether to score a set without the missing videos. Defaults to False.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``.
         prefix (str, optional): What the names of the values begin with. Defaults to
             ``'retrieval'``.
@@ -45,7 +45,7 @@ class RetrievalRecall(BaseMetric):
         top_k (int): How many the matcher is asked about.
 
     Raises:
-        UserError: If a sample lacks an embedding, if a video comes twice, on missing that are not
+        UserError: If a sample lacks an embedding, if a video comes twice, on missing videos that are not
             allowed, if no video is left, or if an embedding is NaN.
     """
 
@@ -104,9 +104,9 @@ class RetrievalRecall(BaseMetric):
         missing = [name for name, video, *_ in results if video is None]
         if missing and not self.allow_missing:
             raise UserError(
-                f'{len(missing)} of {len(results)} videos are missing (the first: {missing[0]}): they '
-                'could not be read or have no text, and without them the numbers are not those of '
-                'the data set. Mend them (tools/datasets/check_videos.py finds them), or set '
+                f'{len(missing)} of {len(results)} videos are missing (the first: {missing[0]}): '
+                'they could not be read or have no text, and without them the numbers are not '
+                'those of the data set. Mend them (tools/datasets/check_videos.py finds them), or set '
                 'allow_missing=True.'
             )
         if not kept:

@@ -42,7 +42,7 @@ class VideoTextDataset(BaseDataset):
     out. Where ``PARAGRAPHS``, those of a video are joined into one.
 
     A video that is not on the disk is left out of training. In test mode it keeps its place, for
-    ``DecodeVideo(on_bad='mark')`` and a metric that knows what a missing one is, and so does a video
+    ``DecodeVideo(on_bad='mark')`` and a metric that counts missing videos, and so does a video
     without a text, for the others to be confused with.
 
     A ``fraction`` of the training data is one of the videos, with all of their captions, and
