@@ -45,8 +45,8 @@ class RetrievalRecall(BaseMetric):
         top_k (int): How many the matcher is asked about.
 
     Raises:
-        UserError: If a sample lacks an embedding, if a video comes twice, on missing videos that are not
-            allowed, if no video is left, or if an embedding is NaN.
+        UserError: If a sample lacks an embedding, if a video comes twice, on missing videos that
+            are not allowed, if no video is left, or if an embedding is NaN.
     """
 
     default_prefix = 'retrieval'
@@ -106,8 +106,8 @@ class RetrievalRecall(BaseMetric):
             raise UserError(
                 f'{len(missing)} of {len(results)} videos are missing (the first: {missing[0]}): '
                 'they could not be read or have no text, and without them the numbers are not '
-                'those of the data set. Mend them (tools/datasets/check_videos.py finds them), or set '
-                'allow_missing=True.'
+                'those of the data set. Mend them (tools/datasets/check_videos.py finds them), or '
+                'set allow_missing=True.'
             )
         if not kept:
             raise UserError('Every video is missing: nothing is left to score.')
