@@ -7,7 +7,7 @@ _base_ = [
 
 model = {{_base_.teacher_model}}
 
-# The eyes are trained already; as in CLIP4Clip they only follow what is new.
+# The vision encoder is pre-trained; as in CLIP4Clip it learns at a lower rate.
 optim_wrapper = dict(paramwise_cfg=dict(lr_mults={'model.vision_model.*': 0.1}))
 train_cfg = dict(max_iters=1000, val_interval=500)
 param_scheduler = [

@@ -1,4 +1,4 @@
-# The eyes of llava-nano_easyvqa: they learn what the images show, as a LLaVA's have before it reads.
+# Pre-train the vision encoder of llava-nano_easyvqa on the classes of the images.
 _base_ = [
     '../_base_/teachers/llava-nano_easyvqa.py',
     '../_base_/datasets/easyvqa_cls.py',

@@ -1,4 +1,4 @@
-# The eyes of clip-nano_movingdigits: they learn what is in a frame and where, before they see videos.
+# Pre-train the vision encoder of clip-nano_movingdigits: which digit is in a frame, and where.
 _base_ = [
     '../_base_/teachers/clip-nano_movingdigits.py',
     '../_base_/datasets/moving_digits_cls.py',

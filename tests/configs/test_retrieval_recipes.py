@@ -32,7 +32,7 @@ LEAVES = sorted(
     for data in WRITE
     for leaf in (CONFIGS / folder).glob(f'*_{data}*.py')
 )
-#: But for the eyes alone, which only look at frames.
+#: But for the vision encoder, which takes single frames.
 NANO = sorted(
     leaf
     for folder in FOLDERS

@@ -127,8 +127,8 @@ def test_trains_two_steps_and_validates(leaf, checkpoints, data):
     check_decay(runner.model, runner.optim_wrapper.optimizer)
     moved = 'language.backbone.layers.0.mixer.in_proj.weight'
     assert not torch.equal(before[moved], after[moved])
-    eyes = [key for key in before if key.startswith('vision.model.')]
-    assert eyes and all(torch.equal(before[key], after[key]) for key in eyes)
+    encoder = [key for key in before if key.startswith('vision.model.')]
+    assert encoder and all(torch.equal(before[key], after[key]) for key in encoder)
     if 'llava-1.5' in leaf.stem:
         model = runner.model
         assert not model.distiller.uses_logits  # two vocabularies

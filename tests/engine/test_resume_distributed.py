@@ -41,7 +41,10 @@ def on_both(folder: Path, meeting: Path, stop: tuple[int, int, str] | None = Non
 def test_two_processes_go_on_exactly(tmp_path, stop):
     assert on_both(tmp_path / 'whole', tmp_path / 'a') == [0, 0]
     codes = on_both(tmp_path / 'stopped', tmp_path / 'b', stop)
-    assert codes[0] == -signal.SIGTERM and codes[1] in (-signal.SIGTERM, -signal.SIGKILL)
+    # within a validation the other process waits for its peer, whose end may be an error of gloo
+    # there before the launcher kills it
+    others = (-signal.SIGTERM, -signal.SIGKILL, 1) if stop[2] == 'val' else (-signal.SIGTERM,)
+    assert codes[0] == -signal.SIGTERM and codes[1] in others
     stopped = load_checkpoint(tmp_path / 'stopped')
     assert stopped['meta']['iter'] == (8 if stop[2] == 'val' else 6)
     assert len(stopped['resume_state']['random_states']) == 2

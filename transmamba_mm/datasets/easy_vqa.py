@@ -106,7 +106,7 @@ def _package() -> ModuleType:
 
 @DATASETS.register_module()
 class EasyVQACls(BaseDataset):
-    """What easy-VQA's images show, as 24 classes such as 'red circle', for eyes to learn.
+    """What easy-VQA's images show, as 24 classes such as 'red circle', to train a vision encoder.
 
     The package does not say what is in an image; its questions and answers do. Images of which they
     tell only the shape or only the color are left out. Splits are those of :class:`EasyVQA`.

@@ -112,7 +112,7 @@ def _missing_weights(cfg: Config) -> Iterator[str]:
         "the teacher's pre-trained weights (model.subcloning.pretrained)": (
             model.get('subcloning') or {}
         ).get('pretrained'),
-        'the eyes (model.vision_checkpoint)': model.get('vision_checkpoint'),
+        'the vision encoder (model.vision_checkpoint)': model.get('vision_checkpoint'),
     }
     for what, source in wanted.items():
         if source and os.environ.get('LOCAL_RANK', '0') == '0':  # one download per machine

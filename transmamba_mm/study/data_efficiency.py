@@ -162,7 +162,7 @@ class DataEfficiencyStudy:
     def teacher_jobs(self, configs: dict[str, Config]) -> list[TrainingJob]:
         """The teacher's training, if some method has a teacher that lives in a work_dir.
 
-        Before it comes the training of the eyes that it starts from, if its config names any.
+        Before it comes the training of the vision encoder that its config names, if any.
         """
         places = {
             cfg.model.teacher.checkpoint for cfg in configs.values() if 'teacher' in cfg.model
@@ -170,10 +170,12 @@ class DataEfficiencyStudy:
         if not places or Path(place := places.pop()).suffix:
             return []  # none, or a file or URL that somebody else has to provide
         config = self.config_of('teacher')
-        eyes = Config.fromfile(config).model.get('vision_checkpoint')
-        if eyes is None or Path(eyes).suffix:
+        encoder = Config.fromfile(config).model.get('vision_checkpoint')
+        if encoder is None or Path(encoder).suffix:
             return [TrainingJob('teacher', str(config), place, self.teacher_options)]
-        first = TrainingJob('vision encoder', str(config.with_name(f'{Path(eyes).name}.py')), eyes)
+        first = TrainingJob(
+            'vision encoder', str(config.with_name(f'{Path(encoder).name}.py')), encoder
+        )
         return [
             first,
             TrainingJob('teacher', str(config), place, self.teacher_options, needs=first.name),

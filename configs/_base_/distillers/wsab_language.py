@@ -1,4 +1,4 @@
-# Student and teacher see with the same eyes: only reading is distilled. The scan of the student comes
+# Student and teacher share a frozen vision encoder; only the language model is distilled. The scan of the student comes
 # from a pre-trained language Mamba (its checkpoint), which subcloning would overwrite.
 layer_map = dict(language='uniform')
 subcloning = None

@@ -1,4 +1,4 @@
-# The eyes of LLaVA 1.5, kept as they are, and a small pre-trained language Mamba.
+# The frozen vision encoder of LLaVA 1.5 and a small pre-trained language Mamba.
 student = dict(
     type='transmamba_mm.MambaVQA',
     vision=dict(

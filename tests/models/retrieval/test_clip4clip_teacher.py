@@ -125,17 +125,17 @@ def test_what_cannot_be_built_says_why(tmp_path):
         teacher(config=small)
 
 
-def test_begins_with_trained_eyes_and_trains_them_on(tmp_path):
+def test_starts_with_a_trained_vision_encoder_and_trains_it_on(tmp_path):
     torch.manual_seed(5)
     arguments = {'config': CLIP_VISION, 'out_type': 'cls_token'}
-    eyes = MODELS.build({'type': 'ClipVision', **arguments})
-    state = {f'backbone.{key}': value for key, value in eyes.state_dict().items()}
-    torch.save({'state_dict': state}, tmp_path / 'eyes.pth')
-    model = teacher(vision_checkpoint=str(tmp_path / 'eyes.pth'))
+    encoder = MODELS.build({'type': 'ClipVision', **arguments})
+    state = {f'backbone.{key}': value for key, value in encoder.state_dict().items()}
+    torch.save({'state_dict': state}, tmp_path / 'encoder.pth')
+    model = teacher(vision_checkpoint=str(tmp_path / 'encoder.pth'))
     images = clips(3, frames=1)[:, :, 0]
-    torch.testing.assert_close(model.model.vision_model(images).pooler_output, eyes(images)[0])
+    torch.testing.assert_close(model.model.vision_model(images).pooler_output, encoder(images)[0])
     model(clips(), samples(['a', 'b', 'one', 'two']), mode='loss')['loss'].backward()
     assert model.model.vision_model.embeddings.class_embedding.grad.abs().sum() > 0
-    with pytest.raises(UserError, match='does not hold eyes of this teacher'):
+    with pytest.raises(UserError, match='does not hold the vision encoder of this teacher'):
         other = {**CLIP, 'vision_config': {**CLIP_VISION, 'hidden_size': 8}}
-        teacher(config=other, vision_checkpoint=str(tmp_path / 'eyes.pth'))
+        teacher(config=other, vision_checkpoint=str(tmp_path / 'encoder.pth'))

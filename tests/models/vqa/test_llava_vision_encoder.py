@@ -1,4 +1,4 @@
-"""A LLaVA begins with trained eyes and keeps them."""
+"""A LLaVA starts with a trained vision encoder and keeps it frozen."""
 
 import pytest
 import torch
@@ -29,35 +29,35 @@ def classifier(tmp_path):
             'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 24},
         }
     )
-    torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'eyes.pth')
-    return tmp_path / 'eyes.pth', model
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'encoder.pth')
+    return tmp_path / 'encoder.pth', model
 
 
-def test_eyes_are_loaded_and_never_trained(classifier):
+def test_vision_encoder_is_loaded_and_never_trained(classifier):
     path, teacher = classifier
     model = llava(vision_checkpoint=str(path))
     model.init_weights()
-    eyes = model.model.model.vision_tower
+    encoder = model.model.model.vision_tower
     images = batch()['inputs']
     features = teacher.backbone(images)[0].flatten(2).transpose(1, 2)
     torch.testing.assert_close(
-        eyes(images, output_hidden_states=True).hidden_states[-1][:, 1:], features
+        encoder(images, output_hidden_states=True).hidden_states[-1][:, 1:], features
     )
-    before = {key: value.clone() for key, value in eyes.state_dict().items()}
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.5)
     model.train()(**{'images': images, 'data_samples': batch()['data_samples']}, mode='loss')[
         'loss'
     ].backward()
     optimizer.step()
-    assert all(torch.equal(before[key], value) for key, value in eyes.state_dict().items())
+    assert all(torch.equal(before[key], value) for key, value in encoder.state_dict().items())
     reader = model.model.model.language_model
     assert all(parameter.grad is not None for parameter in reader.layers.parameters())
 
 
-def test_other_eyes_are_refused(classifier):
+def test_another_vision_encoder_is_refused(classifier):
     path, _ = classifier
     model = llava(patch_size=8, vision_checkpoint=str(path))
-    with pytest.raises(UserError, match='does not hold eyes of this teacher'):
+    with pytest.raises(UserError, match='does not hold the vision encoder of this teacher'):
         model.init_weights()
     with pytest.raises(UserError, match='No checkpoint at nowhere'):
         llava(vision_checkpoint='nowhere.pth', tokenizer=TOKENIZER).init_weights()

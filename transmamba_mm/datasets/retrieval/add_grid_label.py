@@ -11,9 +11,9 @@ from transmamba_mm.registry import TRANSFORMS
 class AddGridLabel(BaseTransform):
     """Make the first frame an image, labelled with what it shows and where that is.
 
-    Eyes that only learn what they see forget where it is, and then no one can learn from them where
-    it goes. ``img`` becomes the frame, ``gt_label`` a dict with a label for each task of a
-    ``MultiTaskHead``: ``kind``, the label so far, ``row`` and ``column``.
+    A vision encoder trained on classes alone loses positions, and with them motion. ``img``
+    becomes the frame, ``gt_label`` a dict with a label for each task of a ``MultiTaskHead``:
+    ``kind``, the label so far, ``row`` and ``column``.
 
     Args:
         grid (int): Rows, and columns, that the frame is cut into.

@@ -1,4 +1,4 @@
-"""CLIP's vision Transformer as a backbone, to keep the eyes of a teacher."""
+"""CLIP's vision Transformer as a backbone, to keep a teacher's vision encoder."""
 
 from functools import partial
 from pathlib import Path
@@ -154,7 +154,7 @@ def _load(checkpoint: str | Path, dtype: Any) -> Any:
     from transmamba_mm.models.hf.pretrained import load_weights
 
     model_class, _ = _read_kind(checkpoint)
-    return _eyes(load_weights(model_class, checkpoint, dtype))
+    return _vision_model(load_weights(model_class, checkpoint, dtype))
 
 
 def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
@@ -162,7 +162,7 @@ def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
 
     model_class, config = _read_kind(checkpoint)
     described = build_described(checkpoint, model_class.config_class.from_dict, config)
-    return _cast(_eyes(build_described(checkpoint, model_class, described)), dtype)
+    return _cast(_vision_model(build_described(checkpoint, model_class, described)), dtype)
 
 
 def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:
@@ -171,7 +171,7 @@ def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:
     return model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
 
 
-def _eyes(model: Any) -> Any:
+def _vision_model(model: Any) -> Any:
     """The vision model of a whole CLIP; one that is alone as it is."""
     return model.vision_model if model.config.model_type == 'clip' else model
 

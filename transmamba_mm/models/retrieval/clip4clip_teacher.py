@@ -39,7 +39,7 @@ class Clip4ClipTeacher(DualEncoder):
         temporal (str | dict): See :func:`~.temporal_pooling.build_pooling`; whatever it learns is
             not part of ``checkpoint``, so it has to be trained.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
-            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are what
+            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its weights are what
             :meth:`init_weights` begins with; they are trained on, as CLIP4Clip trains CLIP's.
         weights (bool): False: of ``checkpoint`` only the architecture and the tokenizer are read;
             the weights are about to be loaded from elsewhere.
@@ -96,7 +96,7 @@ class Clip4ClipTeacher(DualEncoder):
         self.vision_checkpoint = vision_checkpoint
 
     def init_weights(self) -> None:
-        """Initialize a new model; its eyes come from ``vision_checkpoint``."""
+        """Initialize a new model; its vision encoder comes from ``vision_checkpoint``."""
         super().init_weights()
         if self.vision_checkpoint is not None:
             load_vision_encoder(self.model.vision_model, self.vision_checkpoint)

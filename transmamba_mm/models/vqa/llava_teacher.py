@@ -30,8 +30,8 @@ class LlavaTeacher(BaseVQAModel):
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
-            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its eyes are loaded by
-            :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv 2304.08485).
+            backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its weights are
+            loaded by :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv 2304.08485).
         **kwargs: See :class:`BaseVQAModel`. LLaVA 1.5 was trained with
             ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
 
@@ -99,10 +99,10 @@ class LlavaTeacher(BaseVQAModel):
         self.check_vocabulary()
 
     def init_weights(self) -> None:
-        """Initialize a new model; its eyes come from ``vision_checkpoint``.
+        """Initialize a new model; its vision encoder comes from ``vision_checkpoint``.
 
         Raises:
-            UserError: A checkpoint that is missing, or of other eyes.
+            UserError: A checkpoint that is missing, or of another vision encoder.
         """
         super().init_weights()
         if self.vision_checkpoint is not None:
