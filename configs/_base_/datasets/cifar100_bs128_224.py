@@ -1,5 +1,5 @@
 # CIFAR-100 at the teacher's 224 pixels, with ImageNet's normalization because it comes from there.
-# Nothing is downloaded behind the user's back: without the data the run says how to get it.
+# Nothing is downloaded silently: without the data the run stops with instructions.
 data_preprocessor = dict(
     num_classes=100,
     mean=[123.675, 116.28, 103.53],

@@ -1,4 +1,4 @@
-# What easy-VQA's images show, told by their questions: 3,132 images to train on, 772 to test on.
+# The classes of easy-VQA's images, inferred from their questions: 3,132 to train on, 772 to test on.
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
     num_classes=24,

@@ -15,7 +15,7 @@ prepare = [
         meta_keys=['image_id', 'img_path'],
     ),
 ]
-# Training leaves out what it cannot read and tells how much; a score is about the whole set.
+# Training skips and counts unreadable samples; evaluation scores the whole set.
 train_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='skip'), *prepare]
 test_pipeline = [dict(type='transmamba_mm.LoadImage', on_bad='raise'), *prepare]
 

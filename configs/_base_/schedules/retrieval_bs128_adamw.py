@@ -1,6 +1,6 @@
 # CLIP4Clip's: 5 epochs of 16 captions on each of 8 GPUs, a tenth of them warm-up. Its rate for what
 # is new, 1e-4, is about Vim's at this batch (5e-4 * 128 / 512).
-# CLIP's text tower moves a thousandth as fast, as there: what it says must go on meaning the same
+# CLIP's text tower learns at a thousandth of the rate, as there: its embeddings must stay comparable
 # while the Mamba learns to see. Decay would be nothing at that rate.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05, betas=(0.9, 0.98)),

@@ -1,4 +1,4 @@
-# A mean over frames does not know left from right: this teacher reads their order (seqTransf).
+# A mean over frames loses their order; this teacher models it (seqTransf).
 vision_config = dict(
     image_size=32,
     patch_size=8,
@@ -25,7 +25,7 @@ teacher_model = dict(
         ),
     ),
     vision_checkpoint='work_dirs/clip-vision-nano_movingdigits',  # where its own training begins
-    out_type='avg_featmap',  # a student is compared with patches: they have to know what is there
+    out_type='avg_featmap',  # WSAB matches patches, so the teacher pools them
     temporal=dict(type='transformer', num_layers=2, num_heads=4, max_frames=4),
     tokenizer=dict(type='transmamba_mm.WordTokenizer', words='MovingDigits'),
 )

@@ -12,8 +12,8 @@ LLAMA = {
     **{'model_type': 'llama', 'hidden_size': 16, 'num_attention_heads': 2},
     'rope_theta': 1e4,
 }
-EYES = {'model_type': 'clip_vision_model', 'hidden_size': 16, 'num_attention_heads': 2}
-LLAVA = {'vision_config': EYES, 'text_config': LLAMA, 'image_token_id': 3}
+VISION = {'model_type': 'clip_vision_model', 'hidden_size': 16, 'num_attention_heads': 2}
+LLAVA = {'vision_config': VISION, 'text_config': LLAMA, 'image_token_id': 3}
 
 
 def test_what_transformers_makes_of_it():
@@ -27,13 +27,13 @@ def test_what_transformers_makes_of_it():
     [
         ({**LLAVA, 'image_tokens': 3}, 'Any has no config image_tokens'),
         (
-            {**LLAVA, 'vision_config': {**EYES, 'hidden_sizes': 3}},
+            {**LLAVA, 'vision_config': {**VISION, 'hidden_sizes': 3}},
             r'Any\.vision_config has no config hidden_sizes',
         ),
         ({**LLAVA, 'text_config': {'hidden': 3}}, r'Any\.text_config has no config hidden;'),
         ({'text_config': {'model_type': 'lama'}}, "no model_type='lama' for text_config"),
-        ({'vision_config': {**EYES, 'num_attention_heads': 5}}, 'cannot be: .*not a multiple'),
-        ({'vision_config': {**EYES, 'hidden_size': 'x'}}, "cannot be: .*'hidden_size'"),
+        ({'vision_config': {**VISION, 'num_attention_heads': 5}}, 'cannot be: .*not a multiple'),
+        ({'vision_config': {**VISION, 'hidden_size': 'x'}}, "cannot be: .*'hidden_size'"),
     ],
 )
 def test_typos_and_values_that_cannot_be(config, message):

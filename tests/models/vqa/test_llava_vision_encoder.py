@@ -7,7 +7,7 @@ from tests.transfer.test_vqa_transfer import TOKENIZER, batch, llava
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
-EYES = {
+VISION = {
     'image_size': 16,
     'patch_size': 4,
     'hidden_size': 24,
@@ -24,7 +24,7 @@ def classifier(tmp_path):
     model = MODELS.build(
         {
             'type': 'ImageClassifier',
-            'backbone': {'type': 'transmamba_mm.ClipVision', 'config': EYES},
+            'backbone': {'type': 'transmamba_mm.ClipVision', 'config': VISION},
             'neck': {'type': 'GlobalAveragePooling'},
             'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 24},
         }

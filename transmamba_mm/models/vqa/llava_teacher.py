@@ -31,7 +31,8 @@ class LlavaTeacher(BaseVQAModel):
             own otherwise.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
             backbone is :class:`~transmamba_mm.models.backbones.ClipVision`. Its weights are
-            loaded by :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv 2304.08485).
+            loaded by :meth:`init_weights` and never trained, as LLaVA keeps CLIP's (arXiv
+            2304.08485).
         **kwargs: See :class:`BaseVQAModel`. LLaVA 1.5 was trained with
             ``prompt='USER: {image}\\n{question} ASSISTANT:'``.
 
