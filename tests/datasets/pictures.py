@@ -110,6 +110,8 @@ def bad_pictures(folder: Path) -> dict[str, str]:
     Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(
         folder / 'float.tif'
     )
+    Image.fromarray(np.arange(-32, 32, dtype=np.int32).reshape(8, 8)).save(folder / 'signed.tif')
+    Image.fromarray(np.full((8, 8), 1 << 20, np.int32)).save(folder / 'deep.tif')
     return {
         'absent.png': 'No such file',
         'empty.png': 'empty',
@@ -123,6 +125,8 @@ def bad_pictures(folder: Path) -> dict[str, str]:
         'bomb.gif': '65535 x 65535',
         'bomb.bmp': '50000 x 50000',
         'float.tif': 'floating-point',
+        'signed.tif': '-32 to 31',
+        'deep.tif': '1048576 to 1048576',
         **{f'half.{kind}': 'damaged' for kind in ('png', 'jpg', 'webp', 'gif', 'bmp', 'tif')},
         'x' * 300: 'name too long',
         'null\0.png': 'null',

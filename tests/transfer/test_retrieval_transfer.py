@@ -145,8 +145,8 @@ def test_words_meet_where_both_have_read_the_same(cuts, tmp_path):
     assert [p.shape for p in seen.patches[2:]] == [(1, count, 12)] * 2
     assert [d.shape for d in ours.directions[2:]] == [(1, 1, count, 12)] * 2
     with torch.no_grad():
-        _, words = theirs.read(TEXTS)
-        _, mine = model.student.read(TEXTS)
+        _, words = theirs.encode_tokens(TEXTS)
+        _, mine = model.student.encode_tokens(TEXTS)
     norms = theirs.model.text_model.final_layer_norm, model.student.text.backbone.norm_f
     ends = counts.cumsum(0) - 1
     for record, norm, expected in zip((seen, ours), norms, (words, mine), strict=True):

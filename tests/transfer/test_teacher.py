@@ -93,7 +93,7 @@ def test_sees_the_picture_in_its_own_normalization(student_norm):
     pixels = torch.rand(2, 3, 8, 8) * 16
     student = ClsDataPreprocessor(**student_norm)
     teacher = FrozenTeacher(trained(vit_config()), mean=MEAN, std=STD)
-    seen = teacher.see(student({'inputs': pixels})['inputs'], student)
+    seen = teacher.preprocess(student({'inputs': pixels})['inputs'], student)
     torch.testing.assert_close(seen, ClsDataPreprocessor(MEAN, STD)({'inputs': pixels})['inputs'])
 
 
@@ -105,7 +105,7 @@ def test_renormalizing_keeps_mixed_images():
     def mixed(images):
         return 0.3 * images + 0.7 * images.flip(0)
 
-    seen = teacher.see(mixed(student({'inputs': pixels})['inputs']), student)
+    seen = teacher.preprocess(mixed(student({'inputs': pixels})['inputs']), student)
     own = ClsDataPreprocessor(MEAN, STD)({'inputs': pixels})['inputs']
     torch.testing.assert_close(seen, mixed(own))
 
@@ -113,14 +113,14 @@ def test_renormalizing_keeps_mixed_images():
 def test_sees_the_images_as_they_are_by_default():
     images = torch.randn(2, 1, 8, 8)
     teacher = FrozenTeacher(trained(vit_config()))
-    assert teacher.see(images, ClsDataPreprocessor([1], [2])) is images
+    assert teacher.preprocess(images, ClsDataPreprocessor([1], [2])) is images
 
 
 @pytest.mark.parametrize('img_size', [16, (4, 12)], ids=str)
 def test_sees_its_own_image_size(img_size):
     teacher = FrozenTeacher(trained(vit_config()), img_size=img_size)
     ramp = torch.linspace(0, 1, 8).expand(1, 1, 8, 8)
-    seen = teacher.see(ramp, ClsDataPreprocessor())
+    seen = teacher.preprocess(ramp, ClsDataPreprocessor())
     assert seen.shape[-2:] == ((16, 16) if img_size == 16 else img_size)
     middle = seen[0, 0, 2, 3:-3]  # still a ramp from left to right, away from the border
     assert (middle.diff() > 0).all()

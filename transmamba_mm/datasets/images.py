@@ -178,7 +178,11 @@ def to_rgb(image: Image.Image, size: tuple[int, int] | None = None) -> np.ndarra
     if size is not None:
         image.draft('RGB', size if turn >= 5 else size[::-1])
     if image.mode.startswith('I'):  # Pillow would clip all above 255 to white
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+        pixels = np.asarray(image)
+        low, high = pixels.min(), pixels.max()
+        if low < 0 or high > 65535:
+            raise ValueError(f'its pixels are {low} to {high}: save it with 8 or 16 bits')
+        image = Image.fromarray((pixels >> 8).astype(np.uint8))
     elif image.mode == 'F':
         raise ValueError('its pixels are floating-point numbers: save it with 8 or 16 bits')
     elif image.mode == 'P':

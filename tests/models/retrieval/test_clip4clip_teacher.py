@@ -50,7 +50,7 @@ def test_equals_transformers_on_stills(checkpoint):
     torch.testing.assert_close(ours.encode_text(TEXTS), theirs.text_embeds, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(ours.encode_video(images), theirs.image_embeds, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(
-        ours.summarize(ours.read(TEXTS)[1]),
+        ours.pool_text(ours.encode_tokens(TEXTS)[1]),
         model.get_text_features(**inputs).pooler_output,
         atol=1e-5,
         rtol=1e-4,

@@ -67,26 +67,28 @@ def test_frames_that_only_fill_up_are_not_looked_at():
     short, padded = clips(2, frames=3), clips(2, frames=5, seed=2)
     padded[0, :, :3] = short[0]
     mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 5])
-    (first, whole) = model.patches(model.see(padded), mask)
-    (expected, _) = model.patches(model.see(short), None)
+    (first, whole) = model.patches(model.encode_frames(padded), mask)
+    (expected, _) = model.patches(model.encode_frames(short), None)
     assert (len(first), len(whole)) == (3, 5)
     torch.testing.assert_close(first, expected)
     scores = model.match([first, whole, first], ['a', 'a', 'b'])  # of two lengths, in one call
     torch.testing.assert_close(scores[:1], model.match([expected], ['a']))
     torch.testing.assert_close(scores[1:2], model.match([whole], ['a']))
     # A video without any real frame still has a score.
-    assert len(model.patches(model.see(short), torch.zeros(2, 3, dtype=torch.bool))[0]) == 3
+    assert (
+        len(model.patches(model.encode_frames(short), torch.zeros(2, 3, dtype=torch.bool))[0]) == 3
+    )
 
 
 @torch.no_grad()
 def test_patches_are_averaged_to_the_grid():
     every, few = (build(**{'vision': VMAMBA}, rerank={'grid': grid}) for grid in (None, 2))
     large = torch.randn(1, 3, 2, 64, 64)
-    maps = every.see(large)
+    maps = every.encode_frames(large)
     assert len(every.patches(maps, None)[0]) == maps.shape[1] * maps.shape[3] * maps.shape[4]
-    (tokens,) = few.patches(few.see(large), None)
+    (tokens,) = few.patches(few.encode_frames(large), None)
     assert tokens.shape == (2 * 2 * 2, maps.shape[2])
-    torch.testing.assert_close(tokens.mean(0), few.see(large).mean((0, 1, 3, 4)))
+    torch.testing.assert_close(tokens.mean(0), few.encode_frames(large).mean((0, 1, 3, 4)))
 
 
 @every_backbone

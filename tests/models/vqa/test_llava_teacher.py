@@ -41,7 +41,7 @@ def test_a_folder_with_its_tokenizer_loads(saved):
     teacher = build(checkpoint=str(saved))
     loaded = LlavaForConditionalGeneration.from_pretrained(saved).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in teacher.model.state_dict().items())
-    patches = teacher.see(torch.randn(2, 3, 8, 8), ['what is it ?'] * 2)
+    patches = teacher.encode_image(torch.randn(2, 3, 8, 8), ['what is it ?'] * 2)
     assert patches.shape == (2, 4, 16)
 
 
