@@ -27,7 +27,11 @@ STUDENTS = ('Vim', 'VMamba', 'PlainMamba', 'VideoMamba')
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.count_students',
+        description=__doc__,
+        formatter_class=HelpFormatter,
+    )
     parser.add_argument(
         '--students', nargs='+', choices=STUDENTS, default=STUDENTS, help='families'
     )

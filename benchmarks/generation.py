@@ -26,7 +26,9 @@ from transmamba_mm.models.hf import MambaLM
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.generation', description=__doc__, formatter_class=HelpFormatter
+    )
     parser.add_argument('--checkpoint', help='folder or hub name; default: random weights')
     parser.add_argument('--hidden-size', type=int, default=256, help='of random weights')
     parser.add_argument('--layers', type=int, default=8, help='of random weights')

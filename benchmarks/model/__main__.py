@@ -31,7 +31,9 @@ SIZES = [224, 384, 512, 640, 768, 1024]
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.model', description=__doc__, formatter_class=HelpFormatter
+    )
     parser.add_argument('config', help='a config of configs/transmamba/')
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES, help='sides of the images')
     parser.add_argument('--train', action='store_true', help='time training steps, too')

@@ -28,7 +28,9 @@ from transmamba_mm.launch.cli import HelpFormatter, run
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.scan', description=__doc__, formatter_class=HelpFormatter
+    )
     parser.add_argument(
         '--shapes', nargs='+', default=list(DEFAULT_SHAPES), metavar='BxDxLxN', help='see above'
     )

@@ -36,7 +36,9 @@ from transmamba_mm.launch.cli import HelpFormatter, run
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.video', description=__doc__, formatter_class=HelpFormatter
+    )
     parser.add_argument('videos', nargs='+', help='folders of videos, or videos')
     parser.add_argument('--frames', type=int, default=8, help='of a clip')
     parser.add_argument('--size', type=int, default=112, help='of a clip')
