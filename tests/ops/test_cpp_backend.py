@@ -1,4 +1,4 @@
-"""The C++ scan promises what the float64 loop computes, for every input the face allows."""
+"""The C++ scan promises what the float64 loop computes, for every input the interface allows."""
 
 import itertools
 

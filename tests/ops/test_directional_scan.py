@@ -38,7 +38,7 @@ SHAPES = [
 
 
 def problem(batch, K, L, E, N, dtype=torch.float64, shared=False):
-    """Everything the face takes, as a mixer has it: B and C are views of a projection."""
+    """All arguments, as a mixer passes them: B and C are views of a projection."""
     torch.manual_seed(batch + 10 * K + 100 * L + N)
     projected = torch.randn(batch, K, L, 2 * N + 1, dtype=torch.float64).to(dtype)
     tensors = {

@@ -1,4 +1,4 @@
-"""The face of every distiller."""
+"""The base class of distillers."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

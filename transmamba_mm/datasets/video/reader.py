@@ -1,4 +1,4 @@
-"""One face for everything that frames are read from."""
+"""The interface of all readers of frames."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The face that every student backbone shows to a transfer."""
+"""The base class of student backbones."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

@@ -98,7 +98,7 @@ class CausalBlock(MambaBlock):
 
 
 class MambaLM(MambaForCausalLM, TokenLayout):
-    """A Mamba language model with transformers' face and our scan.
+    """A Mamba language model with transformers' interface and our scan.
 
     It *is* a ``MambaForCausalLM``: ``generate`` (greedy, sampling, beams), ``save_pretrained``,
     gradient checkpointing and the cache are transformers' own, and ``state_dict()`` has its keys,

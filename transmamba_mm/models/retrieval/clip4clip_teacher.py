@@ -19,7 +19,7 @@ from transmamba_mm.registry import MODELS
 
 @MODELS.register_module()
 class Clip4ClipTeacher(DualEncoder):
-    """Transformers' ``CLIPModel`` (arXiv 2103.00020) with the face of ``VideoTextRetriever``.
+    """Transformers' ``CLIPModel`` (arXiv 2103.00020) as a dual encoder of videos.
 
     CLIP embeds each frame; the unit vectors of the real ones are averaged (meanP of CLIP4Clip,
     arXiv 2104.08860). A mean does not know which frame came first: where captions speak of that,

@@ -74,7 +74,7 @@ class DualEncoder(BaseModel):
     @property
     @abstractmethod
     def text_encoder(self) -> Any:
-        """The text tower, with the face of a model of transformers."""
+        """The text tower, called like a model of transformers."""
 
     @property
     @abstractmethod

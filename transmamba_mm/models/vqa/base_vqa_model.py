@@ -65,7 +65,7 @@ class BaseVQAModel(BaseModel):
     @property
     @abstractmethod
     def language_model(self) -> Any:
-        """The language model, with the face of a causal one of transformers."""
+        """The language model, called like a causal one of transformers."""
 
     @abstractmethod
     def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:

@@ -16,7 +16,7 @@ from transmamba_mm.registry import MODELS
 
 @MODELS.register_module()
 class LlavaTeacher(BaseVQAModel):
-    """Transformers' ``LlavaForConditionalGeneration`` (arXiv 2304.08485) with the face of MambaVQA.
+    """Transformers' ``LlavaForConditionalGeneration`` (arXiv 2304.08485) as a VQA model.
 
     Any vision-language model of transformers will do whose ``model`` has a ``vision_tower``, a
     ``language_model`` and ``get_image_features``, and that takes images of one size.
@@ -38,7 +38,7 @@ class LlavaTeacher(BaseVQAModel):
 
     Raises:
         UserError: Both or none of ``config`` and ``checkpoint``; unknown keys of ``config``; a
-            checkpoint that is missing, incomplete or of an architecture without this face; a
+            checkpoint that is missing, incomplete or of an architecture without these parts; a
             tokenizer that does not fit.
     """
 
@@ -88,8 +88,8 @@ class LlavaTeacher(BaseVQAModel):
             self.model = load_weights(AutoModelForImageTextToText, checkpoint, dtype)
             self.is_init = True  # or init_weights would start anew
         core = getattr(self.model, 'model', None)
-        face = ('vision_tower', 'language_model', 'get_image_features')
-        if missing := [name for name in face if not hasattr(core, name)]:
+        parts = ('vision_tower', 'language_model', 'get_image_features')
+        if missing := [name for name in parts if not hasattr(core, name)]:
             raise UserError(
                 f'{type(self.model).__name__} cannot be a LlavaTeacher: its model has no '
                 f'{", ".join(missing)}. Choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'

@@ -1,1 +1,1 @@
-"""Implementations of the scan behind one face, :class:`~.backend.Scan`; one file each."""
+"""Implementations of the scan with one interface, :class:`~.backend.Scan`; one file each."""
