@@ -7,7 +7,7 @@ Example:
 
 Both models have random weights and positions made for the size, and take turns in one process;
 times are the fastest of all calls. FLOPs are those of one image, counted as
-benchmarks/flops.py says. With --blocks one layer of each is compared instead.
+benchmarks/flops.py defines. With --blocks one layer of each is compared instead.
 """
 
 import argparse

@@ -19,7 +19,6 @@ from benchmarks.scan.problem import (
 )
 from benchmarks.timing import interleave
 from transmamba_mm.errors import UserError
-from transmamba_mm.ops.backends.cpp_call import kernels
 
 CPU = torch.device('cpu')
 USABLE = [one for one in contenders(CPU) if not one.obstacle]
@@ -73,7 +72,6 @@ def test_bytes_of_the_floor_by_hand():
 def test_floor_is_the_larger_of_two_times(compiler, monkeypatch):
     if not compiler:
         monkeypatch.setenv('CXX', 'no-such-compiler')
-    kernels.cache_clear()
     shape = ScanShape(2, 1, 64, 50, 16)
     rates = measure_rates(shape, CPU)
     assert ('torch' in rates.exp_source) >= (not compiler)

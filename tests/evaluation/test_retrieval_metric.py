@@ -1,4 +1,4 @@
-"""RetrievalRecall: from samples to numbers, missing, repeated videos, padding, errors."""
+"""RetrievalRecall: from samples to numbers, missing and repeated videos, padding, errors."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_collapsed_model_recalls_nothing(samples):
     assert values['retrieval/t2v_MdR'] == values['retrieval/v2t_MnR'] == 37
 
 
-def test_holes_are_refused_unless_told(samples):
+def test_missing_videos_are_refused_unless_allowed(samples):
     broken = [*samples, sample('gone', is_missing=True)]
     with pytest.raises(UserError, match=r'1 of 13 videos are missing \(the first: gone\)'):
         scores(broken)

@@ -116,7 +116,7 @@ class VideoIndex:
         """Forget videos that are gone or have changed.
 
         Args:
-            there: Relative path to file_stat of the videos that there are.
+            there: Relative path and stat of each video on the disk.
 
         Returns:
             The paths that are to be embedded, and how many videos are gone.

@@ -19,7 +19,7 @@ class LogitsDistiller(BaseDistiller):
     (Beyer et al., arXiv 2106.05237).
 
     Args:
-        pairs (Sequence[LayerMatch]): Not used; every distiller is told the matched layers.
+        pairs (Sequence[LayerMatch]): Not used; every distiller receives the matched layers.
         kind (str): 'soft', the teacher's distribution (Hinton et al., arXiv 1503.02531), or 'hard',
             its decision (DeiT, arXiv 2012.12877).
         temperature (float): Softens both distributions; only for 'soft'.

@@ -18,7 +18,7 @@ def outlive_a_stop() -> None:
 
     A scheduler sends SIGTERM to all processes of a job; the last step may still need a batch.
     torch's own handler, in whose place this stands, ends a worker by anybody's. Where the sender
-    cannot be told (macOS, Windows) that handler stays.
+    is unknown (macOS, Windows) that handler stays.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):

@@ -36,7 +36,7 @@ QUESTIONS = {
 }
 #: Steps that read files, and what an evaluation may let them do about one that cannot be read.
 EVALUATED = {
-    'DecodeVideo': "'mark' (retrieval, which counts the missing) or 'raise'",
+    'DecodeVideo': "'mark' (retrieval, which counts missing videos) or 'raise'",
     'LoadImage': "'raise'",
 }
 #: Arguments of those that name a file.

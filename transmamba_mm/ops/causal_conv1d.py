@@ -49,7 +49,7 @@ def causal_conv1d(
         initial_states: (B, W - 1, E), zeros when None; (B, E, W - 1) for layout 'BDL'.
         return_final_states: also return the final states.
         final_states_out: shaped as ``initial_states``; the final states are written to it.
-        seq_idx: only None. TokenBatch that are packed into one row are not supported.
+        seq_idx: only None. Sequences that are packed into one row are not supported.
 
     Returns:
         y, shaped and typed as ``x``; with ``return_final_states`` also the final states, shaped as

@@ -1,4 +1,4 @@
-"""VideoCaptions: captions and videos of a folder; what is bad is counted by cause, or missing."""
+"""VideoCaptions: captions and videos of a folder; bad entries are counted by cause, or missing."""
 
 import re
 
@@ -248,7 +248,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(UserError, match=r'has no caption .*line 1: a blank caption'):
         VideoCaptions(data_root=str(tmp_path))
     write_lines(tmp_path / 'captions.jsonl', {'video': 'a.mp4', 'caption': 'fine'})
-    for test_mode in (False, True):  # a wrong folder is no set of missing
+    for test_mode in (False, True):  # a wrong folder is an error
         with pytest.raises(UserError, match=r'None of the 1 videos .*data_prefix\.video_path'):
             VideoCaptions(data_root=str(tmp_path), test_mode=test_mode)
 

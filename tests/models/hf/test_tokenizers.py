@@ -1,4 +1,4 @@
-"""Words that a model does not know are told, once in a log and one by one where asked."""
+"""Words that a model does not know are warned, once in a log and one by one where asked."""
 
 import pytest
 import torch
@@ -31,43 +31,43 @@ def test_a_tokenizer_of_bytes_knows_everything(tmp_path):
 
 
 @pytest.fixture
-def told(caplog):
+def warned(caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     yield lambda: [r.getMessage() for r in caplog.records if 'does not know' in r.getMessage()]
     logger.removeHandler(caplog.handler)
 
 
-def test_captions_with_unknown_words_are_counted_and_told_once(told):
+def test_captions_with_unknown_words_are_counted_and_told_once(warned):
     caption_tokenizer = CaptionTokenizer(word_tokenizer())
     caption_tokenizer(['a seven', ''], nn.Embedding(30, 3))
-    assert caption_tokenizer.unknown.num_texts == 0 and not told()
+    assert caption_tokenizer.unknown.num_texts == 0 and not warned()
     caption_tokenizer(['a zebra and a zebra', '七', 'a two'], nn.Embedding(30, 3))
     assert caption_tokenizer.unknown.num_texts == 2
-    (text,) = told()
+    (text,) = warned()
     assert text.endswith(
         'reads <unk> for each of: zebra and. Use a tokenizer of these words, and of this script.'
     )
 
 
-def test_the_end_of_a_text_is_no_unknown_word(tmp_path, told):
+def test_the_end_of_a_text_is_no_unknown_word(tmp_path, warned):
     caption_tokenizer = CaptionTokenizer(
         clip_tokenizer(tmp_path)
     )  # its end is its unknown token, too
     caption_tokenizer(['a seven 七'], nn.Embedding(600, 3))
-    assert caption_tokenizer.unknown.num_texts == 0 and not told()
+    assert caption_tokenizer.unknown.num_texts == 0 and not warned()
 
 
-def test_questions_answers_and_the_words_around_them(told):
+def test_questions_answers_and_the_words_around_them(warned):
     prompt_template = PromptTemplate(word_tokenizer(), 'the {question}')
     prompt_template(['a two', 'seven'])
     prompt_template.questions(['seven'], torch.device('cpu'))
-    assert not told()
+    assert not warned()
     prompt_template(['a two', 'zebra'])
-    assert prompt_template.unknown.num_texts == 1 and 'zebra' in told()[0]
+    assert prompt_template.unknown.num_texts == 1 and 'zebra' in warned()[0]
     other = PromptTemplate(word_tokenizer(), 'Question: {question}')
     other(['a two'])
-    assert 'Question :' in told()[1]
+    assert 'Question :' in warned()[1]
 
 
 @pytest.mark.parametrize('kind', ['VideoTextRetriever', 'Clip4ClipTeacher'])

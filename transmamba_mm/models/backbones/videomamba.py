@@ -96,7 +96,7 @@ def inflate_kernel(kernel: Tensor, tubelet_size: int, inflate: str) -> Tensor:
     Args:
         kernel (Tensor): Of a 2-D convolution.
         tubelet_size (int): Frames T of a tubelet.
-        inflate (str): 'center' looks at the frame T // 2 alone, 'mean' at all of them equally.
+        inflate (str): 'center' uses frame T // 2 alone, 'mean' all frames equally.
     """
     if inflate == 'mean':
         return (kernel / tubelet_size).unsqueeze(2).repeat(1, 1, tubelet_size, 1, 1)

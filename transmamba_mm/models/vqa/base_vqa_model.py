@@ -21,7 +21,7 @@ from transmamba_mm.transfer_checkpoint import take_student
 class BaseVQAModel(BaseModel):
     """A language model that reads patches of an image and a question, and writes the answer.
 
-    TokenBatch of different lengths are padded on the left, which a recurrent model can be told to
+    Sequences of different lengths are padded on the left, which a recurrent model can be made to
     ignore, so that an answer does not depend on the other questions of its batch.
 
     Subclasses say how an image becomes embeddings (:meth:`see`) and which language model reads them
