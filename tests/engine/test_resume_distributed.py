@@ -24,7 +24,7 @@ def train_rank(rank: int, folder: Path, meeting: Path, stop: tuple[int, int, str
     os.environ['LOCAL_RANK'] = str(rank)
     hooks = [At(terminate, *stop[1:])] if stop and stop[0] == rank else []
     if stop and stop[0] != rank and stop[2] == 'val':
-        # it would wait for its peer, and end by gloo's error if that came before the launcher's kill
+        # waiting for its peer, it might end by gloo's error before the launcher kills it
         hooks = [At(partial(time.sleep, 600), *stop[1:])]
     wrapper = {'type': 'MMDistributedDataParallel', 'device_ids': None}
     cfg = {'model_wrapper_cfg': wrapper}
