@@ -106,7 +106,7 @@ def draw(study: DataEfficiencyStudy, records: list[Record], work_dir: Path) -> N
     plot_training_curves(records, work_dir / 'training.png')
     plot_weights_over_time(runs['wsab', 1], work_dir / 'layer_weights.png')
     students = {f'{method}, all data': runs[method, 1] for method in study.methods}
-    cfg = study.load(Path(study.config))
+    cfg = study.load('wsab')
     plot_similarity(compare_layers(cfg, students), work_dir / 'similarity.png')
     report = max(Path(runs['wsab', 1]).glob('*/transfer_report.json'))
     shutil.copy(report, work_dir / 'transfer_report.json')

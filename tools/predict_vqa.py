@@ -4,7 +4,8 @@ Examples:
     python tools/predict_vqa.py --checkpoint work_dirs/mambavqa-nano_llava-nano_easyvqa \\
         --image shape.png --question "What color is the shape?"
     python tools/predict_vqa.py --checkpoint student.safetensors --image shape.png \\
-        --question "Is there a red shape?" --config configs/scratch/mambavqa-nano_easyvqa.py
+        --question "Is there a red shape?" \\
+        --config configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py
 
 Several questions may be asked about one image. Words that the model does not know are named on
 standard error.

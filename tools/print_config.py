@@ -1,6 +1,7 @@
 """Print a config with everything it inherits.
 
-Example:
+Examples:
+    python tools/print_config.py configs/transmamba/vim-s_deit-b_in1k.py --method scratch
     python tools/print_config.py configs/transmamba/vim-s_deit-b_in1k.py \\
         --cfg-options train_cfg.max_epochs=100
 """
@@ -8,6 +9,7 @@ Example:
 import argparse
 
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 
 
@@ -15,6 +17,7 @@ def main() -> None:
     """Resolve and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
+    add_method_argument(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -23,7 +26,7 @@ def main() -> None:
         help='override entries of the config',
     )
     args = parser.parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, args.method)
     print(cfg.pretty_text)
 
 

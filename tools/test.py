@@ -6,7 +6,8 @@ student is built. Neither its teacher is needed nor the checkpoints it was made 
 Examples:
     python tools/test.py configs/transmamba/vim-nano_deit-nano_digits.py \\
         work_dirs/vim-nano_deit-nano_digits
-    python tools/test.py configs/scratch/vim-nano_digits.py student.safetensors --out metrics.json
+    python tools/test.py configs/transmamba/vim-nano_deit-nano_digits.py student.safetensors \\
+        --out metrics.json
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 Examples:
     python tools/train.py configs/transmamba/vim-nano_deit-nano_digits.py
+    python tools/train.py configs/transmamba/vim-nano_deit-nano_digits.py --method scratch
     python tools/train.py configs/transmamba/vim-s_deit-b_in1k.py --amp --resume \\
         --cfg-options model.teacher.checkpoint=checkpoints/deit-base.pth
 """

@@ -3,9 +3,9 @@ _base_ = [
     '../_base_/teachers/clip-b32.py',
     '../_base_/datasets/didemo.py',
     '../_base_/schedules/retrieval_bs128_adamw.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/runtimes/retrieval.py',
 ]
 
-model = {{_base_.teacher.model}}
+model = _base_.teacher.model
 
 optim_wrapper = dict(optimizer=dict(lr=1e-7), paramwise_cfg=dict(_delete_=True))

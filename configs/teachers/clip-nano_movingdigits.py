@@ -1,11 +1,11 @@
 _base_ = [
-    '../_base_/teachers/clip-nano_movingdigits.py',
-    '../_base_/datasets/moving_digits.py',
+    '../_base_/teachers/clip-nano.py',
+    '../_base_/datasets/movingdigits.py',
     '../_base_/schedules/movingdigits.py',
-    '../_base_/movingdigits_runtime.py',
+    '../_base_/runtimes/movingdigits.py',
 ]
 
-model = {{_base_.teacher_model}}
+model = _base_.teacher_model
 
 # The vision encoder is pre-trained; as in CLIP4Clip it learns at a lower rate.
 optim_wrapper = dict(paramwise_cfg=dict(lr_mults={'model.vision_model.*': 0.1}))

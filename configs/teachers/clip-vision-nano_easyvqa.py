@@ -1,16 +1,18 @@
 # Pre-train the vision encoder of llava-nano_easyvqa on the classes of the images.
 _base_ = [
-    '../_base_/teachers/llava-nano_easyvqa.py',
+    '../_base_/teachers/llava-nano.py',
     '../_base_/datasets/easyvqa_cls.py',
     '../_base_/schedules/easyvqa.py',
-    '../_base_/easyvqa_runtime.py',
+    '../_base_/runtimes/easyvqa.py',
 ]
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.vision_config}}),
+    backbone=dict(type='transmamba_mm.ClipVision', config=_base_.vision_config),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', num_classes=24, in_channels=96),
+    head=dict(
+        type='LinearClsHead', num_classes=_base_.data_preprocessor.num_classes, in_channels=96
+    ),
 )
 
 train_cfg = dict(max_iters=1600, val_interval=400)

@@ -1,14 +1,14 @@
 # Pre-train the vision encoder of clip-nano_movingdigits: which digit is in a frame, and where.
 _base_ = [
-    '../_base_/teachers/clip-nano_movingdigits.py',
-    '../_base_/datasets/moving_digits_cls.py',
+    '../_base_/teachers/clip-nano.py',
+    '../_base_/datasets/movingdigits_cls.py',
     '../_base_/schedules/movingdigits.py',
-    '../_base_/movingdigits_runtime.py',
+    '../_base_/runtimes/movingdigits.py',
 ]
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='transmamba_mm.ClipVision', config={{_base_.vision_config}}),
+    backbone=dict(type='transmamba_mm.ClipVision', config=_base_.vision_config),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='MultiTaskHead',

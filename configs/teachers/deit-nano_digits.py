@@ -1,11 +1,11 @@
 _base_ = [
-    '../_base_/teachers/deit-nano_digits.py',
+    '../_base_/teachers/deit-nano.py',
     '../_base_/datasets/digits.py',
     '../_base_/schedules/digits_teacher.py',
-    '../_base_/digits_runtime.py',
+    '../_base_/runtimes/digits.py',
 ]
 
-model = {{_base_.teacher.model}}
+model = _base_.teacher.model
 
 # Gentler than what the students see: in 1,000 steps a ViT does not get through more.
 data_preprocessor = dict(

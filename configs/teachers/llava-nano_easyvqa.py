@@ -1,8 +1,8 @@
 _base_ = [
-    '../_base_/teachers/llava-nano_easyvqa.py',
+    '../_base_/teachers/llava-nano.py',
     '../_base_/datasets/easyvqa.py',
     '../_base_/schedules/easyvqa.py',
-    '../_base_/easyvqa_runtime.py',
+    '../_base_/runtimes/easyvqa.py',
 ]
 
-model = {{_base_.teacher_model}}
+model = _base_.teacher_model

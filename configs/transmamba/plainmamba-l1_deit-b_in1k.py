@@ -1,17 +1,11 @@
 _base_ = [
-    '../_base_/students/plainmamba-l1_in1k.py',
-    '../_base_/teachers/deit-base_in1k.py',
-    '../_base_/distillers/wsab.py',
+    '../_base_/students/plainmamba-l1.py',
+    '../_base_/teachers/deit-b.py',
+    '../_base_/methods/wsab.py',
     '../_base_/datasets/imagenet_bs128.py',
     '../_base_/schedules/imagenet_bs1024_adamw_vim.py',
-    '../_base_/default_runtime.py',
+    '../_base_/runtimes/default.py',
 ]
 
-model = dict(
-    type='transmamba_mm.KnowledgeTransfer',
-    student={{_base_.student}},
-    teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
-    subcloning={{_base_.subcloning}},
-    layer_map={{_base_.layer_map}},
-)
+model = dict(student=_base_.student, teacher=_base_.teacher)
+model['student']['head']['num_classes'] = _base_.data_preprocessor.num_classes

@@ -1,17 +1,21 @@
 _base_ = [
-    '../_base_/students/videomamba-nano_movingdigits.py',
-    '../_base_/teachers/clip-nano_movingdigits.py',
-    '../_base_/distillers/wsab_retrieval.py',
-    '../_base_/datasets/moving_digits.py',
+    '../_base_/students/videomamba-nano.py',
+    '../_base_/students/retriever-nano.py',
+    '../_base_/teachers/clip-nano.py',
+    '../_base_/methods/wsab.py',
+    '../_base_/datasets/movingdigits.py',
     '../_base_/schedules/movingdigits.py',
-    '../_base_/movingdigits_runtime.py',
+    '../_base_/runtimes/movingdigits.py',
 ]
 
+vision = dict(
+    _base_.student.backbone,
+    img_size=32,
+    patch_size=8,
+    in_channels=3,
+    num_frames=4,
+    out_type='avg_featmap',
+)
 model = dict(
-    type='transmamba_mm.KnowledgeTransfer',
-    student={{_base_.student}},
-    teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
-    subcloning={{_base_.subcloning}},
-    layer_map={{_base_.layer_map}},
+    student=dict(_base_.retriever, vision=vision), teacher=_base_.teacher, **_base_.transfer
 )

@@ -1,17 +1,15 @@
 _base_ = [
-    '../_base_/students/videomamba-tiny_retrieval.py',
+    '../_base_/students/videomamba-t.py',
+    '../_base_/students/retriever-b32.py',
     '../_base_/teachers/clip-b32.py',
-    '../_base_/distillers/wsab_clip.py',
+    '../_base_/methods/wsab.py',
     '../_base_/datasets/msrvtt.py',
     '../_base_/schedules/retrieval_bs128_adamw.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/runtimes/retrieval.py',
 ]
 
+# A clip as one sequence.
+vision = dict(_base_.student.backbone, num_frames=12, out_type='cls_token')
 model = dict(
-    type='transmamba_mm.KnowledgeTransfer',
-    student={{_base_.student}},
-    teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
-    subcloning={{_base_.subcloning}},
-    layer_map={{_base_.layer_map}},
+    student=dict(_base_.retriever, vision=vision), teacher=_base_.teacher, **_base_.transfer
 )

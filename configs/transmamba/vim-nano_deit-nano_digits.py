@@ -1,17 +1,11 @@
 _base_ = [
-    '../_base_/students/vim-nano_digits.py',
-    '../_base_/teachers/deit-nano_digits.py',
-    '../_base_/distillers/wsab.py',
+    '../_base_/students/vim-nano.py',
+    '../_base_/teachers/deit-nano.py',
+    '../_base_/methods/wsab.py',
     '../_base_/datasets/digits.py',
     '../_base_/schedules/digits.py',
-    '../_base_/digits_runtime.py',
+    '../_base_/runtimes/digits.py',
 ]
 
-model = dict(
-    type='transmamba_mm.KnowledgeTransfer',
-    student={{_base_.student}},
-    teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
-    subcloning={{_base_.subcloning}},
-    layer_map={{_base_.layer_map}},
-)
+model = dict(student=_base_.student, teacher=_base_.teacher)
+model['student']['head']['num_classes'] = _base_.data_preprocessor.num_classes

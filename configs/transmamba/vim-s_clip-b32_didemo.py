@@ -1,20 +1,20 @@
 _base_ = [
-    '../_base_/students/vim-small_retrieval.py',
+    '../_base_/students/vim-s.py',
+    '../_base_/students/retriever-b32.py',
     '../_base_/teachers/clip-b32.py',
-    '../_base_/distillers/wsab_clip.py',
+    '../_base_/methods/wsab.py',
     '../_base_/datasets/didemo.py',
     '../_base_/schedules/retrieval_small_bs128_adamw.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/runtimes/retrieval.py',
 ]
 
+# Frame by frame, then the mean over frames.
 model = dict(
-    type='transmamba_mm.KnowledgeTransfer',
-    student={{_base_.student}},
-    teacher={{_base_.teacher}},
-    distiller={{_base_.distiller}},
-    subcloning=dict(
-        vision=dict(type='transmamba_mm.WeightSubcloning'),
-        text={{_base_.subcloning.text}},
+    student=dict(
+        _base_.retriever,
+        vision=dict(_base_.student.backbone, out_type='cls_token'),
+        temporal='mean',
     ),
-    layer_map={{_base_.layer_map}},
+    teacher=_base_.teacher,
+    **_base_.transfer,
 )

@@ -56,7 +56,7 @@ def test_an_empty_question_and_one_without_an_image_are_refused(work_dir, tmp_pa
 
 def test_a_model_that_answers_nothing_is_refused(work_dir):
     with pytest.raises(UserError, match='answers no questions'):
-        VQAInferencer(str(work_dir), 'configs/scratch/vim-nano_digits.py')
+        VQAInferencer(str(work_dir), 'configs/teachers/deit-nano_digits.py')
 
 
 def test_a_checkpoint_of_another_model_is_refused(work_dir, tmp_path):

@@ -231,7 +231,7 @@ def test_texts_and_tops_that_make_no_sense(search, videos, tmp_path):
 
 
 def test_a_model_that_retrieves_nothing(tmp_path):
-    cfg = Config.fromfile('configs/scratch/vim-nano_digits.py')
+    cfg = Config.fromfile('configs/teachers/deit-nano_digits.py')
     cfg.dump(str(tmp_path / 'recipe.py'))
     torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='retrieves no videos'):

@@ -31,7 +31,7 @@ def test_blocks_of_different_widths():
 
 def test_a_config_without_a_teacher():
     with pytest.raises(UserError, match='has no teacher'):
-        models('scratch/vim-nano_digits.py')
+        models('teachers/deit-nano_digits.py')
 
 
 def test_no_threads():

@@ -14,13 +14,13 @@ COPIES = (
     'student',
     'teacher',
     'teacher_model',
-    'distiller',
-    'subcloning',
-    'layer_map',
     'vision_config',
+    'vision',
+    'retriever',
+    'transfer',
 )
 #: What a training does not read, or the fuzzer sets itself.
-UNUSED = ('work_dir', 'launcher', 'test_dataloader', 'test_evaluator', 'test_cfg')
+UNUSED = ('work_dir', 'launcher', 'method', 'test_dataloader', 'test_evaluator', 'test_cfg')
 #: Values of a wrong kind or size. 'nan' and 'inf' are what --cfg-options makes numbers of.
 NUMBERS = (-1, -5, 0, -0.5, 10**9, 10**18, 1e30, float('nan'), float('inf'))
 OTHERS = (None, 'x', '', [], {}, True, [1, 'x'], {'x': 1})

@@ -31,17 +31,13 @@ from mmengine.runner import Runner
 
 from tests.configs.fuzz_digest import digest
 from tests.configs.fuzz_mutations import Mutant, mutants
+from tests.configs.runs import load, run_id, runs_of
 from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.launch import cli
 from transmamba_mm.ops.backends.select import select_backend
 from transmamba_mm.registry import DATASETS, MODELS
 
 ROOT = Path(__file__).parents[2]
-LEAVES = sorted(
-    file
-    for folder in ('transmamba', 'baselines', 'scratch', 'teachers')
-    for file in (ROOT / 'configs' / folder).glob('*nano*.py')
-)
 CPU_SECONDS, SECONDS, GIGABYTES, SIDE_BY_SIDE = 20, 180, 8, 2
 VERDICT = 'verdict.json'
 #: Two steps on a few items; no validation, which is only built.
@@ -94,11 +90,15 @@ def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
     for _ in make_moving_digits(root / 'data/moving_digits', {'train': 16, 'test': 8}):
         pass
     configs = {}
-    for leaf in filter(lambda leaf: leaf.match(pattern), LEAVES):
-        name = f'{leaf.parent.name}-{leaf.stem}'
-        cfg = Config.fromfile(leaf)
+    (root / '_base_').mkdir(exist_ok=True)
+    for run in runs_of(pattern):
+        name, (leaf, method) = run_id(run).replace('/', '-'), run
+        cfg = load(run) if method else Config.fromfile(leaf)
+        base = root / f'_base_/{name}.py' if method else leaf
+        if method:
+            cfg.dump(str(base))
         more = ', persistent_workers=False' if cfg.train_dataloader.get('num_workers') else ''
-        text = SHORT.format(leaf=str(leaf), more=more)
+        text = SHORT.format(leaf=str(base), more=more)
         if 'teacher' in cfg.model:
             file = root / f'{leaf.stem.split("_")[1]}_{cfg.model.student.type}.pth'
             _save_random(cfg.model.teacher.model, file)

@@ -11,14 +11,13 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain import get_model
 
 from tests.configs.decay import check_decay
+from tests.configs.runs import LEAVES, TRANSFERS, load, run_id, runs_of
 from transmamba_mm import registry
 from transmamba_mm.launch.data_config import type_name
-from transmamba_mm.launch.read_config import KNOWN_KEYS
+from transmamba_mm.launch.read_config import KNOWN_KEYS, read_config
 from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ('transmamba', 'teachers', 'scratch', 'baselines')
-LEAVES = sorted(leaf for folder in FOLDERS for leaf in (ROOT / 'configs' / folder).glob('*.py'))
 #: Data of labeled images. All other data are files that may be damaged: images beside questions,
 #: videos beside captions.
 LABELED = ('in1k', 'cifar100', 'digits')
@@ -29,17 +28,21 @@ def data_of(leaf: Path) -> str:
 
 
 #: Of classifiers; test_vqa_recipes and test_retrieval_recipes are about the others.
-TRANSFERS = [
-    leaf
-    for leaf in LEAVES
-    if leaf.parent.name in ('transmamba', 'baselines') and data_of(leaf) in LABELED
-]
-#: Neither too small to mean anything nor in need of checkpoints from a hub.
+CLASSIFIERS = [leaf for leaf in TRANSFERS if data_of(leaf) in LABELED]
+#: Neither too small to mean anything nor in need of checkpoints from a hub; without a teacher, one
+#: of each student and data.
 BUILDABLE = [
-    leaf
+    (leaf, None)
     for leaf in LEAVES
     if data_of(leaf) != 'digits' and (data_of(leaf) in LABELED or '-nano' in leaf.stem)
 ]
+BUILDABLE += {
+    (leaf.stem.partition('_')[0], data_of(leaf)): (leaf, 'scratch')
+    for leaf, _ in BUILDABLE
+    if leaf.parent.name == 'transmamba'
+}.values()
+BUILDABLE += [run for run in runs_of('*_easyvqa.py') if run[1] not in (None, 'scratch')]
+TYPED = [*((leaf, None) for leaf in LEAVES), *runs_of('*-nano_*-nano_*.py')]
 #: Widths that the heads read.
 STUDENTS = {
     'vim-nano': ('Vim', 64),
@@ -92,19 +95,18 @@ def our_types():
     return {name for part in ours for name in part.module_dict}
 
 
-@pytest.mark.parametrize('leaf', LEAVES, ids=ids)
-def test_our_types_have_their_scope_and_no_others(leaf, our_types):
+@pytest.mark.parametrize('run', TYPED, ids=run_id)
+def test_our_types_have_their_scope_and_no_others(run, our_types):
     """mmpretrain's tools read a config in its own scope, whatever the config's is."""
-    names = {name.partition('.')[::2] for name in types_in(Config.fromfile(leaf).to_dict())}
+    names = {name.partition('.')[::2] for name in types_in(load(run).to_dict())}
     assert not {name for name, rest in names if not rest} & our_types
     assert {rest for name, rest in names if name == SCOPE} <= our_types
 
 
-@pytest.mark.parametrize('leaf', TRANSFERS, ids=ids)
+@pytest.mark.parametrize('leaf', CLASSIFIERS, ids=ids)
 def test_name_says_student_teacher_and_data(leaf):
-    student, teacher, rest = leaf.stem.split('_')
-    data, _, variant = rest.partition('-')
-    cfg = Config.fromfile(leaf)
+    student, teacher, data = leaf.stem.split('_')
+    cfg = read_config(leaf)
     model = cfg.model
     assert type_name(model) == 'KnowledgeTransfer'
     assert (type_name(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
@@ -113,14 +115,17 @@ def test_name_says_student_teacher_and_data(leaf):
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes
-    assert bool(variant) is (leaf.parent.name == 'baselines')
-    assert type_name(model.distiller) == ('LogitsDistiller' if variant == 'logits' else 'WSAB')
-    assert (model.subcloning is None) is (variant in ('logits', 'no-subcloning'))
+    assert cfg.method == 'wsab' and type_name(model.distiller) == 'WSAB' and model.subcloning
+    logits = read_config(leaf, method='logits').model
+    assert type_name(logits.distiller) == 'LogitsDistiller' and logits.subcloning is None
+    scratch = read_config(leaf, method='scratch')
+    assert scratch.pop('model') == model.student and scratch.pop('method') == 'scratch'
+    assert all(scratch[key] == cfg[key] for key in scratch)
 
 
-@pytest.mark.parametrize('leaf', BUILDABLE, ids=ids)
-def test_recipe_builds_and_decays_matrices_alone(leaf):
-    cfg = Config.fromfile(leaf)
+@pytest.mark.parametrize('run', BUILDABLE, ids=run_id)
+def test_recipe_builds_and_decays_matrices_alone(run):
+    cfg, leaf = load(run), run[0]
     # No weights, but for Swin, which computes its stochastic depth with tensors, and models of
     # transformers.
     computes = 'swin' in leaf.stem or data_of(leaf) not in LABELED
@@ -138,8 +143,7 @@ def test_package_index_lists_every_student():
         for metafile in index['Import']
         for model in yaml.safe_load((ROOT / metafile).read_text())['Models']
     ]
-    leaves = {leaf for leaf in LEAVES if leaf.parent.name in ('transmamba', 'scratch')}
-    assert {model['Config'] for model in models} == {str(leaf.relative_to(ROOT)) for leaf in leaves}
+    assert {m['Config'] for m in models} == {str(leaf.relative_to(ROOT)) for leaf in TRANSFERS}
     for model in models:
         assert model['Name'] == Path(model['Config']).stem
         task = model['Results'][0]['Task']

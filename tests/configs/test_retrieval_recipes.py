@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from transformers import CLIPConfig, CLIPModel
 
 from tests.configs.decay import check_decay
+from tests.configs.runs import run_id, runs_of
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
 from tests.tools.command_line import run_tool
@@ -23,22 +23,16 @@ from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
 
 CONFIGS = Path('configs')
-FOLDERS = ('transmamba', 'scratch', 'baselines', 'teachers')
+PEERS = (None, 'scratch', 'logits')
 WRITE = {'msrvtt': write_msrvtt, 'didemo': write_didemo}
 #: All that need a checkpoint from a hub.
-LEAVES = sorted(
-    leaf
-    for folder in FOLDERS
-    for data in WRITE
-    for leaf in (CONFIGS / folder).glob(f'*_{data}*.py')
-)
+RUNS = [run for data in WRITE for run in runs_of(f'*_{data}.py') if run[1] in PEERS]
 #: But for the vision encoder, which takes single frames.
-NANO = sorted(
-    leaf
-    for folder in FOLDERS
-    for leaf in (CONFIGS / folder).glob('*_movingdigits*.py')
-    if not leaf.stem.startswith('clip-vision')
-)
+NANO = [
+    run
+    for run in runs_of('*_movingdigits.py')
+    if run[1] in PEERS and not run[0].stem.startswith('clip-vision')
+]
 STUDENTS = {'videomamba-t': 'VideoMamba', 'vim-s': 'Vim'}
 CLIP = 'openai/clip-vit-base-patch32'
 SIDE, FRAMES = 64, 2
@@ -51,12 +45,8 @@ TRANSFORMER = {
 }
 
 
-def ids(leaf):
-    return f'{leaf.parent.name}/{leaf.stem}'
-
-
 def data_of(leaf):
-    return leaf.stem.removesuffix('-logits').rpartition('_')[2]
+    return leaf.stem.rpartition('_')[2]
 
 
 @pytest.fixture(scope='module')
@@ -82,9 +72,9 @@ def videos(tmp_path_factory):
     return {name: write(tmp_path_factory.mktemp(name)) for name, write in WRITE.items()}
 
 
-def load(leaf, clip, videos, folder):
+def load(leaf, clip, videos, folder, method=None):
     """The recipe, but for where files are, the sizes, and two steps of training."""
-    cfg = read_config(leaf)
+    cfg = read_config(leaf, method=method)
     student = cfg.model.get('student', cfg.model)
     if type_name(student) == 'Clip4ClipTeacher':
         student.checkpoint = str(clip)
@@ -107,7 +97,7 @@ def load(leaf, clip, videos, folder):
     cfg.train_cfg.val_interval = 2
     cfg.param_scheduler[0].end = cfg.param_scheduler[1].begin = 1
     cfg.work_dir = str(folder / 'run')
-    cfg.experiment_name = f'{folder.name}_{leaf.stem}'
+    cfg.experiment_name = f'{folder.name}_{leaf.stem}-{method}'
     cfg.launcher = 'none'
     return cfg
 
@@ -119,9 +109,10 @@ def train(cfg):
     return runner
 
 
-@pytest.mark.parametrize('leaf', LEAVES + NANO, ids=ids)
-def test_name_says_student_teacher_and_data(leaf):
-    cfg = Config.fromfile(leaf)
+@pytest.mark.parametrize('run', RUNS + NANO, ids=run_id)
+def test_name_says_student_teacher_and_data(run):
+    leaf, method = run
+    cfg = read_config(leaf, method=method)
     name, _, rest = leaf.stem.partition('_')
     assert data_of(leaf) == type_name(cfg.train_dataloader.dataset).lower()
     if leaf.parent.name == 'teachers':
@@ -131,11 +122,9 @@ def test_name_says_student_teacher_and_data(leaf):
     student = cfg.model.get('student', cfg.model)
     kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
     assert (type_name(student), type_name(student.vision)) == ('VideoTextRetriever', kinds[name])
-    assert leaf in NANO or student.text.checkpoint == CLIP
-    logits = leaf.stem.endswith('-logits')
-    assert logits is (leaf.parent.name == 'baselines')
-    if leaf.parent.name == 'scratch':
-        assert rest == data_of(leaf) and 'teacher' not in cfg.model
+    assert run in NANO or student.text.checkpoint == CLIP
+    if method == 'scratch':
+        assert 'teacher' not in cfg.model
         return
     teacher = cfg.model.teacher
     assert type_name(teacher.model) == 'Clip4ClipTeacher'
@@ -143,13 +132,15 @@ def test_name_says_student_teacher_and_data(leaf):
         assert teacher.checkpoint == f'work_dirs/clip-nano_{data_of(leaf)}'
     else:
         assert rest.startswith('clip-b32_') and teacher.model.checkpoint == CLIP
+    logits = method == 'logits'
     assert type_name(cfg.model.distiller) == ('LogitsDistiller' if logits else 'WSAB')
     assert (cfg.model.subcloning is None) is logits
 
 
-@pytest.mark.parametrize('leaf', LEAVES, ids=ids)
-def test_trains_two_steps_and_validates(leaf, clip, videos, tmp_path):
-    cfg = load(leaf, clip, videos, tmp_path)
+@pytest.mark.parametrize('run', RUNS, ids=run_id)
+def test_trains_two_steps_and_validates(run, clip, videos, tmp_path):
+    leaf, method = run
+    cfg = load(leaf, clip, videos, tmp_path, method)
     preflight(cfg, ['train', 'val'])
     runner = train(cfg)
     assert runner.iter == 2

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from tests.configs.decay import check_decay
+from tests.configs.runs import TRANSFERS, run_id
 from tests.configs.vqa_data import write_all
 from tests.tools.command_line import run_tool
 from transmamba_mm.errors import UserError
@@ -28,14 +29,9 @@ from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
 
 CONFIGS = Path('configs')
 #: All that need checkpoints from a hub.
-LEAVES = sorted(
-    leaf
-    for folder in ('transmamba', 'scratch')
-    for leaf in (CONFIGS / folder).glob('mambavqa-*.py')
-    if 'nano' not in leaf.stem
-)
-SMALL = [leaf for leaf in LEAVES if '130m' in leaf.stem]
-LARGER = [leaf for leaf in LEAVES if leaf not in SMALL]
+LEAVES = [leaf for leaf in TRANSFERS if leaf.match('mambavqa-*.py') and 'nano' not in leaf.stem]
+SMALL = [(leaf, method) for leaf in LEAVES if '130m' in leaf.stem for method in (None, 'scratch')]
+LARGER = [leaf for leaf in LEAVES if '130m' not in leaf.stem]
 WORDS = ['question', ':', 'short', 'answer', 'what', 'color', 'is', 'it', '?', 'red', 'blue']
 USER = ['user', 'the', 'using', 'a', 'single', 'word', 'or', 'phrase', '.', 'assistant']
 VISION = {
@@ -54,10 +50,6 @@ TEXT = {
     'num_hidden_layers': 4,
     'num_attention_heads': 2,
 }
-
-
-def ids(leaf):
-    return f'{leaf.parent.name}/{leaf.stem}'
 
 
 @pytest.fixture(scope='module')
@@ -84,8 +76,8 @@ def data(tmp_path):
     return tmp_path
 
 
-def load(path, checkpoints, data):
-    cfg = read_config(path)
+def load(path, checkpoints, data, method=None):
+    cfg = read_config(path, method=method)
     student = cfg.model.get('student', cfg.model)
     student.vision.checkpoint = str(checkpoints / 'clip')
     student.language.checkpoint = str(checkpoints / 'mamba')
@@ -112,7 +104,7 @@ def train(cfg):
     return runner, before, student.state_dict()
 
 
-@pytest.mark.parametrize('leaf', LARGER, ids=ids)
+@pytest.mark.parametrize('leaf', LARGER, ids=lambda leaf: leaf.stem)
 def test_a_larger_student_differs_in_its_language_model_alone(leaf):
     size = leaf.stem.split('_')[0].removeprefix('mambavqa-')
     larger, small = Config.fromfile(leaf), Config.fromfile(str(leaf).replace(size, '130m'))
@@ -120,16 +112,17 @@ def test_a_larger_student_differs_in_its_language_model_alone(leaf):
     assert str(larger.to_dict()) == str(small.to_dict()).replace('mamba-130m', f'mamba-{size}')
 
 
-@pytest.mark.parametrize('leaf', SMALL, ids=ids)
-def test_trains_two_steps_and_validates(leaf, checkpoints, data):
-    runner, before, after = train(load(leaf, checkpoints, data))
+@pytest.mark.parametrize('run', SMALL, ids=run_id)
+def test_trains_two_steps_and_validates(run, checkpoints, data):
+    leaf, method = run
+    runner, before, after = train(load(leaf, checkpoints, data, method))
     assert runner.iter == 2
     check_decay(runner.model, runner.optim_wrapper.optimizer)
     moved = 'language.backbone.layers.0.mixer.in_proj.weight'
     assert not torch.equal(before[moved], after[moved])
     encoder = [key for key in before if key.startswith('vision.model.')]
     assert encoder and all(torch.equal(before[key], after[key]) for key in encoder)
-    if 'llava-1.5' in leaf.stem:
+    if method is None:
         model = runner.model
         assert not model.distiller.uses_logits  # two vocabularies
         assert len(model.tower_pairs[0].pairs) == 2
@@ -155,15 +148,15 @@ def test_choices_are_asked_for_and_items_without_image_kept(checkpoints, data):
 
 
 def test_training_leaves_unreadable_images_out_and_validation_stops(checkpoints, data):
-    leaf = CONFIGS / 'scratch/mambavqa-130m_vqav2.py'
+    leaf = CONFIGS / 'transmamba/mambavqa-130m_llava-1.5-7b_vqav2.py'
     (data / 'train2014/COCO_train2014_000000000001.jpg').write_bytes(b'<html>404</html>')
-    runner, *_ = train(load(leaf, checkpoints, data))
+    runner, *_ = train(load(leaf, checkpoints, data, 'scratch'))
     assert runner.iter == 2
     (log,) = (data / 'run').glob('*/*.log')
     assert 'times an image of the train data could not be read' in log.read_text()
     bad = data / 'val2014/COCO_val2014_000000000000.jpg'
     bad.write_bytes(b'')
-    cfg = load(leaf, checkpoints, data)
+    cfg = load(leaf, checkpoints, data, 'scratch')
     cfg.experiment_name += '_again'
     with pytest.raises(UserError, match=f'{bad.name} cannot be read'):
         train(cfg)

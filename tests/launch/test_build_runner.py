@@ -12,7 +12,7 @@ from transmamba_mm.launch.explain import explain
 from transmamba_mm.launch.read_config import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VIM = CONFIGS / 'scratch/vim-nano_digits.py'
+VIM = CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'
 SHORT = {
     'train_cfg.max_iters': 1,
     'train_cfg.val_begin': 2,
@@ -26,8 +26,8 @@ def unnamed_afterwards(monkeypatch):
     monkeypatch.setattr(Registry, 'build', Registry.build)
 
 
-def config(tmp_path, leaf=VIM, **options):
-    cfg = read_config(leaf, SHORT | options)
+def config(tmp_path, **options):
+    cfg = read_config(VIM, SHORT | options, 'scratch')
     cfg.work_dir, cfg.launcher = str(tmp_path), 'none'
     cfg.experiment_name = f'{tmp_path}'.replace('/', '_')
     return cfg

@@ -10,26 +10,30 @@ from transmamba_mm.study.data_efficiency import DataEfficiencyStudy, has_key
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 STEPS = 6
-PLAIN = f"""
+LEAF = f"""
 _base_ = [
     '{CONFIGS}/_base_/datasets/digits.py',
     '{CONFIGS}/_base_/schedules/digits.py',
-    '{CONFIGS}/_base_/digits_runtime.py',
+    '{CONFIGS}/_base_/runtimes/digits.py',
 ]
 model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16),
-        img_size=8,
-        patch_size=4,
-        in_channels=1,
-    ),
-    head=dict(
-        type='VisionTransformerClsHead',
-        num_classes=10,
-        in_channels=16,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    type='KnowledgeTransfer',
+    teacher=dict(model=dict(type='ImageClassifier'), checkpoint='teacher.pth'),
+    student=dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='VisionTransformer',
+            arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16),
+            img_size=8,
+            patch_size=4,
+            in_channels=1,
+        ),
+        head=dict(
+            type='VisionTransformerClsHead',
+            num_classes=10,
+            in_channels=16,
+            loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        ),
     ),
 )
 param_scheduler = []
@@ -41,11 +45,12 @@ default_hooks = dict(checkpoint=dict(interval=3), logger=dict(interval=2))
 
 @pytest.fixture(scope='module')
 def tree(tmp_path_factory):
-    """A config tree: every method is the same small plain classifier."""
+    """A config tree with one transfer and a method of its own, which is scratch again."""
     root = tmp_path_factory.mktemp('tree') / 'configs'
-    for path in ('transmamba/s_t_d.py', 'scratch/s_d.py', 'baselines/s_t_d-logits.py'):
-        (root / path).parent.mkdir(parents=True)
-        (root / path).write_text(PLAIN)
+    for folder in ('transmamba', '_base_/methods'):
+        (root / folder).mkdir(parents=True)
+    (root / 'transmamba/s_t_d.py').write_text(LEAF)
+    (root / '_base_/methods/again.py').write_text('model = _base_.model.student\n')
     return root
 
 
@@ -54,7 +59,7 @@ def make(tree, **changes):
         'config': str(tree / 'transmamba/s_t_d.py'),
         'fractions': [0.1, 1],
         'seeds': [0],
-        'methods': ['scratch', 'wsab'],
+        'methods': ['scratch', 'again'],
         'work_dir': str(tree.parent / 'study'),
     }
     return DataEfficiencyStudy(**{**settings, **changes})
@@ -68,9 +73,9 @@ def records(tree):
 def test_every_cell_is_trained_equally_long(records):
     assert [(r.method, r.fraction, r.seed) for r in records] == [
         ('scratch', 1, 0),
-        ('wsab', 1, 0),
+        ('again', 1, 0),
         ('scratch', 0.1, 0),
-        ('wsab', 0.1, 0),
+        ('again', 0.1, 0),
     ]
     assert {record.steps for record in records} == {STEPS}
     assert all(0 <= record.accuracy <= 100 for record in records)
@@ -123,7 +128,7 @@ def test_a_failing_training_names_its_log(tree):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'methods': ['scratch', 'magic']}, "no config .*s_t_d-magic.py for 'magic'"),
+        ({'methods': ['scratch', 'agian']}, "no method 'agian'.*Did you mean 'again'"),
         ({'fractions': [1, 1.5]}, r'\(0, 1\]'),
         ({'options': {'model.wings': 2}}, 'No config of this study has .model.wings'),
         ({'options': {'train_cfg.max_iters': None}}, 'equal number of steps'),
@@ -136,9 +141,20 @@ def test_mistakes_are_found_before_anything_runs(tree, changes, message):
     assert not (tree.parent / 'never').exists()
 
 
-def test_a_config_whose_name_says_nothing(tree):
-    with pytest.raises(UserError, match='<student>_<teacher>_<data>'):
-        make(tree, config=str(tree / 'scratch/s_d.py')).run()
+def test_a_teacher_that_no_config_trains(tree):
+    study = make(tree, methods=['wsab'], options={'model.teacher.checkpoint': 'work_dirs/teacher'})
+    with pytest.raises(UserError, match=r'teachers/t_d\.py .*<student>_<teacher>_<data>'):
+        study.run()
+
+
+def test_a_method_of_one_s_own_file_has_its_name(tree, tmp_path):
+    file = tmp_path / 'mine.py'
+    file.write_text('model = _base_.model.student\n')
+    study = make(tree, methods=[str(file)])
+    cfg = study.load(str(file))
+    job = study.trial(str(file), 1, 0, cfg, None)
+    assert (cfg.method, job.name) == ('mine', 'mine/100%/seed0')
+    assert job.load().method == 'mine' and 'teacher' not in job.load().model
 
 
 def test_teacher_and_its_order():
@@ -148,7 +164,7 @@ def test_teacher_and_its_order():
         seeds=[0],
         work_dir='work_dirs/study',
     )
-    configs = {method: study.load(study.config_of(method)) for method in study.methods}
+    configs = {method: study.load(method) for method in study.methods}
     (teacher,) = study.teacher_jobs(configs)
     assert teacher.config.endswith('configs/teachers/deit-nano_digits.py')
     assert teacher.work_dir == 'work_dirs/deit-nano_digits'
@@ -164,7 +180,7 @@ def test_a_teacher_from_a_file_is_not_trained():
         work_dir='work_dirs/study',
         options={'model.teacher.checkpoint': 'somewhere/deit.pth'},
     )
-    assert study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))}) == []
+    assert study.teacher_jobs({'wsab': study.load('wsab')}) == []
 
 
 def shipped(name: str) -> DataEfficiencyStudy:
@@ -175,7 +191,7 @@ def shipped(name: str) -> DataEfficiencyStudy:
 
 def test_vision_encoder_of_a_teacher_is_trained_before_it():
     study = shipped('mambavqa-nano_llava-nano_easyvqa')
-    jobs = study.teacher_jobs({'wsab': study.load(study.config_of('wsab'))})
+    jobs = study.teacher_jobs({'wsab': study.load('wsab')})
     assert [(Path(job.config).stem, job.work_dir, job.needs) for job in jobs] == [
         ('clip-vision-nano_easyvqa', 'work_dirs/clip-vision-nano_easyvqa', None),
         ('llava-nano_easyvqa', 'work_dirs/llava-nano_easyvqa', 'vision encoder'),
@@ -192,4 +208,4 @@ def test_has_key():
 
 def test_moving_digits_can_be_thinned_out():
     study = shipped('videomamba-nano_clip-nano_movingdigits')
-    study.check({method: study.load(study.config_of(method)) for method in study.methods})
+    study.check({method: study.load(method) for method in study.methods})

@@ -9,11 +9,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_ten_kills_leave_no_trace(tmp_path, workers):
-    config = ROOT / 'configs/scratch/vim-nano_digits.py'
+    config = ROOT / 'configs/transmamba/vim-nano_deit-nano_digits.py'
     loader = [f'train_dataloader.num_workers={workers}']
     result = run_tool(
         'analysis/kill_resume.py',
         config,
+        '--method',
+        'scratch',
         '--kills',
         '10',
         '--steps',

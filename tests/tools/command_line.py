@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from transmamba_mm.launch.read_config import read_config
+
 ROOT = Path(__file__).parents[2]
+LEAF = ROOT / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 TINY = """
-_base_ = 'transmamba_mm::{leaf}'
+_base_ = '{base}'
 model = dict({changes})
 param_scheduler = []
 train_cfg = dict(max_iters={steps}, val_interval={steps})
@@ -22,7 +25,16 @@ TINY_STUDENT = (
 def write_config(folder: Path, leaf: str, changes: str = '', steps: int = 4) -> Path:
     """Write a config that inherits one of the digits' leaves from outside the repository."""
     file = folder / f'{Path(leaf).parent}.py'
-    file.write_text(TINY.format(leaf=leaf, changes=changes, steps=steps))
+    file.write_text(TINY.format(base=f'transmamba_mm::{leaf}', changes=changes, steps=steps))
+    return file
+
+
+def write_scratch(folder: Path, changes: str = '', steps: int = 4) -> Path:
+    """Write ``scratch.py``: the student of the digits' leaf without its teacher."""
+    (folder / '_base_').mkdir()
+    read_config(LEAF, method='scratch').dump(str(folder / '_base_/student.py'))
+    file = folder / 'scratch.py'
+    file.write_text(TINY.format(base='_base_/student.py', changes=changes, steps=steps))
     return file
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.command_line import TINY_STUDENT, run_tool, write_config
+from tests.tools.command_line import TINY_STUDENT, run_tool, write_config, write_scratch
 
 
 @pytest.fixture(scope='session')
@@ -14,7 +14,7 @@ def trained(tmp_path_factory) -> Path:
     teacher = write_config(folder, 'teachers/deit-nano_digits.py')
     changes = f"student=dict({TINY_STUDENT}), teacher=dict(checkpoint='work_dirs/teachers')"
     transfer = write_config(folder, 'transmamba/vim-nano_deit-nano_digits.py', changes)
-    write_config(folder, 'scratch/vim-nano_digits.py', TINY_STUDENT)
+    write_scratch(folder, TINY_STUDENT)
     for config in (teacher, transfer):
         result = run_tool('train.py', config, cwd=folder)
         assert result.returncode == 0, result.stderr

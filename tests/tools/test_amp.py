@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tests.tools.command_line import TINY_STUDENT, run_tool, write_config
+from tests.tools.command_line import TINY_STUDENT, run_tool, write_scratch
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,7 +22,7 @@ def losses(work_dir) -> list[float]:
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp('amp')
-    config = write_config(folder, 'scratch/vim-nano_digits.py', TINY_STUDENT, steps=6)
+    config = write_scratch(folder, TINY_STUDENT, steps=6)
     for name, options in {'fp32': [], 'amp': ['--amp']}.items():
         result = run_tool('train.py', config, *options, '--work-dir', name, cwd=folder)
         assert result.returncode == 0, result.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.test_checkpoint import Malicious
-from tests.tools.command_line import run_tool, write_config
+from tests.tools.command_line import run_tool, write_scratch
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ def test_export_to_an_unknown_format(folder):
 
 
 def test_cheap_mistakes_of_a_test_are_found_before_its_checkpoint_is_read(tmp_path):
-    config = write_config(tmp_path, 'scratch/vim-nano_digits.py')
+    config = write_scratch(tmp_path)
     result = run_tool('test.py', config, 'absent.pth', '--out', 'metrics.txt', cwd=tmp_path)
     assert '--out metrics.txt has to end in .json' in refused(result)
     config.write_text(f"{config.read_text()}custom_hooks = [dict(typ='EMAHook')]\n")

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from tests.tools.command_line import ROOT, TINY_STUDENT, run_tool, write_config
+from tests.tools.command_line import ROOT, TINY_STUDENT, run_tool, write_scratch
 
 pytestmark = pytest.mark.slow
 SECONDS = 240
 
 
 def test_a_second_training_is_refused_and_the_first_stops_by_the_signal(tmp_path):
-    config = write_config(tmp_path, 'scratch/vim-nano_digits.py', TINY_STUDENT, steps=100_000)
+    config = write_scratch(tmp_path, TINY_STUDENT, steps=100_000)
     log = tmp_path / 'output.log'
     with log.open('w') as output:
         training = subprocess.Popen(

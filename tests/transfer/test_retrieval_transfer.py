@@ -229,7 +229,7 @@ def test_another_common_space_is_an_error_that_names_both_keys_unless_skipped(to
 
 
 def recipe():
-    """As in configs/_base_/distillers/wsab_clip.py: CLIP's words, only seeing is compared."""
+    """As in configs/_base_/runtimes/retrieval.py: CLIP's text encoder, only vision is compared."""
     return build(
         model=student('VideoMamba', text=CLIP_TEXT_TOWER),
         layer_map={'vision': 'uniform'},

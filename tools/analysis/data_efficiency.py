@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         '--methods',
         nargs='+',
         default=['scratch', 'logits', 'wsab'],
-        help='scratch, wsab (the config itself), or M for configs/baselines/<config>-M.py',
+        help='names or files, as --method of tools/train.py takes them',
     )
     parser.add_argument(
         '--metrics',
@@ -82,7 +82,7 @@ def main() -> None:
         options=args.cfg_options,
     )
     records = study.run(args.jobs, console)
-    default = metric_of(study.load(study.config_of(args.methods[0])))
+    default = metric_of(study.load(args.methods[0]))
     metrics = args.metrics or [default]
     reports = [_report(study, with_metric(records, metric), metric) for metric in metrics]
     (work_dir / 'table.md').write_text('\n\n'.join(reports) + '\n')

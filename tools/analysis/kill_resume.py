@@ -5,9 +5,10 @@ resumed each time. At its end weights, optimizer, schedules, random states and a
 are compared with those of a training that nobody killed.
 
 Examples:
-    python tools/analysis/kill_resume.py configs/scratch/vim-nano_digits.py --kills 100
-    python tools/analysis/kill_resume.py configs/scratch/vim-nano_digits.py --kills 20 \\
-        --cfg-options train_dataloader.num_workers=2
+    python tools/analysis/kill_resume.py configs/transmamba/vim-nano_deit-nano_digits.py \\
+        --method scratch --kills 100
+    python tools/analysis/kill_resume.py configs/transmamba/vim-nano_deit-nano_digits.py \\
+        --method scratch --kills 20 --cfg-options train_dataloader.num_workers=2
 """
 
 import argparse

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.study.figures import plot_similarity
 
@@ -23,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', default='layer_similarity.png', help='file of the figure')
     parser.add_argument('--max-images', type=int, default=360, help='of the test set')
+    add_method_argument(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -36,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure and draw."""
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, args.method)
     checkpoints = {str(Path(path)): path for path in args.checkpoints}
     plot_similarity(compare_layers(cfg, checkpoints, args.max_images), args.out)
     print(f'Saved {args.out}')

@@ -13,6 +13,7 @@ from mmengine.runner import FlexibleRunner, Runner
 from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.explain import explain
+from transmamba_mm.launch.method import apply_method
 from transmamba_mm.launch.runtime import RUNTIME_KEYS
 
 #: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
@@ -24,7 +25,7 @@ KNOWN_KEYS = [
         if name not in ('self', 'cfg')
     ),
     *('find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'runner_type', 'custom_imports'),
-    *('activation_checkpointing', 'efficient_conv_bn_eval'),
+    *('activation_checkpointing', 'efficient_conv_bn_eval', 'method'),
     'init_weights_for_test_or_val',  # of a FlexibleRunner
     *('tta_model', 'tta_pipeline', 'tta_cfg'),  # of other tools of OpenMMLab
     *RUNTIME_KEYS,
@@ -33,8 +34,10 @@ FROM_BASE = re.compile(r'_base_\.(\w+)')
 BASES = '_base_'  # the folder of the parts that leaves choose from
 
 
-def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file, take its variables out and apply ``options``.
+def read_config(
+    file: str | Path, options: Mapping[str, Any] | None = None, method: str | None = None
+) -> Config:
+    """Read a config file, take its variables out, apply ``method``, then ``options``.
 
     A variable is a name that the config copies into other entries (``{{_base_.student}}``, or
     Python's own names), or that a file in a folder ``_base_`` offers to be copied. The copies are
@@ -43,9 +46,12 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
     Args:
         file (str | Path): The config.
         options (Mapping, optional): Dotted keys and values, as ``--cfg-options`` gives them.
+        method (str, optional): Name or file, as ``--method`` gives it; see
+            :mod:`transmamba_mm.launch.method`.
 
     Raises:
-        UserError: A file that cannot be read; an option that changes a name that nothing reads.
+        UserError: A file that cannot be read; a method that does not fit; an option that changes
+            a name that nothing reads.
     """
     try:
         cfg = Config.fromfile(file)
@@ -53,7 +59,11 @@ def read_config(file: str | Path, options: Mapping[str, Any] | None = None) -> C
         reason = _explain_missing(error) or explain(error) or f'{type(error).__name__}: {error}'
         raise UserError(f'{file} cannot be read: {reason}') from error
     variables = {name: cfg.pop(name) for name in _variables(cfg, Path(file))}
+    if method is not None:
+        cfg = apply_method(cfg, method)
     options = dict(options or {})
+    if 'method' in options:
+        raise UserError(f'method={options["method"]!r} records --method: choose it with that.')
     unread = [key for key in options if key.partition('.')[0] not in KNOWN_KEYS]
     if unread:
         raise UserError('\n'.join(explain_unread(cfg, key, variables) for key in unread))

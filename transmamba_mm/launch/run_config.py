@@ -8,11 +8,13 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from transmamba_mm.launch.cli import ConfigOptions
+from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that training and testing share; the same as mmpretrain's tools."""
+    add_method_argument(parser)
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision; bfloat16 on a CPU'
@@ -37,14 +39,15 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and apply the shared arguments to it.
 
     The work_dir comes from the command line, else from the config, else it is
-    ``work_dirs/<name of the config>``. ``--cfg-options`` have the last word.
+    ``work_dirs/<name of the config>``, with ``-<method>`` for a method that is not the config's
+    own. ``--cfg-options`` have the last word.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, args.method)
     if args.launcher != 'none':
         cfg.launcher = args.launcher
     cfg.setdefault('launcher', 'none')
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(cfg.filename).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(name), dict):
             cfg[name] = _with_defaults(cfg[name])

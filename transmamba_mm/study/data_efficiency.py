@@ -10,6 +10,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.method import method_name
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS
 from transmamba_mm.study.job_pool import run_jobs
@@ -39,10 +40,8 @@ class Record:
 class DataEfficiencyStudy:
     """A grid of trainings that differ in method, amount of data and seed, and in nothing else.
 
-    The configs are found by their names. For ``configs/transmamba/S_T_D.py`` (student, teacher,
-    data) method ``wsab`` is that config, ``scratch`` is ``configs/scratch/S_D.py``, any other
-    method M is ``configs/baselines/S_T_D-M.py``, and the teacher is ``configs/teachers/T_D.py``,
-    trained first unless it is finished.
+    A method is what ``--method`` of the tools takes. The teacher of ``configs/transmamba/S_T_D.py``
+    (student, teacher, data) is ``configs/teachers/T_D.py``, trained first unless it is finished.
 
     A seed decides the initialization, the order of the data and which part of it a fraction keeps;
     all methods share it. Each training is an ordinary runner in its own ``work_dir``; finished ones
@@ -72,7 +71,7 @@ class DataEfficiencyStudy:
         Raises:
             UserError: If a config is missing or does not fit the study, or a training fails.
         """
-        configs = {method: self.load(self.config_of(method)) for method in self.methods}
+        configs = {method: self.load(method) for method in self.methods}
         self.check(configs)
         teachers = self.teacher_jobs(configs)
         teacher = teachers[-1] if teachers else None
@@ -93,14 +92,16 @@ class DataEfficiencyStudy:
         metric = metric_of(configs[self.methods[0]])
         records = [
             Record(
-                *key,
+                method_name(method),
+                fraction,
+                seed,
                 accuracy=results[job.name]['metrics'][metric],
                 steps=results[job.name]['steps'],
                 seconds=results[job.name]['seconds'],
                 work_dir=job.work_dir,
                 metrics=results[job.name]['metrics'],
             )
-            for key, job in trials.items()
+            for (method, fraction, seed), job in trials.items()
         ]
         text = json.dumps([asdict(record) for record in records], indent=2)
         Path(self.work_dir, 'study.json').write_text(text)
@@ -108,42 +109,41 @@ class DataEfficiencyStudy:
 
     def teacher_metrics(self) -> dict[str, float]:
         """What the teacher reached; empty if it was not trained here."""
-        configs = {method: self.load(self.config_of(method)) for method in self.methods}
+        configs = {method: self.load(method) for method in self.methods}
         jobs = self.teacher_jobs(configs)
         result = jobs[-1].result() if jobs else None
         return {} if result is None else result['metrics']
 
-    def config_of(self, method: str) -> Path:
-        """Path of the config of ``method``, or of the ``'teacher'``."""
+    def teacher_config(self) -> Path:
+        """Path of the config that trains the teacher.
+
+        Raises:
+            UserError: There is none by the name of the study's config.
+        """
         path = Path(self.config)
-        names = path.stem.split('_')
-        if len(names) != 3:
-            raise UserError(
-                f'{path} is not named <student>_<teacher>_<data>.py, so its baselines cannot be '
-                'found: pass a config of configs/transmamba/.'
-            )
-        student, teacher, data = names
-        root = path.parent.parent
-        found = {
-            'wsab': path,
-            'scratch': root / 'scratch' / f'{student}_{data}.py',
-            'teacher': root / 'teachers' / f'{teacher}_{data}.py',
-        }.get(method, root / 'baselines' / f'{path.stem}-{method}.py')
+        _, _, teacher = path.stem.partition('_')
+        found = path.parent.parent / 'teachers' / f'{teacher}.py'
         if not found.is_file():
             raise UserError(
-                f'There is no config {found} for {method!r}: write it, or leave it out.'
+                f'There is no config {found} for the teacher of {path}, which has to be named '
+                '<student>_<teacher>_<data>.py: write it, or name a file in '
+                'model.teacher.checkpoint.'
             )
         return found
 
-    def load(self, path: Path) -> Config:
-        """A config with the options that it knows."""
-        cfg = Config.fromfile(path)
-        return read_config(path, {k: v for k, v in self.options.items() if has_key(cfg, k)})
+    def load(self, method: str) -> Config:
+        """The config of a method with those options that it has the keys of."""
+        cfg = read_config(self.config, method=method)
+        return read_config(self.config, self.options_of(cfg), method)
+
+    def options_of(self, cfg: Config) -> dict:
+        """The options whose keys a config has."""
+        return {key: value for key, value in self.options.items() if has_key(cfg, key)}
 
     def check(self, configs: dict[str, Config]) -> None:
         """Raise UserError unless the trainings can be compared."""
         for key in self.options:
-            if not any(has_key(Config.fromfile(self.config_of(m)), key) for m in self.methods):
+            if not any(has_key(cfg, key) for cfg in configs.values()):
                 raise UserError(f'No config of this study has {key!r} (--cfg-options).')
         steps = {method: cfg.train_cfg.get('max_iters') for method, cfg in configs.items()}
         if None in steps.values() or len(set(steps.values())) > 1:
@@ -169,7 +169,7 @@ class DataEfficiencyStudy:
         }
         if not places or Path(place := places.pop()).suffix:
             return []  # none, or a file or URL that somebody else has to provide
-        config = self.config_of('teacher')
+        config = self.teacher_config()
         encoder = Config.fromfile(config).model.get('vision_checkpoint')
         if encoder is None or Path(encoder).suffix:
             return [TrainingJob('teacher', str(config), place, self.teacher_options)]
@@ -185,13 +185,14 @@ class DataEfficiencyStudy:
         self, method: str, fraction: float, seed: int, cfg: Config, teacher: TrainingJob | None
     ) -> TrainingJob:
         """One training of the student."""
-        name = f'{method}/{fraction * 100:g}%/seed{seed}'
+        name = f'{method_name(method)}/{fraction * 100:g}%/seed{seed}'
         return TrainingJob(
             name=name,
-            config=str(self.config_of(method)),
+            config=self.config,
+            method=method,
             work_dir=str(Path(self.work_dir, name.replace('%', ''))),
             options={
-                **{key: value for key, value in self.options.items() if has_key(cfg, key)},
+                **self.options_of(cfg),
                 'train_dataloader.dataset.fraction': fraction,
                 'train_dataloader.dataset.seed': seed,
                 'randomness.seed': seed,

@@ -35,6 +35,7 @@ class TrainingJob:
         config (str): Path of the config.
         work_dir (str): Where its log, checkpoints and ``result.json`` go.
         options (dict): Dotted keys to change in the config.
+        method (str, optional): Another than the config's own.
         needs (str, optional): Name of the job that has to be finished before.
     """
 
@@ -42,11 +43,12 @@ class TrainingJob:
     config: str
     work_dir: str
     options: dict = field(default_factory=dict)
+    method: str | None = None
     needs: str | None = None
 
     def load(self) -> Config:
         """The config to run, which goes on where an interrupted training stopped."""
-        cfg = read_config(self.config, self.options)
+        cfg = read_config(self.config, self.options, self.method)
         cfg.work_dir = self.work_dir
         cfg.resume = True
         return cfg
@@ -77,8 +79,8 @@ class TrainingJob:
 
 
 def config_hash(cfg: Config) -> str:
-    """A hash of everything that a config says, except where its files go."""
-    content = {key: value for key, value in cfg.items() if key != 'work_dir'}
+    """A hash of a config, except where its files go and what its method is called."""
+    content = {key: value for key, value in cfg.items() if key not in ('work_dir', 'method')}
     text = json.dumps(ConfigDict(content).to_dict(), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

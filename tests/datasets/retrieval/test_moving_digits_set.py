@@ -15,7 +15,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.registry import MODELS
 
-CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/moving_digits.py'
+CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/movingdigits.py'
 LABELS = ('kind', 'row', 'column')
 
 
@@ -86,7 +86,7 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
 
 def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
     init_default_scope('transmamba_mm')
-    config = Config.fromfile(CONFIG.with_name('moving_digits_cls.py'))
+    config = Config.fromfile(CONFIG.with_name('movingdigits_cls.py'))
     config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
     kinds = MovingDigitsCls('train', data_root=root, pipeline=config.train_pipeline)
     captions = MovingDigits('train', data_root=root)

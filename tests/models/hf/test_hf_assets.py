@@ -12,7 +12,7 @@ from tests.models.retrieval.small_retrieval import CAPTIONS, CLIP, VIM, word_tok
 from transmamba_mm.models.hf.hf_assets import save_hf_assets, without_weights
 from transmamba_mm.registry import MODELS
 
-RECIPE = 'configs/scratch/mambavqa-130m_vqav2.py'
+RECIPE = 'configs/transmamba/mambavqa-130m_llava-1.5-7b_vqav2.py'
 
 
 def test_a_part_is_built_again_without_its_source(tmp_path):
@@ -29,7 +29,7 @@ def test_a_part_is_built_again_without_its_source(tmp_path):
 
 
 def test_without_a_kept_architecture_the_source_is_named_still():
-    model = Config.fromfile(RECIPE).model
+    model = Config.fromfile(RECIPE).model.student
     config = without_weights(model, 'work_dirs/nowhere')
     for part in (config.vision, config.language):
         assert part.pop('weights') is False
@@ -54,9 +54,9 @@ def test_a_clip_is_built_again_with_its_words(source, tmp_path):
     assert torch.equal(again.encode_text(CAPTIONS), trained.encode_text(CAPTIONS))
 
 
-@pytest.mark.parametrize('name', ['mambavqa-nano_easyvqa', 'vim-nano_digits'])
+@pytest.mark.parametrize('name', ['mambavqa-nano_llava-nano_easyvqa', 'vim-nano_deit-nano_digits'])
 def test_models_of_no_checkpoint_are_left_alone(name, tmp_path):
-    model = Config.fromfile(f'configs/scratch/{name}.py').model
+    model = Config.fromfile(f'configs/transmamba/{name}.py').model.student
     assert save_hf_assets(model, tmp_path) == []
     assert without_weights(model, tmp_path) == model
     assert not list(tmp_path.iterdir())

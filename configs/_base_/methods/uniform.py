@@ -1,0 +1,2 @@
+# Ablation: all layers weigh the same.
+model = dict(distiller=dict(weighting='uniform'))

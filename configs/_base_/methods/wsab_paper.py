@@ -1,0 +1,11 @@
+# Version 1 as published: padded projector, ratio weights, forward and backward terms only.
+model = dict(
+    distiller=dict(
+        projector='pad_mlp',
+        weighting='ratio',
+        task_weight=0.5,
+        layer_weight=0.0,
+        direction_weight=1.0,
+        logits_weight=0.0,
+    )
+)

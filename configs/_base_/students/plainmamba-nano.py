@@ -1,0 +1,15 @@
+_base_ = './classifier.py'
+
+student = dict(
+    backbone=dict(
+        type='transmamba_mm.PlainMamba',
+        arch='nano',
+        img_size=8,
+        patch_size=2,
+        conv_width=3,  # 7x7 on a grid of 4x4 is mostly padding
+        in_channels=1,
+        parameters_in_raster_order=False,
+        double_dt_bias=False,
+    ),
+    head=dict(in_channels=64),
+)

@@ -1,0 +1,8 @@
+_base_ = './classifier.py'
+
+student = dict(
+    backbone=dict(
+        type='transmamba_mm.VideoMamba', arch='nano', img_size=8, patch_size=2, in_channels=1
+    ),
+    head=dict(in_channels=64),
+)

@@ -1,2 +1,0 @@
-_base_ = 'vmamba-tiny_in1k.py'
-student = dict(head=dict(num_classes=100))

@@ -1,8 +1,0 @@
-_base_ = [
-    '../_base_/students/mambavqa-nano_easyvqa.py',
-    '../_base_/datasets/easyvqa.py',
-    '../_base_/schedules/easyvqa.py',
-    '../_base_/easyvqa_runtime.py',
-]
-
-model = {{_base_.student}}

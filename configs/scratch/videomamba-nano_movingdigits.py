@@ -1,8 +1,0 @@
-_base_ = [
-    '../_base_/students/videomamba-nano_movingdigits.py',
-    '../_base_/datasets/moving_digits.py',
-    '../_base_/schedules/movingdigits.py',
-    '../_base_/movingdigits_runtime.py',
-]
-
-model = {{_base_.student}}
