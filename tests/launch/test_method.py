@@ -128,7 +128,11 @@ def test_methods_of_a_tree_of_one_s_own(tmp_path):
 @pytest.mark.parametrize(
     ('leaf', 'method', 'facts'),
     [
-        (DIGITS, 'logit', ["no method 'logit'", "mean 'logits'", 'scratch, softmax', '.py file']),
+        (
+            DIGITS,
+            'logit',
+            ['--method logit is unknown', "mean 'logits'", 'scratch, softmax', '.py file'],
+        ),
         (DIGITS, 'absent.py', ['absent.py does not exist']),
         (TEACHER, 'logits', ['--method logits', 'a student and a teacher', TEACHER.name]),
         (TEACHER, 'wsab', ['--method wsab', 'a student and a teacher', TEACHER.name]),

@@ -128,7 +128,7 @@ def test_a_failing_training_names_its_log(tree):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'methods': ['scratch', 'agian']}, "no method 'agian'.*Did you mean 'again'"),
+        ({'methods': ['scratch', 'agian']}, "--method agian .*Did you mean 'again'"),
         ({'fractions': [1, 1.5]}, r'\(0, 1\]'),
         ({'options': {'model.wings': 2}}, 'No config of this study has .model.wings'),
         ({'options': {'train_cfg.max_iters': None}}, 'equal number of steps'),

@@ -51,14 +51,14 @@ def apply_method(cfg: Config, method: str) -> Config:
         return cfg
     if cfg.get('method') not in (None, DEFAULT):
         raise UserError(
-            f'{cfg.filename} has method={cfg.method!r} already: leave --method {method} away, or '
-            'name the config that it was made from.'
+            f'{cfg.filename} has method={cfg.method!r} already: drop --method {method}, or pass '
+            'the config that it was made from.'
         )
     model = cfg.get('model')
     if not isinstance(model, dict) or not {'student', 'teacher'} <= set(model):
         raise UserError(
-            f'--method {method} is for a config with a student and a teacher, such as those of '
-            f'configs/transmamba/, which {cfg.filename} is not: leave it away.'
+            f'--method {method} needs a config with a student and a teacher, such as those of '
+            f'configs/transmamba/; {cfg.filename} has none: drop it.'
         )
     if method == DEFAULT:
         return cfg
@@ -86,7 +86,7 @@ def find_method(method: str, config: Path) -> Path:
     found = methods(config)
     if method not in found:
         raise UserError(
-            f'There is no method {method!r}; choose one of {", ".join(sorted(found))}, or name a '
+            f'--method {method} is unknown; choose one of {", ".join(sorted(found))}, or pass a '
             f'.py file.{did_you_mean(method, list(found))}'
         )
     return found[method]
