@@ -8,14 +8,18 @@ _base_ = [
     '../_base_/runtimes/movingdigits.py',
 ]
 
-vision = dict(
-    _base_.student.backbone,
-    img_size=32,
-    patch_size=8,
-    in_channels=3,
-    num_frames=4,
-    out_type='avg_featmap',
-)
 model = dict(
-    student=dict(_base_.retriever, vision=vision), teacher=_base_.teacher, **_base_.transfer
+    student=dict(
+        _base_.retriever,
+        vision=dict(
+            _base_.student.backbone,
+            img_size=32,
+            patch_size=8,
+            in_channels=3,
+            num_frames=4,
+            out_type='avg_featmap',
+        ),
+    ),
+    teacher=_base_.teacher,
+    **_base_.transfer,
 )

@@ -9,7 +9,11 @@ _base_ = [
 ]
 
 # A clip as one sequence.
-vision = dict(_base_.student.backbone, num_frames=12, out_type='cls_token')
 model = dict(
-    student=dict(_base_.retriever, vision=vision), teacher=_base_.teacher, **_base_.transfer
+    student=dict(
+        _base_.retriever,
+        vision=dict(_base_.student.backbone, num_frames=12, out_type='cls_token'),
+    ),
+    teacher=_base_.teacher,
+    **_base_.transfer,
 )

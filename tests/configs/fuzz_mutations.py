@@ -15,7 +15,6 @@ COPIES = (
     'teacher',
     'teacher_model',
     'vision_config',
-    'vision',
     'retriever',
     'transfer',
 )

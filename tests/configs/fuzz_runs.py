@@ -31,7 +31,7 @@ from mmengine.runner import Runner
 
 from tests.configs.fuzz_digest import digest
 from tests.configs.fuzz_mutations import Mutant, mutants
-from tests.configs.runs import load, run_id, runs_of
+from tests.configs.runs import Run, load, run_id, runs_of
 from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.launch import cli
 from transmamba_mm.ops.backends.select import select_backend
@@ -91,7 +91,7 @@ def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
         pass
     configs = {}
     (root / '_base_').mkdir(exist_ok=True)
-    for run in runs_of(pattern):
+    for run in filter(_differs, runs_of(pattern)):
         name, (leaf, method) = run_id(run).replace('/', '-'), run
         cfg = load(run) if method else Config.fromfile(leaf)
         base = root / f'_base_/{name}.py' if method else leaf
@@ -108,6 +108,12 @@ def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
         configs[name] = root / f'{name}.py'
         configs[name].write_text(text)
     return configs
+
+
+def _differs(run: Run) -> bool:
+    """Whether a run has not the like among those of another leaf."""
+    leaf, method = run
+    return method in (None, 'scratch', 'logits') or leaf.match('vim-*') or leaf.match('mambavqa-*')
 
 
 def _save_random(model: ConfigDict, file: Path) -> None:

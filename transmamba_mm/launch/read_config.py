@@ -155,5 +155,9 @@ def _places(node: Any, above: str = '') -> Iterator[tuple[str, Any]]:
 def _holds(found: Any, value: Any) -> bool:
     """Whether an entry is a copy of a variable, or has all of its items."""
     if isinstance(found, Mapping) and isinstance(value, Mapping):
-        return bool(value) and all(key in found and found[key] == value[key] for key in value)
+        items = {key: item for key, item in value.items() if key != '_delete_'}
+        return bool(items) and all(
+            key in found and (found[key] == item or _holds(found[key], item))
+            for key, item in items.items()
+        )
     return type(found) is type(value) and found == value
