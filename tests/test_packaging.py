@@ -69,7 +69,9 @@ def test_config_is_inherited_from_the_wheel_by_its_name(installed, tmp_path):
     (tmp_path / 'mine.py').write_text("_base_ = 'transmamba_mm::transmamba/vim-t_deit-t_in1k.py'\n")
     script = (
         'import transmamba_mm; from mmengine.config import Config;'
-        'print(transmamba_mm.__file__, Config.fromfile("mine.py").model.student.backbone.arch)'
+        'from transmamba_mm.launch.read_config import read_config;'
+        'print(transmamba_mm.__file__, Config.fromfile("mine.py").model.student.backbone.arch);'
+        'print(read_config("mine.py", method="scratch").model.backbone.arch)'
     )
     result = subprocess.run(
         [sys.executable, '-c', script],
@@ -78,9 +80,8 @@ def test_config_is_inherited_from_the_wheel_by_its_name(installed, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert result.stdout.split() == [str(installed / 'transmamba_mm/__init__.py'), 'tiny'], (
-        result.stderr
-    )
+    package = str(installed / 'transmamba_mm/__init__.py')
+    assert result.stdout.split() == [package, 'tiny', 'tiny'], result.stderr
 
 
 @pytest.mark.slow

@@ -115,6 +115,14 @@ def test_a_method_of_one_s_own(tmp_path):
     assert cfg.model.subcloning and type_name(cfg.model) == 'KnowledgeTransfer'
 
 
+def test_a_type_without_its_scope_is_the_same_type(tmp_path):
+    file = tmp_path / 'mine.py'
+    file.write_text("model = dict(distiller=dict(type='WSAB', layer_weight=2.0))\n")
+    wsab = read_config(DIGITS).model.distiller
+    changed = read_config(DIGITS, method=str(file)).model.distiller
+    assert changed == {**wsab, 'type': 'WSAB', 'layer_weight': 2.0}
+
+
 def test_methods_of_a_tree_of_one_s_own(tmp_path):
     for folder in ('transmamba', '_base_/methods'):
         (tmp_path / folder).mkdir(parents=True)

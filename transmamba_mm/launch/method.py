@@ -18,6 +18,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from transmamba_mm.errors import UserError, did_you_mean
+from transmamba_mm.launch.data_config import type_name
 
 #: The method of a leaf, which all others change.
 DEFAULT = 'wsab'
@@ -125,7 +126,7 @@ def _lay(old: dict, new: dict, method: str, place: str = '') -> dict:
         UserError: A change of, or None for, a part of the model that is not there.
     """
     new = dict(new)
-    if new.pop('_delete_', False) or new.get('type', old.get('type')) != old.get('type'):
+    if new.pop('_delete_', False) or ('type' in new and type_name(new) != type_name(old)):
         return new
     laid = dict(old)
     for key, value in new.items():
