@@ -24,7 +24,7 @@ from transmamba_mm.checks import (
 )
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.canonical_map import CanonicalMap
-from transmamba_mm.models.layouts import TokenLayout
+from transmamba_mm.models.layouts import FeatureSource, TokenLayout
 from transmamba_mm.transfer_checkpoint import take_student
 
 #: Of the keys that archs have in common; stages have a width and a depth each.
@@ -86,6 +86,19 @@ class TokenBackbone(BaseBackbone, TokenLayout):
         They run only while somebody hooks them.
         """
         return [f'{path}.tap' for path in self.layer_paths()]
+
+    def mixer_paths(self) -> list[str]:
+        """The scan of each layer, with its projections."""
+        return [f'{path}.mixer' for path in self.layer_paths()]
+
+    def mixer_outputs(self) -> list[FeatureSource]:
+        """What each mixer adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(path, self._merge_directions) for path in self.mixer_paths()]
+
+    def _merge_directions(self, mixed: Tensor, grid: tuple) -> tuple[Tensor, Tensor | None]:
+        """Tokens of a mixer that kept its directions apart, (B, K, tokens, D), or did not."""
+        is_map = mixed.shape[1:-1] == tuple(grid)
+        return self.to_canonical(mixed.sum(1) if mixed.dim() == 4 and not is_map else mixed, grid)
 
     @property
     def num_directions(self) -> int:

@@ -420,6 +420,10 @@ class VMamba(TokenBackbone):
             for block in range(depth)
         ]
 
+    def mixer_paths(self) -> list[str]:
+        """The scan of each layer, with its projections."""
+        return [f'{path}.ss2d' for path in self.layer_paths()]
+
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""
         return [

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from transmamba_mm.checks import FLAG, INTEGER, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.load_positions import fit_positions
-from transmamba_mm.models.layouts import TokenLayout
+from transmamba_mm.models.layouts import FeatureSource, TokenLayout
 from transmamba_mm.models.layouts.clip import ClipVisionLayout
 from transmamba_mm.registry import MODELS
 
@@ -128,6 +128,14 @@ class ClipVision(BaseModule, TokenLayout):
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
         return [f'model.{path}' for path in self.layout.layer_paths()]
+
+    def mixer_paths(self) -> list[str]:
+        """Attention of each layer."""
+        return [f'model.{path}' for path in self.layout.mixer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""
+        return [source.below('model') for source in self.layout.attention_maps()]
 
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""

@@ -289,6 +289,10 @@ class MambaLM(MambaForCausalLM, TokenLayout):
         """Modules, one per layer, whose output is the direction feature (B, 1, L, D)."""
         return [f'{path}.tap' for path in self.layer_paths()]
 
+    def mixer_paths(self) -> list[str]:
+        """The scan of each layer, with its projections."""
+        return [f'{path}.mixer' for path in self.layer_paths()]
+
     @property
     def num_directions(self) -> int:
         """One: left to right."""

@@ -4,8 +4,16 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from transmamba_mm.models.layouts.base import AdapterLayout, TokenLayout, count_stages, layout_of
+from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
 
 for _module in iter_modules(__path__):
     import_module(f'{__name__}.{_module.name}')
 
-__all__ = ['AdapterLayout', 'TokenLayout', 'count_stages', 'layout_of']
+__all__ = [
+    'AdapterLayout',
+    'CallInputs',
+    'FeatureSource',
+    'TokenLayout',
+    'count_stages',
+    'layout_of',
+]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
 
 Grid = tuple[int, int]
 
@@ -33,6 +34,11 @@ class TokenLayout(ABC):
     ================================================  ==============================================
 
     Layers count through all stages of a hierarchical model. Paths are relative to the backbone.
+
+    Each kind of feature that a distiller may compare is one method, which returns a
+    :class:`FeatureSource` for every layer and has the name of its ``FeatureKind``:
+    :meth:`layer_features`, :meth:`direction_features`, :meth:`mixer_inputs`, :meth:`mixer_outputs`,
+    :meth:`attention_maps`. A family that lacks a kind raises a ``UserError``.
     """
 
     #: Whether clips (B, C, T, H, W) are taken whole, rather than frame by frame.
@@ -66,6 +72,65 @@ class TokenLayout(ABC):
     def num_directions(self) -> int:
         """Scan directions K of each layer; attention has none."""
         return 0
+
+    def mixer_paths(self) -> list[str]:
+        """Modules, one per layer, that mix tokens: attention, or a scan with its projections.
+
+        Raises:
+            UserError: The layout does not name them.
+        """
+        raise self.lacks('mixer inputs and outputs', 'mixer_paths')
+
+    def layer_features(self) -> list[FeatureSource]:
+        """Residual stream after each layer: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(path, self.to_canonical) for path in self.layer_paths()]
+
+    def direction_features(self) -> list[FeatureSource]:
+        """What each scan direction contributes to each layer: patches (B, K, L, D), no cls.
+
+        Raises:
+            UserError: The family has no scan directions.
+        """
+        if not (paths := self.direction_paths()):
+            raise self.lacks('direction features', 'direction_paths')
+        return [FeatureSource(path, self._split_directions) for path in paths]
+
+    def mixer_inputs(self) -> list[FeatureSource]:
+        """What each mixer reads, behind the norm: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(path, self._split_inputs, True) for path in self.mixer_paths()]
+
+    def mixer_outputs(self) -> list[FeatureSource]:
+        """What each mixer adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(path, self.to_canonical) for path in self.mixer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities of each layer, (B, heads, tokens, tokens); each row sums to 1.
+
+        Tokens are in the order of the model, extra tokens before the patches.
+
+        Raises:
+            UserError: The family has no attention.
+        """
+        raise self.lacks('attention maps', 'attention_maps')
+
+    @property
+    def family(self) -> str:
+        """Class of the backbone, for messages."""
+        return type(self).__name__
+
+    def lacks(self, kind: str, method: str) -> UserError:
+        """The error of a family that has no features of a kind."""
+        return UserError(
+            f'{self.family} has no {kind}: choose a distiller that does not compare them, or '
+            f'implement {method} of its TokenLayout.'
+        )
+
+    def _split_directions(self, directions: Tensor, grid: Any) -> tuple[Tensor, None]:
+        patches, _ = self.to_canonical(directions.flatten(0, 1), grid)  # of (B, K, tokens, D)
+        return patches.unflatten(0, directions.shape[:2]), None
+
+    def _split_inputs(self, inputs: CallInputs, grid: Any) -> tuple[Tensor, Tensor | None]:
+        return self.to_canonical(inputs.hidden_states, grid)
 
     def stage_depths(self) -> list[int]:
         """Layers of each stage; a flat model is one stage."""
@@ -106,6 +171,11 @@ class AdapterLayout(TokenLayout):
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
+
+    @property
+    def family(self) -> str:
+        """Class of the backbone, for messages."""
+        return type(self.backbone).__name__
 
     @classmethod
     @abstractmethod

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.attention import attention_sources, rerun_attention
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+from transmamba_mm.models.layouts.feature_source import FeatureSource
 
 LAYER = {
     'encoder.layers.#.layer_norm1': 'layers.#.norm1',
@@ -62,6 +64,14 @@ class ClipTransformerLayout(AdapterLayout):
         """Width D of each layer's feature."""
         config = self.backbone.config
         return [config.hidden_size] * config.num_hidden_layers
+
+    def mixer_paths(self) -> list[str]:
+        """Attention of each layer."""
+        return [f'{path}.self_attn' for path in self.layer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities (B, heads, L, L), computed again from the input."""
+        return attention_sources(self.backbone, self.mixer_paths(), rerun_attention)
 
 
 class ClipVisionLayout(ClipTransformerLayout):

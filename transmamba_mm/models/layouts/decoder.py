@@ -6,7 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.attention import attention_sources, rerun_attention
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+from transmamba_mm.models.layouts.feature_source import FeatureSource
 
 NAMES = KeyMap(
     {
@@ -51,6 +53,14 @@ class DecoderLayout(AdapterLayout):
     def to_canonical(self, tokens: Any, grid: Grid) -> tuple[Tensor, None]:
         """Tokens (B, L, D) as they are, and no cls token."""
         return tokens[0] if isinstance(tokens, tuple) else tokens, None
+
+    def mixer_paths(self) -> list[str]:
+        """Attention of each layer."""
+        return [f'{path}.self_attn' for path in self.layer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities (B, heads, L, L), computed again from the input."""
+        return attention_sources(self.backbone, self.mixer_paths(), rerun_attention)
 
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights by canonical names."""

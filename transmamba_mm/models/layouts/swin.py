@@ -1,15 +1,19 @@
 """Swin Transformers of mmpretrain, V1 and V2."""
 
 from collections.abc import Mapping
+from functools import partial
 from math import ceil
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from mmpretrain.models.backbones import SwinTransformer, SwinTransformerV2
-from torch import Tensor
+from torch import LongTensor, Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.key_map import KeyMap
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+from transmamba_mm.models.layouts.feature_source import FeatureSource
 from transmamba_mm.models.layouts.vit import split_qkv
 
 BLOCK = {
@@ -62,6 +66,22 @@ class SwinLayout(AdapterLayout):
         """Patches (B, L, D) as they are; no cls."""
         return tokens, None
 
+    def mixer_paths(self) -> list[str]:
+        """Attention of each block; V2 normalizes its output before adding it."""
+        return [f'{path}.attn' for path in self.layer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities (B, heads, L, L), 0 between tokens of different windows.
+
+        A row sums to less than 1 where its window has padding, which gets the rest.
+        """
+        return [
+            FeatureSource(
+                f'{path}.w_msa.softmax', partial(_join_windows, self.backbone.get_submodule(path))
+            )
+            for path in self.mixer_paths()
+        ]
+
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights by canonical names.
 
@@ -88,3 +108,25 @@ class SwinLayout(AdapterLayout):
 def _strided(grid: Grid, stride: int | Grid) -> Grid:
     rows, cols = (stride, stride) if isinstance(stride, int) else stride
     return ceil(grid[0] / rows), ceil(grid[1] / cols)
+
+
+def _join_windows(attention: Any, maps: Tensor, grid: Grid) -> Tensor:
+    """Attention (B, heads, L, L) over a whole grid, of that in windows (B * windows, heads, n, n)."""
+    tokens = _tokens_of_windows(attention, grid).to(maps.device)  # (windows, n)
+    length = grid[0] * grid[1]
+    maps = maps.unflatten(0, (-1, len(tokens))).transpose(1, 2)  # (B, heads, windows, n, n)
+    joined = maps.new_zeros(*maps.shape[:2], length + 1, length + 1)
+    joined[:, :, tokens[:, :, None], tokens[:, None, :]] = maps
+    return joined[:, :, :length, :length]  # the last stands for padding
+
+
+def _tokens_of_windows(attention: Any, grid: Grid) -> LongTensor:
+    """Which raster token each place of each window holds, (windows, n); padding is token L."""
+    side, shift = attention.window_size, attention.shift_size
+    if min(grid) == side and not attention.pad_small_map:
+        shift = 0
+    places = torch.arange(grid[0] * grid[1]).view(grid)
+    rest = [-size % side for size in grid]
+    places = F.pad(places, (0, rest[1], 0, rest[0]), value=places.numel())
+    places = places.roll((-shift, -shift), (0, 1))[None, :, :, None]
+    return attention.window_partition(places, side).flatten(1)

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.key_map import KeyMap
+from transmamba_mm.models.layouts.attention import attention_sources
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
+from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
 
 NAMES = KeyMap(
     {
@@ -76,6 +78,14 @@ class VisionTransformerLayout(AdapterLayout):
         extra = self.backbone.num_extra_tokens
         return tokens[:, extra:], tokens[:, 0] if extra else None
 
+    def mixer_paths(self) -> list[str]:
+        """Attention of each layer; its output includes the layer scale, if there is one."""
+        return [f'{path}.attn' for path in self.layer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""
+        return attention_sources(self.backbone, self.mixer_paths(), _attention_map)
+
     @property
     def position_grid(self) -> Grid:
         """Patch grid (H, W) of the position embeddings."""
@@ -87,6 +97,12 @@ class VisionTransformerLayout(AdapterLayout):
         if 'norm.weight' not in renamed:
             renamed = {LAST_NORM.get(key, key): value for key, value in renamed.items()}
         return renamed
+
+
+def _attention_map(attention: Any, inputs: CallInputs, grid: Any) -> Tensor:
+    stacked = attention.qkv(inputs.hidden_states).unflatten(-1, (3, attention.num_heads, -1))
+    query, key, _ = stacked.permute(2, 0, 3, 1, 4)  # (B, heads, tokens, head width) each
+    return (query @ key.mT * attention.head_dims**-0.5).softmax(-1)
 
 
 def split_qkv(state: Mapping[str, Tensor], stacked: str) -> dict[str, Tensor]:
