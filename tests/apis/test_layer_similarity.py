@@ -106,6 +106,6 @@ def test_a_clip_of_stills_is_as_similar_to_an_image_teacher_as_its_image():
     assert found.shape == (3, 2) and ((found > 0) & (found < 1)).all()
     stills = clips[:, :, :1].expand(-1, -1, 4, -1, -1)
     image, clip = (record_layers(teacher, x) for x in (clips[:, :, 0], stills))
-    torch.testing.assert_close(clip.patches[1], image.patches[1].repeat(1, 4, 1))
+    torch.testing.assert_close(clip[1].patches, image[1].patches.repeat(1, 4, 1))
     own = layer_similarity(clip, clip)
     torch.testing.assert_close(own, layer_similarity(image, image))

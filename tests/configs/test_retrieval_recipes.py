@@ -176,7 +176,7 @@ def test_the_student_begins_with_what_clip_has(student, clip, videos, tmp_path):
     assert '16 of 24 residual channels' in kernel.slice and 'patch 32x32 to 16x16' in kernel.slice
     assert 'grid 2x2 to 4x4' in lines['vision.pos_embed'].slice
     assert lines['visual_projection.weight'].teacher == 'vision.head.weight'
-    assert [pair.name for pair in model.tower_pairs] == ['vision']
+    assert [tower.name for tower in model.match.towers] == ['vision']
 
 
 def test_a_teacher_that_was_trained_on_the_videos_teaches(clip, videos, tmp_path):

@@ -26,6 +26,7 @@ from tests.tools.command_line import run_tool
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
+from transmamba_mm.transfer import FeatureKind
 
 CONFIGS = Path('configs')
 #: All that need checkpoints from a hub.
@@ -124,8 +125,8 @@ def test_trains_two_steps_and_validates(run, checkpoints, data):
     assert encoder and all(torch.equal(before[key], after[key]) for key in encoder)
     if method is None:
         model = runner.model
-        assert not model.distiller.uses_logits  # two vocabularies
-        assert len(model.tower_pairs[0].pairs) == 2
+        assert FeatureKind.LOGITS not in model.distiller.student_kinds  # two vocabularies
+        assert len(model.match.towers[0].layers) == 2
     scores = {key for key in runner.message_hub.log_scalars if key.startswith('val/')}
     assert any('acc' in key.lower() for key in scores), scores
 

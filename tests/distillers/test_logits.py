@@ -5,7 +5,8 @@ from transmamba_mm.distillers import LogitsDistiller
 from transmamba_mm.distillers.label_losses import hard_label_loss, soft_label_loss
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS
-from transmamba_mm.transfer.features.features import Features
+from transmamba_mm.transfer.features.features import FeatureKind, Features
+from transmamba_mm.transfer.features.model_match import ModelMatch
 
 
 def records():
@@ -14,16 +15,16 @@ def records():
 
 def test_soft_and_hard():
     student, teacher = records()
-    soft = LogitsDistiller(temperature=3, weight=0.25)(student, teacher)
-    hard = LogitsDistiller(kind='hard', weight=2)(student, teacher)
+    soft = LogitsDistiller(ModelMatch(), temperature=3, weight=0.25)(student, teacher)
+    hard = LogitsDistiller(ModelMatch(), kind='hard', weight=2)(student, teacher)
     assert soft == {'logits_loss': 0.25 * soft_label_loss(student.logits, teacher.logits, 3)}
     assert hard == {'logits_loss': 2 * hard_label_loss(student.logits, teacher.logits)}
 
 
 def test_has_nothing_to_train_and_asks_for_no_features():
-    distiller = DISTILLERS.build({'type': 'LogitsDistiller', 'pairs': []})
+    distiller = DISTILLERS.build({'type': 'LogitsDistiller', 'match': ModelMatch()})
     assert not list(distiller.parameters())
-    assert (distiller.uses_layers, distiller.uses_directions, distiller.uses_logits) == (0, 0, 1)
+    assert distiller.student_kinds == distiller.teacher_kinds == {FeatureKind.LOGITS}
 
 
 @pytest.mark.parametrize(
@@ -36,4 +37,4 @@ def test_has_nothing_to_train_and_asks_for_no_features():
 )
 def test_bad_settings(kwargs, message):
     with pytest.raises(UserError, match=message):
-        LogitsDistiller(**kwargs)
+        LogitsDistiller(ModelMatch(), **kwargs)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,19 +9,23 @@ from transmamba_mm.distillers.label_losses import soft_label_loss
 from transmamba_mm.distillers.similarity import token_cosine
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.features.features import Features, LayerMatch
+from transmamba_mm.transfer.features.features import FeatureKind, Features, TokenFeature
+from transmamba_mm.transfer.features.model_match import LayerMatch, ModelMatch
 
-PAIRS = [LayerMatch(1, 0, 6, 8, 2), LayerMatch(3, 1, 6, 8, 2)]
+MATCH = ModelMatch(layers=[LayerMatch(1, 0, 6, 8, 2), LayerMatch(3, 1, 6, 8, 2)])
 PAPER = {'layer_weight': 0, 'logits_weight': 0, 'weighting': 'ratio', 'projector': 'pad_mlp'}
 
 
 def record(dims, grid=(3, 4), directions=0, cls=True, batch=4):
     tokens = grid[0] * grid[1]
+    patches = [torch.randn(batch, tokens, dims) for _ in MATCH.layers]
+    cls_tokens = [torch.randn(batch, dims) if cls else None for _ in MATCH.layers]
+    apart = [torch.randn(batch, directions, tokens, dims) for _ in MATCH.layers]
     return Features(
-        patches=[torch.randn(batch, tokens, dims) for _ in PAIRS],
-        cls=[torch.randn(batch, dims) if cls else None for _ in PAIRS],
-        grids=[grid for _ in PAIRS],
-        directions=[torch.randn(batch, directions, tokens, dims) for _ in PAIRS],
+        layer_features=[
+            TokenFeature(*pair, grid) for pair in zip(patches, cls_tokens, strict=True)
+        ],
+        direction_features=[TokenFeature(part, None, grid) for part in apart],
         logits=torch.randn(batch, 10),
     )
 
@@ -41,7 +47,7 @@ def parts(outputs):
 
 
 def test_keys(student, teacher):
-    outputs = WSAB(PAIRS)(student, teacher)
+    outputs = WSAB(MATCH)(student, teacher)
     assert parts(outputs) == {'layer_loss', 'direction0_loss', 'direction1_loss', 'logits_loss'}
     assert outputs.keys() - parts(outputs) == {
         *('layer01_cos', 'layer01_weight', 'layer03_cos', 'layer03_weight'),
@@ -65,7 +71,7 @@ def test_keys(student, teacher):
     ids=['no-layers', 'no-directions', 'no-logits', 'only-logits', 'paper'],
 )
 def test_every_part_can_be_switched_off_with_its_parameters(off, left, student, teacher):
-    distiller = WSAB(PAIRS, **off)
+    distiller = WSAB(MATCH, **off)
     outputs = distiller(student, teacher)
     assert parts(outputs) == left
     sum(outputs[key] for key in left).requires_grad_().backward()
@@ -74,11 +80,13 @@ def test_every_part_can_be_switched_off_with_its_parameters(off, left, student, 
 
 def test_layer_term_by_hand(student, teacher):
     settings = {'direction_weight': 0, 'logits_weight': 0, 'cls_token': False}
-    outputs = WSAB(PAIRS, task_weight=0.2, layer_weight=3, **settings)(student, teacher)
+    outputs = WSAB(MATCH, task_weight=0.2, layer_weight=3, **settings)(student, teacher)
     cosines = torch.stack(
         [
-            token_cosine(F.layer_norm(F.pad(ours, (0, 2)), (8,)), F.layer_norm(theirs, (8,)))
-            for ours, theirs in zip(student.patches, teacher.patches, strict=True)
+            token_cosine(
+                F.layer_norm(F.pad(ours.patches, (0, 2)), (8,)), F.layer_norm(theirs.patches, (8,))
+            )
+            for ours, theirs in zip(student.layer_features, teacher.layer_features, strict=True)
         ]
     )
     weights = layer_weights(cosines, 'ratio', 1)
@@ -90,61 +98,65 @@ def test_layer_term_by_hand(student, teacher):
 
 def test_logits_term(student, teacher):
     settings = {'layer_weight': 0, 'direction_weight': 0}
-    outputs = WSAB([], logits_weight=0.7, temperature=3, **settings)(student, teacher)
+    outputs = WSAB(ModelMatch(), logits_weight=0.7, temperature=3, **settings)(student, teacher)
     expected = 0.7 * soft_label_loss(student.logits, teacher.logits, 3)
     torch.testing.assert_close(outputs['logits_loss'], expected)
 
 
 def test_cls_token_is_one_more_token_where_both_have_one(student, teacher):
     def cosine(**kwargs):
-        return WSAB(PAIRS, **kwargs)(student, teacher)['layer01_cos']
+        return WSAB(MATCH, **kwargs)(student, teacher)['layer01_cos']
 
     patches, both = cosine(cls_token=False), cosine(cls_token=True)
-    student.patches[0], teacher.patches[0] = (r.cls[0].unsqueeze(1) for r in (student, teacher))
-    student.directions[0] = student.directions[0][:, :, :1]
-    student.grids[0] = teacher.grids[0] = (1, 1)
+    for features in (student, teacher):
+        layer = features.layer_features[0]
+        layer.patches, layer.grid = layer.cls.unsqueeze(1), (1, 1)
+        direction = features.direction_features[0]
+        direction.patches, direction.grid = direction.patches[:, :, :1], (1, 1)
     cls = cosine(cls_token=False)
     torch.testing.assert_close(both, (12 * patches + cls) / 13)
-    teacher.cls[0] = None
+    teacher.layer_features[0].cls = None
     assert cosine(cls_token=True) == cosine(cls_token=False)
 
 
+def permute(features, order):
+    return [replace(feature, patches=feature.patches[..., order, :]) for feature in features]
+
+
 def test_permuting_records_to_a_scan_order_changes_no_direction_term(student, teacher):
-    distiller = WSAB(PAIRS, layer_weight=0, logits_weight=0)
+    distiller = WSAB(MATCH, layer_weight=0, logits_weight=0)
     canonical = distiller(student, teacher)
     for k, order in enumerate([torch.arange(12), torch.arange(12).flip(0)]):
-        permuted_student = Features(
-            directions=[d[:, :, order] for d in student.directions], grids=student.grids
-        )
-        permuted_teacher = Features(
-            patches=[p[:, order] for p in teacher.patches], grids=teacher.grids
-        )
+        permuted_student = Features(direction_features=permute(student.direction_features, order))
+        permuted_teacher = Features(layer_features=permute(teacher.layer_features, order))
         permuted = distiller(permuted_student, permuted_teacher)
         torch.testing.assert_close(permuted[f'direction{k}_loss'], canonical[f'direction{k}_loss'])
 
 
 @pytest.mark.parametrize('grid', [(6, 8), (2, 2), (1, 1)], ids=str)
 def test_teacher_on_another_grid(grid, student):
-    outputs = WSAB(PAIRS)(student, record(8, grid))
+    outputs = WSAB(MATCH)(student, record(8, grid))
     assert all(torch.isfinite(value) for value in outputs.values())
 
 
 @pytest.mark.parametrize('grid', [(6, 8), (2, 2)], ids=str)
 def test_a_teacher_that_says_one_thing_everywhere_says_it_on_every_grid(grid, student, teacher):
     other = record(8, grid)
-    other.cls, other.logits = teacher.cls, teacher.logits
-    for i in range(len(PAIRS)):
-        teacher.patches[i] = teacher.patches[i][:, :1].expand(-1, 12, -1)
-        other.patches[i] = teacher.patches[i][:, :1].expand(-1, grid[0] * grid[1], -1)
-    distiller = WSAB(PAIRS)
+    other.logits = teacher.logits
+    for one, two in zip(teacher.layer_features, other.layer_features, strict=True):
+        one.patches = one.patches[:, :1].expand(-1, 12, -1)
+        two.patches = one.patches[:, :1].expand(-1, grid[0] * grid[1], -1)
+        two.cls = one.cls
+    distiller = WSAB(MATCH)
     torch.testing.assert_close(distiller(student, other), distiller(student, teacher))
 
 
 @pytest.mark.parametrize('weighting', WEIGHTINGS)
 @pytest.mark.parametrize('projector', ['linear', 'mlp', 'pad_mlp'])
 def test_loss_falls(weighting, projector, student, teacher):
-    distiller = WSAB(PAIRS, weighting=weighting, projector=projector)
-    features = [f.requires_grad_() for f in student.patches + student.directions + [student.logits]]
+    distiller = WSAB(MATCH, weighting=weighting, projector=projector)
+    tokens = [f.patches for f in student.layer_features + student.direction_features]
+    features = [f.requires_grad_() for f in [*tokens, student.logits]]
     optimizer = torch.optim.Adam([*distiller.parameters(), *features], lr=0.02)
     totals = []
     for _ in range(10):
@@ -166,10 +178,33 @@ def test_loss_falls(weighting, projector, student, teacher):
         ({'layer_weight': -1}, 'layer_weight=-1'),
         ({'task_weight': 2}, 'task_weight=2'),
         ({'task_weight': 1}, 'leaves nothing to features'),
-        ({'pairs': []}, 'layer_map matches no student layer'),
-        ({'pairs': [LayerMatch(0, 0, 6, 8)]}, 'direction_weight=0'),
+        ({'match': ModelMatch()}, 'layer_map matches no student layer'),
+        ({'match': ModelMatch(layers=[LayerMatch(0, 0, 6, 8)])}, 'direction_weight=0'),
     ],
 )
 def test_bad_settings(kwargs, message):
     with pytest.raises(UserError, match=message):
-        WSAB(**{'pairs': PAIRS, **kwargs})
+        WSAB(**{'match': MATCH, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ('off', 'student_kinds', 'teacher_kinds'),
+    [
+        ({}, {'layer_features', 'direction_features', 'logits'}, {'layer_features', 'logits'}),
+        (PAPER, {'direction_features'}, {'layer_features'}),
+        ({'layer_weight': 0, 'direction_weight': 0}, {'logits'}, {'logits'}),
+    ],
+    ids=['all', 'paper', 'logits'],
+)
+def test_kinds_of_features(off, student_kinds, teacher_kinds):
+    distiller = WSAB(MATCH, **off)
+    assert distiller.student_kinds == {FeatureKind(kind) for kind in student_kinds}
+    assert distiller.teacher_kinds == {FeatureKind(kind) for kind in teacher_kinds}
+
+
+def test_unavailable_logits_are_left_out(student, teacher, caplog):
+    match = replace(MATCH, unavailable={FeatureKind.LOGITS: 'the vocabularies differ'})
+    distiller = WSAB(match)
+    assert 'logits_loss' not in distiller(student, teacher)
+    with pytest.raises(UserError, match=r'logits alone, but the vocabularies differ'):
+        WSAB(match, layer_weight=0, direction_weight=0)

@@ -77,20 +77,29 @@ def records_of(model, data):
     return seen[0]
 
 
+def grids(features):
+    return [feature.grid for feature in features]
+
+
+def shapes(features):
+    return [feature.patches.shape[1:] for feature in features]
+
+
 def test_grids_and_widths_of_a_hierarchical_student_beside_a_flat_teacher():
     student, teacher = records_of(build('vmamba-vit'), batch())
-    assert student.grids == [(4, 4), (4, 4), (2, 2), (2, 2)] and teacher.grids == [(4, 4)] * 4
-    assert [p.shape[1:] for p in student.patches] == [(16, 16)] * 2 + [(4, 32)] * 2
-    assert [d.shape[1:] for d in student.directions] == [(4, 16, 16)] * 2 + [(4, 4, 32)] * 2
-    assert [p.shape[1:] for p in teacher.patches] == [(16, 24)] * 4
-    assert student.cls == [None] * 4 and teacher.cls[0].shape == (8, 24)
+    ours, theirs = student.layer_features, teacher.layer_features
+    assert grids(ours) == [(4, 4), (4, 4), (2, 2), (2, 2)] and grids(theirs) == [(4, 4)] * 4
+    assert shapes(ours) == [(16, 16)] * 2 + [(4, 32)] * 2
+    assert shapes(student.direction_features) == [(4, 16, 16)] * 2 + [(4, 4, 32)] * 2
+    assert shapes(theirs) == [(16, 24)] * 4
+    assert [f.cls for f in ours] == [None] * 4 and theirs[0].cls.shape == (8, 24)
 
 
 def test_stages_look_at_stages():
     student, teacher = records_of(build('vmamba-finer-swin'), batch())
-    assert student.grids == [(4, 4), (4, 4), (2, 2), (2, 2)]
-    assert teacher.grids == [(8, 8), (8, 8), (4, 4), (4, 4)]
-    assert [p.shape[-1] for p in teacher.patches] == [24, 24, 48, 48]
+    assert grids(student.layer_features) == [(4, 4), (4, 4), (2, 2), (2, 2)]
+    assert grids(teacher.layer_features) == [(8, 8), (8, 8), (4, 4), (4, 4)]
+    assert [shape[-1] for shape in shapes(teacher.layer_features)] == [24, 24, 48, 48]
 
 
 def clips(num_frames=4):
@@ -103,14 +112,16 @@ def clips(num_frames=4):
 def test_the_teacher_sees_a_clip_frame_by_frame():
     model, data = build('videomamba-vit'), clips()
     student, teacher = records_of(model, data)
-    assert student.grids == teacher.grids == [(4, 4, 4)] * 3
-    assert student.patches[0].shape == (8, 64, 16) and teacher.patches[0].shape == (8, 64, 24)
-    assert student.directions[0].shape == (8, 2, 64, 16)
+    ours, theirs = student.layer_features, teacher.layer_features
+    assert grids(ours) == grids(theirs) == [(4, 4, 4)] * 3
+    assert ours[0].patches.shape == (8, 64, 16) and theirs[0].patches.shape == (8, 64, 24)
+    assert student.direction_features[0].patches.shape == (8, 2, 64, 16)
     frame = {**data, 'inputs': data['inputs'][:, :, 2]}
     _, alone = records_of(model, frame)
-    torch.testing.assert_close(teacher.patches[0][:, 32:48], alone.patches[0])
+    torch.testing.assert_close(theirs[0].patches[:, 32:48], alone.layer_features[0].patches)
     every = [records_of(model, {**data, 'inputs': data['inputs'][:, :, t]})[1] for t in range(4)]
-    torch.testing.assert_close(teacher.cls[1], torch.stack([r.cls[1] for r in every]).mean(0))
+    cls_tokens = torch.stack([r.layer_features[1].cls for r in every])
+    torch.testing.assert_close(theirs[1].cls, cls_tokens.mean(0))
     torch.testing.assert_close(teacher.logits, torch.stack([r.logits for r in every]).mean(0))
     torch.testing.assert_close(model.teacher(data['inputs']), teacher.logits)
 
@@ -136,5 +147,6 @@ def test_tubelets_and_another_image_size_of_the_teacher():
     )
     model.init_weights()
     student, teacher = records_of(model, clips())
-    assert student.grids[0] == (2, 4, 4) and teacher.grids[0] == (4, 6, 6)
+    assert grids(student.layer_features)[0] == (2, 4, 4)
+    assert grids(teacher.layer_features)[0] == (4, 6, 6)
     check_training(model, clips())

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -23,96 +26,108 @@ class Twice(nn.Module):
 
 
 def num_hooks(model):
-    return sum(len(module._forward_hooks) for module in model.modules())
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def test_records_what_modules_return():
     model = trained(vim_config())
     images = torch.randn(2, 1, 8, 8)
     recorder = FeatureRecorder(model, ['backbone.patch_embed', 'head'])
-    with recorder:
+    with recorder.record(model) as recording:
         logits = model(images)
-    assert set(recorder) == {'backbone.patch_embed', 'head'}
-    assert len(recorder) == 2
-    assert recorder['head'] is logits
-    assert torch.equal(recorder['backbone.patch_embed'], model.backbone.patch_embed(images))
+    assert set(recording.outputs) == {'backbone.patch_embed', 'head'}
+    assert recording.outputs['head'] is logits
+    patches = model.backbone.patch_embed(images)
+    assert torch.equal(recording.outputs['backbone.patch_embed'], patches)
+
+
+def test_records_what_modules_take():
+    model = Twice()
+    first, second = torch.randn(3, 2), torch.randn(3, 2)
+    with FeatureRecorder(model, inputs=['shared']).record(model) as recording:
+        model.shared(first)
+        model.shared(input=second)
+    assert not recording.outputs
+    assert recording.inputs['shared'].args == ()
+    assert recording.inputs['shared'].kwargs['input'] is second
 
 
 def test_directions_are_kept_apart_only_while_recorded():
     model = trained(vim_config()).backbone.eval()
     images = torch.randn(2, 1, 8, 8)
     path, block = model.direction_paths()[1], model.blocks[1]
-    with FeatureRecorder(model, [path, 'blocks.0', 'blocks.1']) as recorder:
+    recorder = FeatureRecorder(model, [path, 'blocks.0', 'blocks.1'])
+    assert not block.tap.watched
+    with recorder.record(model) as recording:
         assert block.tap.watched
         model(images)
     assert not block.tap.watched
-    assert recorder['blocks.1'].shape == (2, 17, 16)
-    mixed = recorder['blocks.1'] - recorder['blocks.0']
-    torch.testing.assert_close(recorder[path].sum(1), mixed, atol=1e-5, rtol=1e-4)
+    outputs = recording.outputs
+    assert outputs['blocks.1'].shape == (2, 17, 16)
+    mixed = outputs['blocks.1'] - outputs['blocks.0']
+    torch.testing.assert_close(outputs[path].sum(1), mixed, atol=1e-5, rtol=1e-4)
 
 
 def test_keeps_the_last_of_several_runs():
     model = Twice()
-    recorder = FeatureRecorder(model, ['shared'])
-    with recorder:
+    with FeatureRecorder(model, ['shared']).record(model) as recording:
         out = model(torch.randn(3, 2))
-    assert recorder['shared'] is out
+    assert recording.outputs['shared'] is out
 
 
 def test_nothing_is_hooked_or_recorded_outside():
     model = Twice()
-    recorder = FeatureRecorder(model, ['shared'])
+    recorder = FeatureRecorder(model, ['shared'], ['shared'])
     assert num_hooks(model) == 0
-    model(torch.randn(3, 2))
-    assert len(recorder) == 0
-    with recorder:
+    with recorder.record(model) as recording:
         out = model(torch.randn(3, 2))
     assert num_hooks(model) == 0
     model(torch.randn(3, 2))
-    assert recorder['shared'] is out
-    with recorder:
-        assert len(recorder) == 0
+    assert recording.outputs['shared'] is out
+    with recorder.record(model) as another:
+        assert not another.outputs and recording.outputs
 
 
-def test_an_error_inside_removes_hooks_and_the_half_record():
+def test_an_error_inside_removes_hooks():
     model = Twice()
-    recorder = FeatureRecorder(model, ['shared', 'unused'])
-    with pytest.raises(RuntimeError, match='no'), recorder:
+    recorder = FeatureRecorder(model, ['shared', 'unused'], ['shared'])
+    with pytest.raises(RuntimeError, match='no'), recorder.record(model):
         model(torch.randn(3, 2), fail=True)
     assert num_hooks(model) == 0
-    assert len(recorder) == 0
-    with recorder:
-        model(torch.randn(3, 2))
-    assert 'shared' in recorder
 
 
-def test_nested_recorders_work_and_one_twice_is_an_error():
+def test_recordings_may_be_nested():
     model = Twice()
-    outer, inner = FeatureRecorder(model, ['shared']), FeatureRecorder(model, ['shared'])
-    with outer:
-        first = model(torch.randn(3, 2))
-        with inner:
+    recorder = FeatureRecorder(model, ['shared'])
+    with recorder.record(model) as outer:
+        model(torch.randn(3, 2))
+        with recorder.record(model) as inner:
             second = model(torch.randn(3, 2))
-        assert inner['shared'] is second
-        with pytest.raises(RuntimeError, match='another one'), outer:
-            pass
-        assert outer['shared'] is second
+        assert inner.outputs['shared'] is outer.outputs['shared'] is second
         third = model(torch.randn(3, 2))
-    assert outer['shared'] is third and first is not third
-    assert inner['shared'] is second
+    assert outer.outputs['shared'] is third
+    assert inner.outputs['shared'] is second
     assert num_hooks(model) == 0
 
 
-def test_a_path_without_a_record_is_a_key_error_that_says_why():
+def test_a_copy_of_the_model_is_recorded_too():
     model = Twice()
-    recorder = FeatureRecorder(model, ['unused'])
-    with recorder:
+    recorder = pickle.loads(pickle.dumps(copy.deepcopy(FeatureRecorder(model, ['shared']))))
+    twin = copy.deepcopy(model)
+    with recorder.record(twin) as recording:
         model(torch.randn(3, 2))
-    assert 'unused' not in recorder
-    with pytest.raises(KeyError, match='did not run'):
-        recorder['unused']
-    with pytest.raises(KeyError, match='was not asked for'):
-        recorder['shared']
+        assert not recording.outputs
+        out = twin(torch.randn(3, 2))
+    assert recording.outputs['shared'] is out
+
+
+def test_a_path_without_a_record_is_a_key_error():
+    model = Twice()
+    with FeatureRecorder(model, ['unused']).record(model) as recording:
+        model(torch.randn(3, 2))
+    for path in ('unused', 'shared'):
+        with pytest.raises(KeyError, match=path):
+            recording.outputs[path]
 
 
 def test_wrong_path_names_the_nearest():

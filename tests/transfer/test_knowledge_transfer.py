@@ -149,14 +149,16 @@ def test_shapes_of_student_and_teacher_records():
     model.distiller.register_forward_pre_hook(lambda _, records: seen.append(records))
     train(model, steps=1)
     (student, teacher), *_ = seen
-    assert [p.shape for p in student.patches] == [(8, 16, 16)] * 4
-    assert [d.shape for d in student.directions] == [(8, 2, 16, 16)] * 4
-    assert [p.shape for p in teacher.patches] == [(8, 16, 24)] * 4  # 16 pixels, patches of 4
-    assert student.grids == teacher.grids == [(4, 4)] * 4
+    layers = student.layer_features, teacher.layer_features
+    assert [layer.patches.shape for layer in layers[0]] == [(8, 16, 16)] * 4
+    assert [d.patches.shape for d in student.direction_features] == [(8, 2, 16, 16)] * 4
+    assert [layer.patches.shape for layer in layers[1]] == [(8, 16, 24)] * 4  # 16 pixels, by 4
+    assert all(layer.grid == (4, 4) for side in layers for layer in side)
     assert student.logits.shape == teacher.logits.shape == (8, 10)
-    assert teacher.patches[0] is not teacher.patches[2]
-    torch.testing.assert_close(teacher.patches[0], teacher.patches[1])  # ceil((l + 1) * 2 / 4) - 1
-    assert not teacher.patches[0].requires_grad
+    patches = [layer.patches for layer in teacher.layer_features]
+    assert not torch.equal(patches[0], patches[2])
+    torch.testing.assert_close(patches[0], patches[1])  # ceil((l + 1) * 2 / 4) - 1
+    assert not patches[0].requires_grad
 
 
 def test_direction_features_sum_to_what_the_mixer_adds_and_record_the_same_student():
@@ -167,8 +169,9 @@ def test_direction_features_sum_to_what_the_mixer_adds_and_record_the_same_stude
     plain = model.student(**data, mode='loss')['loss']
     torch.testing.assert_close(model(**data, mode='loss')['task_loss'], plain / 2)
     (record,) = seen
-    block = record.patches[1] - record.patches[0]  # the second block adds its mixer's output
-    torch.testing.assert_close(record.directions[1].sum(dim=1), block, atol=1e-5, rtol=1e-4)
+    first, second, _ = (layer.patches for layer in record.layer_features)
+    mixed = record.direction_features[1].patches.sum(dim=1)
+    torch.testing.assert_close(mixed, second - first, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def test_only_what_the_distiller_needs_is_recorded(distiller, student_paths, tea
     train(model, steps=1)
     inside = [name for name in watched[0] if 'loss_module' not in name]
     assert inside == [f'student.{path}' for path in student_paths]
-    assert model._paths(model.teacher.model, 'teacher') == teacher_paths
+    assert model.reader.teacher.recorder.outputs == teacher_paths
     assert not [name for name in hooked(model) if 'loss_module' not in name]
     assert not hooked(model.teacher.model)
 

@@ -98,19 +98,24 @@ def test_every_loss_falls_and_the_teacher_stays(vision, distiller):
     assert not any('teacher' in key for key in model.state_dict())
 
 
+def shapes(features):
+    return [feature.patches.shape for feature in features]
+
+
 @every_student
 def test_frames_stand_beside_the_frames_of_the_clip(vision):
     model = build(vision).eval()
     ours, theirs, _ = records_of(model)
-    assert ours.grids[:2] == theirs.grids[:2] == [(4, 2, 2)] * 2
-    assert [p.shape for p in ours.patches[:2]] == [(4, 16, 16)] * 2
-    assert [d.shape for d in ours.directions[:2]] == [(4, 2, 16, 16)] * 2
+    for features in (ours.layer_features, ours.direction_features, theirs.layer_features):
+        assert [feature.grid for feature in features[:2]] == [(4, 2, 2)] * 2
+    assert shapes(ours.layer_features[:2]) == [(4, 16, 16)] * 2
+    assert shapes(ours.direction_features[:2]) == [(4, 2, 16, 16)] * 2
     vision = model.teacher.model.model.vision_model
     with torch.no_grad():
         for t in range(4):
             hidden = vision(clips()[:, :, t], output_hidden_states=True).hidden_states
             for layer in range(2):
-                patches = theirs.patches[layer].unflatten(1, (4, 4))[:, t]
+                patches = theirs.layer_features[layer].patches.unflatten(1, (4, 4))[:, t]
                 torch.testing.assert_close(patches, hidden[layer + 1][:, 1:])
 
 
@@ -125,7 +130,8 @@ def test_each_direction_of_a_frame_is_what_it_is_alone():
         vision(clips()[2:3, :, 3])  # the last frame of the third clip
     hook.remove()
     alone, _ = vision.to_canonical(taps[0].flatten(0, 1), (2, 2))  # (K, L, D)
-    torch.testing.assert_close(ours.directions[1][2][:, 12:], alone, atol=1e-5, rtol=1e-4)
+    found = ours.direction_features[1].patches[2][:, 12:]
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize('cuts', ['the same words', 'a start and an end', 'bytes'])
@@ -141,16 +147,16 @@ def test_words_meet_where_both_have_read_the_same(cuts, tmp_path):
     ours, seen, losses = records_of(model)
     counts = torch.tensor([len(caption.split()) + 1 for caption in TEXTS])  # words and the end
     count = int(counts.sum())
-    assert [p.shape for p in ours.patches[2:]] == [(1, count, 12)] * 2
-    assert [p.shape for p in seen.patches[2:]] == [(1, count, 12)] * 2
-    assert [d.shape for d in ours.directions[2:]] == [(1, 1, count, 12)] * 2
+    assert shapes(ours.layer_features[2:]) == [(1, count, 12)] * 2
+    assert shapes(seen.layer_features[2:]) == [(1, count, 12)] * 2
+    assert shapes(ours.direction_features[2:]) == [(1, 1, count, 12)] * 2
     with torch.no_grad():
         _, words = theirs.encode_tokens(TEXTS)
         _, mine = model.student.encode_tokens(TEXTS)
     norms = theirs.model.text_model.final_layer_norm, model.student.text.backbone.norm_f
     ends = counts.cumsum(0) - 1
     for record, norm, expected in zip((seen, ours), norms, (words, mine), strict=True):
-        torch.testing.assert_close(norm(record.patches[3][0, ends]), expected[:, -1])
+        torch.testing.assert_close(norm(record.layer_features[3].patches[0, ends]), expected[:, -1])
     assert losses['logits_loss'].isfinite()
 
 

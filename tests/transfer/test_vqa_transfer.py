@@ -14,7 +14,8 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.token_batch import IGNORED
 from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 from transmamba_mm.registry import MODELS, TOKENIZERS
-from transmamba_mm.transfer.features.token_matching import match_tokens, pick_answers, pick_patches
+from transmamba_mm.transfer.features.features import FeatureKind
+from transmamba_mm.transfer.features.token_matching import match_tokens, pick_patches
 
 WORDS = ['what', 'color', 'is', 'it', 'red', 'blue', 'yes', 'no', '?', 'the', 'user', ':']
 TOKENIZER = {'type': 'WordTokenizer', 'words': WORDS}
@@ -135,7 +136,7 @@ def test_layers_of_both_towers_and_both_directions_of_seeing_are_compared():
 
 def test_a_tower_that_layer_map_leaves_out_is_not_compared():
     model = build(layer_map={'language': 'last'})
-    assert [pair.name for pair in model.tower_pairs] == ['language']
+    assert [tower.name for tower in model.match.towers] == ['language']
     assert 'layer02_cos' not in train(model, steps=1)[0]
     with pytest.raises(UserError, match='hearing'):
         build(layer_map={'hearing': 'last'})
@@ -187,7 +188,7 @@ def test_patches_of_another_grid_are_brought_to_the_students():
 def test_other_words_switch_the_logits_off_and_say_so(caplog):
     with caplog.at_level(logging.INFO):
         model = build(teacher=llava(tokenizer=OTHER_WORDS))
-    assert not model.distiller.uses_logits
+    assert FeatureKind.LOGITS not in model.distiller.student_kinds
     assert 'logits_loss' not in train(model, steps=1)[0]
     with pytest.raises(UserError, match='different vocabularies'):
         build(teacher=llava(tokenizer=OTHER_WORDS), distiller={'type': 'LogitsDistiller'})
@@ -212,7 +213,7 @@ def test_equal_models_agree_on_every_token_and_logit():
         pick_patches(ours.embeddings, ours.image), pick_patches(theirs.embeddings, theirs.image)
     )
     logits = teacher(images, batch()['data_samples'])
-    answers = pick_answers(logits, ours)
+    answers = ours.pick_answers(logits)
     assert len(answers) == ours.labels.ne(IGNORED).sum()
 
 

@@ -1,7 +1,5 @@
 """WSAB, the distillation of TransMamba: weight subcloning, adaptive, bidirectional."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +12,8 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.necks import LatentProjector
 from transmamba_mm.registry import DISTILLERS
 from transmamba_mm.transfer.features.alignment import to_grid
-from transmamba_mm.transfer.features.features import Features, LayerMatch
+from transmamba_mm.transfer.features.features import FeatureKind, Features
+from transmamba_mm.transfer.features.model_match import ModelMatch
 
 
 @DISTILLERS.register_module()
@@ -49,7 +48,7 @@ class WSAB(BaseDistiller):
     (``direction0_cos``).
 
     Args:
-        pairs (Sequence[LayerMatch]): The matched layers.
+        match (ModelMatch): See :class:`BaseDistiller`.
         task_weight (float): The paper's alpha, in [0, 1].
         layer_weight (float): Factor of the whole-layer term; 0 switches it off.
         direction_weight (float): Factor of the terms per direction; 0 switches them off.
@@ -60,8 +59,8 @@ class WSAB(BaseDistiller):
         weighting (str): 'ratio' (paper), 'softmax' or 'uniform'; see
             :func:`~transmamba_mm.distillers.weighting.layer_weights`.
         tau (float): Temperature of the 'softmax' weighting.
-        projector (str): ``kind`` of the :class:`LatentProjector`, one per pair and, for directions,
-            one per pair and direction.
+        projector (str): ``kind`` of the :class:`LatentProjector`, one per matched layer and, for
+            directions, one per matched layer and direction.
 
     Raises:
         UserError: An unknown weighting or projector, a factor below 0, a temperature not above it,
@@ -80,7 +79,7 @@ class WSAB(BaseDistiller):
     )
     def __init__(
         self,
-        pairs: Sequence[LayerMatch],
+        match: ModelMatch,
         task_weight: float = 0.5,
         layer_weight: float = 1.0,
         direction_weight: float = 1.0,
@@ -91,10 +90,16 @@ class WSAB(BaseDistiller):
         tau: float = 0.25,
         projector: str = 'linear',
     ) -> None:
-        super().__init__(pairs, task_weight)
-        self.uses_layers = layer_weight > 0
-        self.uses_directions = direction_weight > 0
-        self.uses_logits = logits_weight > 0
+        used = {
+            FeatureKind.LAYER_FEATURES: layer_weight > 0,
+            FeatureKind.DIRECTION_FEATURES: direction_weight > 0,
+            FeatureKind.LOGITS: logits_weight > 0,
+        }
+        student_kinds = {kind for kind, is_used in used.items() if is_used}
+        teacher_kinds = student_kinds & {FeatureKind.LOGITS}
+        if layer_weight > 0 or direction_weight > 0:
+            teacher_kinds.add(FeatureKind.LAYER_FEATURES)
+        super().__init__(match, task_weight, student_kinds, teacher_kinds)
         self.layer_weight = layer_weight
         self.direction_weight = direction_weight
         self.logits_weight = logits_weight
@@ -104,53 +109,55 @@ class WSAB(BaseDistiller):
         self.tau = tau
         self._check()
 
-        if self.uses_layers:
+        layers = match.layers
+        if layer_weight > 0:
             self.layer_projectors = nn.ModuleList(
-                LatentProjector(pair.student_dims, pair.teacher_dims, projector)
-                for pair in self.pairs
+                LatentProjector(layer.student_dims, layer.teacher_dims, projector)
+                for layer in layers
             )
-        if self.uses_directions:
+        if direction_weight > 0:
             self.direction_projectors = nn.ModuleList(
                 nn.ModuleList(
-                    LatentProjector(pair.student_dims, pair.teacher_dims, projector)
-                    for pair in self.pairs
-                    if pair.num_directions > k
+                    LatentProjector(layer.student_dims, layer.teacher_dims, projector)
+                    for layer in layers
+                    if layer.num_directions > k
                 )
-                for k in range(max(pair.num_directions for pair in self.pairs))
+                for k in range(max(layer.num_directions for layer in layers))
             )
 
     def _check(self) -> None:
-        if self.uses_features and not self.pairs:
+        compares_features = self.layer_weight > 0 or self.direction_weight > 0
+        if compares_features and not self.match.layers:
             raise UserError(
                 'WSAB compares features, but layer_map matches no student layer with a teacher '
                 'layer: change layer_map, or set layer_weight=0 and direction_weight=0.'
             )
-        if self.uses_features and self.task_weight == 1:
+        if compares_features and self.task_weight == 1:
             raise UserError(
                 'task_weight=1 of WSAB leaves nothing to features, which count 1 - task_weight: '
                 'choose less, or set layer_weight=0 and direction_weight=0.'
             )
-        if self.uses_directions and not all(pair.num_directions for pair in self.pairs):
+        if self.direction_weight > 0 and not all(
+            layer.num_directions for layer in self.match.layers
+        ):
             raise UserError(
                 'WSAB compares scan directions, but the student backbone has none: set '
                 'direction_weight=0.'
             )
 
     def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
-        """Compare two records of the same images; see the class for the keys."""
+        """Compare features of the same images; see the class for the keys."""
         outputs: dict[str, Tensor] = {}
-        if self.uses_features:
-            targets = [
-                to_grid(patches, grid, target)
-                for patches, grid, target in zip(
-                    teacher.patches, teacher.grids, student.grids, strict=True
-                )
-            ]  # (B, L, Dt) each, on the student's grid
-            if self.uses_layers:
-                outputs |= self._compare_layers(student, teacher, targets)
-            if self.uses_directions:
-                outputs |= self._compare_directions(student, targets)
-        if self.uses_logits:
+        compared = student.layer_features or student.direction_features
+        targets = [
+            to_grid(y.patches, y.grid, x.grid)
+            for x, y in zip(compared, teacher.layer_features, strict=True)
+        ]  # (B, L, Dt) each, on the student's grid
+        if self.layer_weight > 0:
+            outputs |= self._compare_layers(student, teacher, targets)
+        if self.direction_weight > 0:
+            outputs |= self._compare_directions(student, targets)
+        if FeatureKind.LOGITS in self.student_kinds:
             loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
             outputs['logits_loss'] = self.logits_weight * loss
         return outputs
@@ -160,25 +167,26 @@ class WSAB(BaseDistiller):
     ) -> dict[str, Tensor]:
         cosines = []
         for i, project in enumerate(self.layer_projectors):
-            ours, theirs = student.patches[i], targets[i]
-            if self.cls_token and student.cls[i] is not None and teacher.cls[i] is not None:
-                ours = torch.cat([student.cls[i].unsqueeze(1), ours], dim=1)
-                theirs = torch.cat([teacher.cls[i].unsqueeze(1), theirs], dim=1)
+            ours, theirs = student.layer_features[i].patches, targets[i]
+            cls_tokens = student.layer_features[i].cls, teacher.layer_features[i].cls
+            if self.cls_token and all(cls is not None for cls in cls_tokens):
+                ours = torch.cat([cls_tokens[0].unsqueeze(1), ours], dim=1)
+                theirs = torch.cat([cls_tokens[1].unsqueeze(1), theirs], dim=1)
             cosines.append(token_cosine(*project(ours, theirs)))
         loss, weights = self._weigh(torch.stack(cosines))
         outputs = {'layer_loss': self.layer_weight * loss}
-        for pair, cosine, weight in zip(self.pairs, cosines, weights, strict=True):
-            outputs[f'layer{pair.student:02d}_cos'] = cosine.detach()
-            outputs[f'layer{pair.student:02d}_weight'] = weight
+        for layer, cosine, weight in zip(self.match.layers, cosines, weights, strict=True):
+            outputs[f'layer{layer.student:02d}_cos'] = cosine.detach()
+            outputs[f'layer{layer.student:02d}_weight'] = weight
         return outputs
 
     def _compare_directions(self, student: Features, targets: list[Tensor]) -> dict[str, Tensor]:
         outputs = {}
         for k, projectors in enumerate(self.direction_projectors):
-            having = [i for i, pair in enumerate(self.pairs) if pair.num_directions > k]
+            having = [i for i, layer in enumerate(self.match.layers) if layer.num_directions > k]
             cosines = torch.stack(
                 [
-                    token_cosine(*project(student.directions[i][:, k], targets[i]))
+                    token_cosine(*project(student.direction_features[i].patches[:, k], targets[i]))
                     for project, i in zip(projectors, having, strict=True)
                 ]
             )

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.transfer.features.alignment import to_grid
-from transmamba_mm.transfer.features.features import FeatureReader, Features
+from transmamba_mm.transfer.features.features import FeatureKind, TokenFeature
 from transmamba_mm.transfer.features.frames import frames_for
-from transmamba_mm.transfer.features.recorder import FeatureRecorder
+from transmamba_mm.transfer.features.model_reader import ModelReader
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
@@ -25,19 +25,20 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
 
 @torch.no_grad()
-def record_layers(model: nn.Module, images: Tensor) -> Features:
-    """Features of every layer of ``model``, in eval mode, for images (B, C, H, W) or clips.
+def record_layers(model: nn.Module, images: Tensor) -> list[TokenFeature]:
+    """Features of every layer of a classifier, in eval mode, for images (B, C, H, W) or clips.
 
-    A model made for images sees the frames of clips (B, C, T, H, W) one by one.
+    A model of images takes the frames of clips (B, C, T, H, W) one by one.
     """
     layers = range(len(layout_of(model.backbone).layer_paths()))
-    reader = FeatureReader(model, layers)
-    with FeatureRecorder(model.eval(), reader.paths) as recorder:
-        model(frames_for(model.backbone, images), mode='tensor')
-    return reader.read(recorder, model.backbone, tuple(images.shape[2:]))
+    kind = FeatureKind.LAYER_FEATURES
+    reader = ModelReader(model.eval(), {'backbone': layers}, {kind})
+    with reader.recorder.record(model) as recording:
+        model(frames_for(model, images), mode='tensor')
+    return reader.read_images(model, 'backbone', recording, tuple(images.shape[2:]))[kind]
 
 
-def layer_similarity(student: Features, teacher: Features) -> Tensor:
+def layer_similarity(student: list[TokenFeature], teacher: list[TokenFeature]) -> Tensor:
     """Linear CKA between every layer of the student and every layer of the teacher.
 
     Samples are the patches of all images, in canonical order; where the grids differ, the teacher's
@@ -48,9 +49,9 @@ def layer_similarity(student: Features, teacher: Features) -> Tensor:
     """
     rows = [
         [
-            linear_cka(x.flatten(0, 1), to_grid(y, teacher_grid, grid).flatten(0, 1))
-            for y, teacher_grid in zip(teacher.patches, teacher.grids, strict=True)
+            linear_cka(x.patches.flatten(0, 1), to_grid(y.patches, y.grid, x.grid).flatten(0, 1))
+            for y in teacher
         ]
-        for x, grid in zip(student.patches, student.grids, strict=True)
+        for x in student
     ]
     return torch.tensor(rows)

@@ -43,6 +43,10 @@ class TokenBatch:
         ahead[:, -1] = IGNORED
         return ahead
 
+    def pick_answers(self, values: Tensor) -> Tensor:
+        """Those of values (B, T', D) of the last T' positions that predict a label: (N, D)."""
+        return values[self.labels_ahead(values.shape[1]) != IGNORED]
+
 
 @dataclass
 class TokenRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from transmamba_mm.errors import UserError
 
@@ -138,6 +139,11 @@ class LayerMap:
         ]
         kind = self.kind if isinstance(self.kind, str) else 'as listed'
         return f'Layer map ({kind}; student<-teacher): {" | ".join(stages)}'
+
+
+def is_by_tower(config: Any) -> bool:
+    """Whether a config holds one config for each tower, by name."""
+    return isinstance(config, Mapping) and not {'kind', 'n', 'type'} & set(config)
 
 
 def _stages(depth: Depth) -> list[int]:

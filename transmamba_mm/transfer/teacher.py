@@ -124,16 +124,14 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, data_samples: list | None = None):
-        """Run the model on images that it can :meth:`see`, without a graph.
+        """Run the model, without a graph, on images that :meth:`preprocess` made.
 
-        A model made for images sees the frames of clips as one batch; what it says of them is
-        averaged over each clip.
+        A model of images takes the frames of clips as one batch; its outputs are averaged over each
+        clip.
         """
         if next(self.model.parameters()).device != images.device:
             self.model.to(images.device)
-        if hasattr(self.model, 'towers'):  # it knows what to do with clips
-            return self.model(images, data_samples, mode='tensor')
-        seen = frames_for(self.model.backbone, images)
+        seen = frames_for(self.model, images)
         outputs = self.model(seen, data_samples, mode='tensor')
         return outputs if seen is images else mean_over_frames(outputs, images.shape[2])
 

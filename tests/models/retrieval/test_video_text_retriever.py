@@ -148,17 +148,17 @@ def test_towers_are_where_they_say(arguments):
     model = build(**arguments)
     towers = model.towers()
     assert list(towers) == ['vision', 'text']
-    paths = [model.logits_path, model.embedder_path]
+    paths = [model.logits_source().path, model.token_batch_path]
     for tower in towers.values():
         assert model.get_submodule(tower.path) is tower.backbone
         paths += [f'{tower.path}.{path}' for path in layout_of(tower.backbone).layer_paths()]
     recorder = FeatureRecorder(model, paths)
-    with recorder:
+    with recorder.record(model) as recording:
         similarity = model(clips(), samples(CAPTIONS))
-    assert recorder[model.logits_path] is similarity
-    captions = recorder[model.embedder_path]
+    assert recording.outputs['similarity'] is similarity
+    captions = recording.outputs[model.token_batch_path]
     assert isinstance(captions, TokenBatch)
-    last = recorder[f'{towers["text"].path}.{layout_of(towers["text"].backbone).layer_paths()[-1]}']
+    last = recording.outputs[paths[-1]]
     assert last.shape[:2] == captions.mask.shape
 
 

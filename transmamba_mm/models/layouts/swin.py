@@ -111,7 +111,7 @@ def _strided(grid: Grid, stride: int | Grid) -> Grid:
 
 
 def _join_windows(attention: Any, maps: Tensor, grid: Grid) -> Tensor:
-    """Attention (B, heads, L, L) over a whole grid, of that in windows (B * windows, heads, n, n)."""
+    """Attention (B, heads, L, L) over a whole grid, of windows (B * windows, heads, n, n)."""
     tokens = _tokens_of_windows(attention, grid).to(maps.device)  # (windows, n)
     length = grid[0] * grid[1]
     maps = maps.unflatten(0, (-1, len(tokens))).transpose(1, 2)  # (B, heads, windows, n, n)

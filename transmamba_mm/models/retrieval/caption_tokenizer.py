@@ -38,7 +38,7 @@ class CaptionTokenizer(nn.Module):
     token or bytes. A text of more than ``max_tokens`` loses its end, but not the ``eos_token``. The
     log tells of the first unknown words and of the first text that is cut.
 
-    It has no parameters; it is a module so that a transfer can look at what it returns.
+    It has no parameters; it is a module so that a transfer can record its output.
 
     Args:
         tokenizer: A fast one of transformers.

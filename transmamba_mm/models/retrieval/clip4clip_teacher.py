@@ -112,18 +112,23 @@ class Clip4ClipTeacher(DualEncoder):
         return self.model.logit_scale
 
     def towers(self) -> dict[str, Tower]:
-        """What it can teach: seeing and reading."""
+        """CLIP's two Transformers."""
+        dims = self.model.config.projection_dim
         return {
             'vision': Tower(
                 'model.vision_model',
                 self.model.vision_model,
                 heads={'head': 'model.visual_projection'},
+                embeddings=self.embedding_source(of_text=False),
+                embedding_dims=dims,
             ),
             'text': Tower(
                 'model.text_model',
                 self.model.text_model,
                 TEXT,
                 heads={'head': 'model.text_projection'},
+                embeddings=self.embedding_source(of_text=True),
+                embedding_dims=dims,
             ),
         }
 

@@ -16,7 +16,7 @@ FIRST_LOG_SCALE, MAX_LOG_SCALE = math.log(1 / 0.07), math.log(100)
 
 
 class Similarity(nn.Module):
-    """Scaled similarity of each text with each video, as a module that a transfer can look at."""
+    """Scaled similarity of each text with each video; a module, to be recorded."""
 
     def forward(self, texts: Tensor, videos: Tensor, log_scale: Tensor) -> Tensor:
         """(B_text, D) and (B_video, D), normalized, to (B_text, B_video); never in half precision.

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.retrieval.caption_tokenizer import (
     Captions,
     CaptionTokenizer,
@@ -26,13 +27,14 @@ from transmamba_mm.models.retrieval.contrastive import (
     sample_ids,
 )
 from transmamba_mm.models.retrieval.reranker import CrossReranker
+from transmamba_mm.models.towers import ModelView
 from transmamba_mm.registry import MODELS, TOKENIZERS, build_in_scope
 from transmamba_mm.transfer_checkpoint import take_student
 
 PAIRS = 64  # that a re-ranker scores at a time
 
 
-class DualEncoder(BaseModel):
+class DualEncoder(BaseModel, ModelView):
     """Texts and videos as unit vectors of one space, in which those that belong together are near.
 
     Subclasses bring a :attr:`text_encoder`, projections, an encoder of clips, and perhaps a
@@ -48,13 +50,7 @@ class DualEncoder(BaseModel):
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
     """
 
-    #: Module whose output (B_text, B_video) a transfer compares. On several processes it is that of
-    #: each process's own texts and videos.
-    logits_path = 'similarity'
-    #: A similarity says something about its text among videos and about its video among texts.
-    compares_both_ways = True
-    #: Module that makes tokens of captions, for a transfer that looks at them.
-    embedder_path = 'caption_tokenizer'
+    token_batch_path = 'caption_tokenizer'
 
     def __init__(
         self,
@@ -88,6 +84,18 @@ class DualEncoder(BaseModel):
     @abstractmethod
     def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
         """Embeddings (B, D), of any length, of what was seen."""
+
+    def logits_source(self) -> FeatureSource:
+        """Similarities (2 B, B) of texts to videos, then of videos to texts.
+
+        On several processes they are those of each process's own B texts and videos.
+        """
+        return FeatureSource('similarity', _both_ways)
+
+    def embedding_source(self, of_text: bool) -> FeatureSource:
+        """Unit vectors (B, D) of each process's own texts, or of its videos."""
+        read = _text_embeddings if of_text else _video_embeddings
+        return FeatureSource('similarity', read, from_inputs=True)
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
         """Tokens (L, E) of each clip for the :attr:`reranker`, of what was seen."""
@@ -210,6 +218,18 @@ class DualEncoder(BaseModel):
         """Tokens of texts, and what the text tower makes of them (n, T, E)."""
         captions = self.caption_tokenizer(texts, self.text_encoder.get_input_embeddings())
         return captions, encode_tokens(self.text_encoder, captions)
+
+
+def _both_ways(similarity: Tensor, tokens: Captions) -> Tensor:
+    return torch.cat([similarity, similarity.T])
+
+
+def _text_embeddings(inputs: CallInputs, tokens: Captions) -> Tensor:
+    return inputs.args[0]
+
+
+def _video_embeddings(inputs: CallInputs, tokens: Captions) -> Tensor:
+    return inputs.args[1]
 
 
 def _as_clips(inputs: Tensor) -> Tensor:

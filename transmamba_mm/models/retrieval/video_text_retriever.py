@@ -99,10 +99,24 @@ class VideoTextRetriever(DualEncoder):
         return self.logit_scale
 
     def towers(self) -> dict[str, Tower]:
-        """What a teacher can teach: seeing and reading."""
+        """The vision backbone and the text encoder."""
+        dims = self.visual_projection.out_features
         return {
-            'vision': Tower('vision', self.vision, heads={'head': 'visual_projection'}),
-            'text': Tower('text', self.text, TEXT, heads={'head': 'text_projection'}),
+            'vision': Tower(
+                'vision',
+                self.vision,
+                heads={'head': 'visual_projection'},
+                embeddings=self.embedding_source(of_text=False),
+                embedding_dims=dims,
+            ),
+            'text': Tower(
+                'text',
+                self.text,
+                TEXT,
+                heads={'head': 'text_projection'},
+                embeddings=self.embedding_source(of_text=True),
+                embedding_dims=dims,
+            ),
         }
 
     def encode_frames(self, clips: Tensor) -> Tensor:

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.token_batch import IGNORED, TokenBatch
+from transmamba_mm.models.towers import ModelView
 from transmamba_mm.models.vqa.multimodal_embedder import MultimodalEmbedder
 from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 from transmamba_mm.registry import MODELS, TOKENIZERS, build_in_scope
 from transmamba_mm.transfer_checkpoint import take_student
 
 
-class BaseVQAModel(BaseModel):
+class BaseVQAModel(BaseModel, ModelView):
     """A language model that reads patches of an image and a question, and writes the answer.
 
     Sequences of different lengths are padded on the left, which a recurrent model can be made to
@@ -40,8 +42,9 @@ class BaseVQAModel(BaseModel):
         UserError: No tokens or beams at all; what :class:`PromptTemplate` refuses.
     """
 
-    #: Module that puts the sequences together, for a transfer that looks at them.
-    embedder_path = 'embedder'
+    token_batch_path = 'embedder'
+    #: Linear layer whose output is the logits.
+    lm_head_path: str
 
     @checked(max_answer_tokens=COUNT, num_beams=COUNT)
     def __init__(
@@ -80,6 +83,14 @@ class BaseVQAModel(BaseModel):
     def vocabulary(self) -> dict[str, int]:
         """Number of each token."""
         return self.prompt_template.tokenizer.get_vocab()
+
+    def logits_source(self) -> FeatureSource:
+        """Logits (N, vocabulary) of the N tokens of the answers."""
+        return FeatureSource(self.lm_head_path, _pick_answers)
+
+    def embedding_source(self) -> FeatureSource:
+        """What predicts the N tokens of the answers, (N, D)."""
+        return FeatureSource(self.lm_head_path, _pick_answer_states, from_inputs=True)
 
     def check_vocabulary(self) -> None:
         """UserError if the tokenizer knows words that the language model does not."""
@@ -148,6 +159,14 @@ class BaseVQAModel(BaseModel):
         for sample, answer in zip(samples, self.prompt_template.decode(tokens), strict=True):
             sample.pred_answer = answer
         return samples
+
+
+def _pick_answers(logits: Tensor, tokens: TokenBatch) -> Tensor:
+    return tokens.pick_answers(logits)
+
+
+def _pick_answer_states(inputs: CallInputs, tokens: TokenBatch) -> Tensor:
+    return tokens.pick_answers(inputs.hidden_states)
 
 
 def turns_of(sample: Any, open_ended: bool) -> list[str]:

@@ -42,8 +42,7 @@ class LlavaTeacher(BaseVQAModel):
             tokenizer that does not fit.
     """
 
-    #: Module whose output is the logits, for a transfer that looks at them.
-    logits_path = 'model.lm_head'
+    lm_head_path = 'model.lm_head'
 
     def __init__(
         self,
@@ -115,7 +114,7 @@ class LlavaTeacher(BaseVQAModel):
         return self.model
 
     def towers(self) -> dict[str, Tower]:
-        """What it can teach: seeing and reading."""
+        """Vision encoder and language model."""
         core = self.model.model
         return {
             'vision': Tower('model.model.vision_tower', core.vision_tower),
@@ -124,6 +123,8 @@ class LlavaTeacher(BaseVQAModel):
                 core.language_model,
                 TEXT,
                 heads={'lm_head': 'model.lm_head'},
+                embeddings=self.embedding_source(),
+                embedding_dims=core.language_model.config.hidden_size,
             ),
         }
 

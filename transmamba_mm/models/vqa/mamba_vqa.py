@@ -34,8 +34,7 @@ class MambaVQA(BaseVQAModel):
             tokenizer that cannot end an answer or knows more words than the language model.
     """
 
-    #: Module whose output is the logits, for a transfer that looks at them.
-    logits_path = 'language.lm_head'
+    lm_head_path = 'language.lm_head'
 
     def __init__(
         self,
@@ -71,8 +70,14 @@ class MambaVQA(BaseVQAModel):
         return self.language
 
     def towers(self) -> dict[str, Tower]:
-        """What a teacher can teach: seeing and reading."""
-        language = Tower('language', self.language, TEXT)
+        """The vision backbone, if there is one, and the language model."""
+        language = Tower(
+            'language',
+            self.language,
+            TEXT,
+            embeddings=self.embedding_source(),
+            embedding_dims=self.language.embed_dims,
+        )
         if self.vision is None:
             return {'language': language}
         return {'vision': Tower('vision', self.vision), 'language': language}

@@ -12,7 +12,7 @@ from transmamba_mm.models.vqa.prompt_template import PromptTemplate
 class MultimodalEmbedder(nn.Module):
     """Puts the patches of an image where the prompt has its place for them.
 
-    It has no parameters; it is a module so that a transfer can look at what it returns.
+    It has no parameters; it is a module so that a transfer can record its output.
 
     Args:
         prompt_template (PromptTemplate): Makes tokens of conversations.

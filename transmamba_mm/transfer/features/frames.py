@@ -1,15 +1,13 @@
 """Clips for a model that was made for images: it sees their frames one by one."""
 
-from typing import Any
+from torch import Tensor, nn
 
-from torch import Tensor
-
-from transmamba_mm.models.layouts import layout_of
+from transmamba_mm.models.towers import view_of
 
 
-def frames_for(backbone: Any, images: Tensor) -> Tensor:
-    """Frames (B * T, C, H, W) of clips for a backbone that sees images; else ``images`` itself."""
-    return images if images.dim() == 4 or layout_of(backbone).takes_clips else as_frames(images)
+def frames_for(model: nn.Module, images: Tensor) -> Tensor:
+    """Frames (B * T, C, H, W) of clips for a model of images; else ``images`` itself."""
+    return images if images.dim() == 4 or view_of(model).takes_clips else as_frames(images)
 
 
 def as_frames(clips: Tensor) -> Tensor:
@@ -23,5 +21,5 @@ def as_clips(frames: Tensor, num_frames: int) -> Tensor:
 
 
 def mean_over_frames(outputs: Tensor, num_frames: int) -> Tensor:
-    """What a model said of each frame (B * T, D), averaged over the frames of a clip: (B, D)."""
+    """Outputs of frames (B * T, D), averaged over the frames of a clip: (B, D)."""
     return outputs.unflatten(0, (-1, num_frames)).mean(1)

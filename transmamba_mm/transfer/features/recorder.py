@@ -1,7 +1,7 @@
-"""Look at what modules inside a model return, for the duration of a ``with`` block."""
+"""Record what modules inside a model take and return."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -10,70 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import CallInputs, FeatureSource
 
 
-class FeatureRecorder(Mapping[str, Any]):
-    """Keeps the last output of each named module while it is active.
-
-    ::
-
-        recorder = FeatureRecorder(model, ['backbone.blocks.0', 'head'])
-        with recorder:
-            model(images)
-        recorder['backbone.blocks.0']  # (B, tokens, D)
-
-    Nothing is hooked outside the block. After it the record stays readable, until the next block
-    starts an empty one; when the block raises, it is dropped. A module that runs more than once
-    leaves its last output. Several recorders may be active on one model; the same one twice at
-    once is an error, since it has only one record.
+class Recording:
+    """What the modules of one forward pass took and returned, by path; of several runs the last.
 
     Args:
-        model (nn.Module): The model to look into.
-        paths (Sequence[str]): Module names as in ``model.named_modules()``.
+        model (nn.Module): The model.
 
-    Raises:
-        UserError: A path that does not exist; the message names the nearest that do.
+    Attributes:
+        outputs (dict[str, Any]): Output of each recorded module.
+        inputs (dict[str, CallInputs]): Arguments of each module whose inputs are recorded.
     """
 
-    def __init__(self, model: nn.Module, paths: Sequence[str]) -> None:
-        real = dict(model.named_modules(remove_duplicate=False))
-        for path in paths:
-            if path not in real:
-                nearest = get_close_matches(path, real, n=3, cutoff=0.0)
-                raise UserError(
-                    f'{type(model).__name__} has no module {path!r} to record. '
-                    f'The nearest are: {", ".join(map(repr, nearest))}.'
-                )
-        self._modules = {path: real[path] for path in paths}
-        #: Whose parameters a loss on the record should train; a tap has none, its block has.
-        self._trained = {
-            path: module if any(True for _ in module.parameters()) else real[_parent(path)]
-            for path, module in self._modules.items()
-        }
-        self._outputs: dict[str, Any] = {}
-        self._hooks: ExitStack | None = None
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.outputs: dict[str, Any] = _Records()
+        self.inputs: dict[str, CallInputs] = _Records()
 
-    def __enter__(self) -> 'FeatureRecorder':
-        if self._hooks is not None:
-            raise RuntimeError(
-                'This FeatureRecorder is active already; record a nested pass with another one.'
-            )
-        self._outputs = {}
-        self._hooks = ExitStack()
-        for path, module in self._modules.items():
-            handle = module.register_forward_hook(partial(self._keep, path))
-            self._hooks.callback(handle.remove)
-        return self
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        assert self._hooks is not None
-        self._hooks.close()
-        self._hooks = None
-        if error_type is not None:
-            self._outputs = {}
-
-    def _keep(self, path: str, module: nn.Module, args: tuple, output: Any) -> None:
-        self._outputs[path] = output
+    def read(self, source: FeatureSource, context: Any) -> Any:
+        """The feature of a source; ``context`` is the second argument of its ``read``."""
+        records = self.inputs if source.from_inputs else self.outputs
+        return source.read(records[source.path], context)
 
     def check_graph(self) -> None:
         """Make sure that a loss on the record trains the modules that made it.
@@ -82,29 +41,109 @@ class FeatureRecorder(Mapping[str, Any]):
             UserError: A record without a graph, of a module with parameters to train: it was made
                 inside of a reentrant activation checkpoint.
         """
-        for path, output in self._outputs.items() if torch.is_grad_enabled() else ():
-            tensor = output[0] if isinstance(output, tuple) else output
-            if not isinstance(tensor, Tensor) or tensor.requires_grad:
-                continue
-            if any(parameter.requires_grad for parameter in self._trained[path].parameters()):
+        if not torch.is_grad_enabled():
+            return
+        for path, output in self.outputs.items():
+            self._check(path, output, path)
+        for path, inputs in self.inputs.items():
+            # What comes in was made by the block around the module.
+            self._check(path, inputs.args or tuple(inputs.kwargs.values()), _parent(path))
+
+    def _check(self, path: str, value: Any, maker: str) -> None:
+        tensor = value[0] if isinstance(value, tuple) else value
+        if not isinstance(tensor, Tensor) or tensor.requires_grad:
+            return
+        module = self.model.get_submodule(maker)
+        if not any(True for _ in module.parameters()):  # a tap has none, its block has
+            module = self.model.get_submodule(_parent(maker))
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            raise UserError(
+                f'A loss on {path!r} would give no gradient: an activation checkpoint around '
+                'it, or one whose inputs need no gradient, keeps no graph. Use with_cp=True of '
+                'the backbone instead, or name single layers in activation_checkpointing.'
+            )
+
+
+class FeatureRecorder:
+    """Records the outputs of some modules of a model, and the inputs of others.
+
+    ::
+
+        recorder = FeatureRecorder(model, ['backbone.blocks.0', 'head'])
+        with recorder.record(model) as recording:
+            model(images)
+        recording.outputs['backbone.blocks.0']  # (B, tokens, D)
+
+    It is built once and holds names only, so that it can be copied and pickled with whatever owns
+    it, and records copies of the model, too. Hooks are on the model only inside of the block: a
+    block of ours keeps its directions apart while its tap is hooked, and a copy of a model takes
+    its hooks along. Several recordings of one model may be nested.
+
+    Args:
+        model (nn.Module): The model.
+        outputs, inputs (Sequence[str]): Module names as in ``model.named_modules()``.
+
+    Raises:
+        UserError: A path that does not exist; the message names the nearest that do.
+    """
+
+    def __init__(
+        self, model: nn.Module, outputs: Sequence[str] = (), inputs: Sequence[str] = ()
+    ) -> None:
+        self.outputs = list(dict.fromkeys(outputs))
+        self.inputs = list(dict.fromkeys(inputs))
+        real = dict(model.named_modules(remove_duplicate=False))
+        for path in self.outputs + self.inputs:
+            if path not in real:
+                nearest = get_close_matches(path, real, n=3, cutoff=0.0)
                 raise UserError(
-                    f'A loss on {path!r} would give no gradient: an activation checkpoint around '
-                    'it, or one whose inputs need no gradient, keeps no graph. Use with_cp=True of '
-                    'the backbone instead, or name single layers in activation_checkpointing.'
+                    f'{type(model).__name__} has no module {path!r} to record. '
+                    f'The nearest are: {", ".join(map(repr, nearest))}.'
                 )
 
-    def __getitem__(self, path: str) -> Any:
-        """Return the last output of the module at ``path``; KeyError if there is none."""
-        if path in self._outputs:
-            return self._outputs[path]
-        reason = 'did not run' if path in self._modules else 'was not asked for'
-        raise KeyError(f'Module {path!r} {reason}, so nothing was recorded of it.')
+    @classmethod
+    def of_sources(
+        cls, model: nn.Module, sources: Iterable[FeatureSource], *more: str
+    ) -> 'FeatureRecorder':
+        """Record what features are read from, and the outputs of more modules."""
+        sources = list(sources)
+        outputs = [source.path for source in sources if not source.from_inputs]
+        inputs = [source.path for source in sources if source.from_inputs]
+        return cls(model, [*outputs, *more], inputs)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._outputs)
+    @contextmanager
+    def record(self, model: nn.Module) -> Iterator[Recording]:
+        """Record the forward passes of ``model`` in a ``with`` block."""
+        recording = Recording(model)
+        with ExitStack() as hooks:
+            for path in self.outputs:
+                keep = partial(_keep_output, recording.outputs, path)
+                handle = model.get_submodule(path).register_forward_hook(keep)
+                hooks.callback(handle.remove)
+            for path in self.inputs:
+                keep = partial(_keep_inputs, recording.inputs, path)
+                handle = model.get_submodule(path).register_forward_pre_hook(keep, with_kwargs=True)
+                hooks.callback(handle.remove)
+            yield recording
 
-    def __len__(self) -> int:
-        return len(self._outputs)
+
+class _Records(dict):
+    def __missing__(self, path: str) -> Any:
+        raise KeyError(
+            f'Nothing is recorded of {path!r}: it did not run, or was not to be recorded.'
+        )
+
+
+def _keep_output(
+    records: dict[str, Any], path: str, module: nn.Module, args: tuple, output: Any
+) -> None:
+    records[path] = output
+
+
+def _keep_inputs(
+    records: dict[str, CallInputs], path: str, module: nn.Module, args: tuple, kwargs: dict
+) -> None:
+    records[path] = CallInputs(args, kwargs)
 
 
 def _parent(path: str) -> str:

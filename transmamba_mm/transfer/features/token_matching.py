@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transmamba_mm.models.token_batch import IGNORED, TokenBatch
+from transmamba_mm.models.token_batch import TokenBatch
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,3 @@ def pick_tokens(tokens: Tensor, rows: Tensor, places: Tensor) -> Tensor:
 def pick_patches(tokens: Tensor, image: Tensor) -> Tensor:
     """Patches (B, L, D) inside the sequences (B, T, D)."""
     return tokens.gather(1, image.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
-
-
-def pick_answers(logits: Tensor, sequences: TokenBatch) -> Tensor:
-    """Logits (N, vocabulary) where they predict an answer, of those (B, T', .) at the end."""
-    return logits[sequences.labels_ahead(logits.shape[1]) != IGNORED]
