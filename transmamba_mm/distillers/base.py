@@ -29,7 +29,9 @@ class BaseDistiller(BaseModule):
 
             def forward(self, student, teacher):
                 losses = [
-                    F.mse_loss(project(ours.patches), theirs.patches)
+                    F.mse_loss(
+                        project(ours.patches), to_grid(theirs.patches, theirs.grid, ours.grid)
+                    )
                     for project, ours, theirs in zip(
                         self.projectors, student.mixer_outputs, teacher.mixer_outputs
                     )

@@ -76,7 +76,7 @@ class FeatureReader:
             teacher_size (tuple[int, ...], optional): (height, width) of the teacher's images; by
                 default the student's.
         """
-        if not self.student.layer_kinds:
+        if not (self.student.layer_kinds or self.teacher.layer_kinds):
             return
         for tower in self.match.towers:
             ours, theirs = (towers_of(m)[tower.name].backbone for m in (student, teacher))

@@ -65,8 +65,8 @@ class Features:
         mixer_inputs (list[TokenFeature]): What each attention or scan reads, behind the norm.
         mixer_outputs (list[TokenFeature]): What each attention or scan adds to the residual stream.
         attention_maps (list[Tensor]): Probabilities (B, heads, tokens, tokens), in the order of the
-            model, extra tokens before the patches; of clips that are seen frame by frame
-            (B * T, heads, tokens, tokens).
+            model, extra tokens before the patches; rows of padding mean nothing. Of clips that are
+            taken frame by frame (B * T, heads, tokens, tokens).
         embeddings (dict[str, Tensor]): Final embedding (B, D) of each tower that has one, by name.
         logits (Tensor | None): (B, classes).
     """
