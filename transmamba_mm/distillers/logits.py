@@ -14,8 +14,8 @@ from transmamba_mm.transfer.features.model_match import ModelMatch
 class LogitsDistiller(BaseDistiller):
     """``L = task_weight * L_task + weight * L_labels``, with labels from the teacher.
 
-    The teacher sees the student's own images, augmented and mixed: it is patient and consistent
-    (Beyer et al., arXiv 2106.05237).
+    The teacher runs on the student's own images, augmented and mixed: a patient and consistent
+    teacher (Beyer et al., arXiv 2106.05237).
 
     Args:
         match (ModelMatch): See :class:`BaseDistiller`.

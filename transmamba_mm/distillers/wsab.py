@@ -41,7 +41,7 @@ class WSAB(BaseDistiller):
     paper permutes them to the order of the scan; both sides are permuted alike, so the number is
     the same (see :func:`~transmamba_mm.distillers.similarity.token_cosine`). Patch grids that
     differ are aligned by interpolating the teacher's patches to the student's grid, layer by layer
-    where the student is hierarchical, in space and time where it sees clips.
+    where the student is hierarchical, in space and time for clips.
 
     Besides its losses, ``forward`` returns for the log the cosine and weight of every student layer
     (``layer03_cos``, ``layer03_weight``) and the mean cosine of every direction

@@ -22,9 +22,10 @@ class KnowledgeTransfer(BaseModel):
     """Transfer a teacher's knowledge to a student (TransMamba, arXiv 2502.15130).
 
     Stage 1 happens in :meth:`init_weights`: the teacher's weights are loaded and subcloned into the
-    student. Stage 2 is ``mode='loss'``: the frozen teacher and the student see the same augmented
-    and mixed images, once each, and the distiller's losses are added to the student's. ``predict``
-    and ``tensor`` are the student's own, and need neither the teacher's weights nor its time.
+    student. Stage 2 is ``mode='loss'``: the frozen teacher and the student run once each on the
+    same augmented and mixed images, and the distiller's losses are added to the student's.
+    ``predict`` and ``tensor`` are the student's own, and need neither the teacher's weights nor its
+    time.
 
     The teacher is no submodule (see :class:`FrozenTeacher`): checkpoints hold the student below
     ``student.`` and the projectors below ``distiller.``, nothing else.
@@ -124,7 +125,7 @@ class KnowledgeTransfer(BaseModel):
 
         Args:
             inputs (Tensor): Images (B, C, H, W), or clips (B, C, T, H, W), as the student's
-                ``data_preprocessor`` made them. A teacher of images sees a clip frame by frame.
+                ``data_preprocessor`` made them. A teacher of images takes a clip frame by frame.
             data_samples (list, optional): Annotations, one per image.
             mode (str): 'loss', 'predict' or 'tensor'.
             images (Tensor, optional): The inputs, as mmpretrain's preprocessor for multi-modal

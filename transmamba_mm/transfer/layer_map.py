@@ -1,4 +1,4 @@
-"""Which teacher layer each student layer looks at."""
+"""Which teacher layer each student layer is compared with."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class LayerMap:
     In a hierarchical model they count through all its stages. Only 'stages' cares where one ends.
 
     ==========  =================================================================================
-    kind        student layer l looks at
+    kind        teacher layer of student layer l
     ==========  =================================================================================
     'uniform'   ``ceil((l + 1) T / S) - 1``: equal shares of depth; both last layers match
-    'last'      the student's last min(S, T) layers at the teacher's last min(S, T), in order
-    'first_n'   layers 0..n-1 at layers 0..n-1 (the selective subcloning of TransMamba v2)
-    'stages'    those of stage i at those of stage i, 'uniform' within the stage
+    'last'      the student's last min(S, T) layers to the teacher's last min(S, T), in order
+    'first_n'   layers 0..n-1 to layers 0..n-1 (the selective subcloning of TransMamba v2)
+    'stages'    those of stage i to those of stage i, 'uniform' within the stage
     a list      one teacher layer, or None, for each student layer
     ==========  =================================================================================
 

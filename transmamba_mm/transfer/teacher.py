@@ -39,10 +39,10 @@ class FrozenTeacher:
             :func:`transmamba_mm.checkpoint.load_state_dict` reads. Without it, ``model`` has to be
             a model that is trained already, or the config of one with a ``checkpoint`` of its own.
         mean, std (Sequence[float], optional): The normalization it was trained with, per channel
-            and in the unit of the student's ``data_preprocessor``. By default it sees the images as
-            the student does.
-        img_size (int | tuple[int, int], optional): (height, width) it sees; the images are resized
-            bicubically. By default the student's.
+            and in the unit of the student's ``data_preprocessor``. By default its images are the
+            student's.
+        img_size (int | tuple[int, int], optional): (height, width) of its images; they are
+            resized bicubically. By default the student's.
 
     Attributes:
         source (str): Where its weights are from, for messages about them.

@@ -59,10 +59,10 @@ EMBEDDINGS = ('patch_embed', 'cls_token', 'pos_embed', 'temporal_pos_embed')
 
 
 class TokenBackbone(BaseBackbone, TokenLayout):
-    """A backbone whose layers hand on tokens, and that can say in which order it scans them.
+    """A backbone of tokens with a known scan order.
 
-    It knows nothing about teachers. What it adds to mmpretrain's contract is a common language:
-    the *canonical order* (patches in raster order, cls apart) in which any two models compare.
+    It is independent of teachers. It adds to mmpretrain's contract the *canonical order* (patches
+    in raster order, cls apart) in which any two models compare.
 
     Paths are relative to the backbone. Subclasses hold their residual blocks, each a
     :class:`~transmamba_mm.models.backbones.token_block.TokenBlock`, in ``blocks``.

@@ -138,7 +138,7 @@ class TokenLayout(ABC):
 
     @property
     def position_grid(self) -> Grid | None:
-        """Patch grid (H, W) of the position embeddings, where the backbone tells."""
+        """Patch grid (H, W) of the position embeddings, where the backbone has it."""
         return None
 
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -171,7 +171,7 @@ class DualEncoder(BaseModel, ModelView):
         seen = self.encode_frames(_as_clips(inputs))
         ours = l2_normalize(self.pool_text(words)), l2_normalize(self.pool_video(seen, frame_mask))
         own = similarity = self.similarity(*ours, self.log_scale)
-        if dist.get_world_size() > 1:  # not as a call: that is what a transfer looks at
+        if dist.get_world_size() > 1:  # not as a call: a transfer records calls
             similarity = self.similarity.forward(*map(all_gather_with_grad, ours), self.log_scale)
         ids = sample_ids(samples, texts, inputs.device)
         losses = {'loss': contrastive_loss(similarity, positive_mask(all_gather_with_grad(ids)))}

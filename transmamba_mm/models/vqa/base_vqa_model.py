@@ -26,8 +26,8 @@ class BaseVQAModel(BaseModel, ModelView):
     Sequences of different lengths are padded on the left, which a recurrent model can be made to
     ignore, so that an answer does not depend on the other questions of its batch.
 
-    Subclasses say how an image becomes embeddings (:meth:`see`) and which language model reads them
-    (:attr:`language_model`).
+    Subclasses define how an image becomes embeddings (:meth:`encode_image`) and which language
+    model reads them (:attr:`language_model`).
 
     Args:
         tokenizer: A fast one of transformers, or a config of ``TOKENIZERS``

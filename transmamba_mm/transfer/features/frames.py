@@ -1,4 +1,4 @@
-"""Clips for a model that was made for images: it sees their frames one by one."""
+"""Clips for a model of images, which takes their frames one by one."""
 
 from torch import Tensor, nn
 

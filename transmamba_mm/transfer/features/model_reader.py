@@ -29,7 +29,7 @@ class ModelReader:
         model (nn.Module): See :class:`~transmamba_mm.models.towers.ModelView`.
         layers (Mapping[str, Sequence[int]]): Layers to read, by tower; a layer may repeat.
         kinds (Collection[FeatureKind]): Kinds of features to read.
-        embeddings (Sequence[str]): Towers whose final embeddings are read, if they are asked for.
+        embeddings (Sequence[str]): Towers whose final embeddings are read, if ``kinds`` has them.
 
     Attributes:
         recorder (FeatureRecorder): Records what the features are read from.
@@ -79,7 +79,7 @@ class ModelReader:
             name (str): Of the tower.
             recording (Recording): One forward pass.
             size (tuple[int, ...]): Of its images, (height, width); of clips (frames, height,
-                width). If the tower was made for images, it has seen all frames as one batch.
+                width). A tower of images has taken all frames as one batch.
         """
         tower = view_of(model).towers()[name]
         layout = layout_of(tower.backbone)

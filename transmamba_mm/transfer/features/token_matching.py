@@ -12,9 +12,9 @@ from transmamba_mm.models.token_batch import TokenBatch
 class TokenMatch:
     """Places in two padded batches where both models have read the same.
 
-    A causal model's token says something about all that was read before it. So two tokens meet
+    A causal model's token represents all that was read before it. So two tokens match
     where exactly as many characters of a turn have been read, whatever pieces led there; a token
-    that ends where no token of the other model does meets none.
+    that ends where no token of the other model does has no match.
 
     Attributes:
         rows, student, teacher (Tensor): (N,) sequence, position of the student, of the teacher.
