@@ -11,7 +11,13 @@ from tests.transfer.small_models import (
     vit_config,
     vmamba_config,
 )
-from transmamba_mm.transfer.subcloning import TABLES, Clone, Keep, TeacherWeights
+from transmamba_mm.transfer.subcloning import (
+    TABLES,
+    Clone,
+    Keep,
+    TeacherWeights,
+    students,  # noqa: F401  (they register themselves)
+)
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.rules import STREAM
 from transmamba_mm.transfer.subcloning.sides import StudentWeights
