@@ -4,23 +4,26 @@ It differs from transformers', which is ours, in one key. Transformers' own spel
 it is.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.convert.shapes import numbers, require
 from transmamba_mm.errors import UserError
+from transmamba_mm.key_map import KeyMap
 from transmamba_mm.registry import MODELS
 
 EMBEDDINGS, HEAD = 'backbone.embeddings.weight', 'lm_head.weight'
-OFFICIAL_EMBEDDINGS = 'backbone.embedding.weight'
-KEY = re.compile(
-    r'backbone\.embeddings\.weight|lm_head\.weight|backbone\.norm_f\.weight|'
-    r'backbone\.layers\.\d+\.(norm\.weight|mixer\.(A_log|D|(x_proj|dt_proj)\.weight|dt_proj\.bias|'
-    r'(in_proj|out_proj|conv1d)\.(weight|bias)))'
+LAYER = 'backbone.layers.#'
+SAME = (
+    *(HEAD, 'backbone.norm_f.weight', f'{LAYER}.norm.weight'),
+    *(f'{LAYER}.mixer.{name}' for name in ('A_log', 'D', 'x_proj.weight', 'dt_proj')),
+    *(f'{LAYER}.mixer.{name}' for name in ('in_proj', 'out_proj', 'conv1d')),
 )
+NAMES = KeyMap({'backbone.embedding.weight': EMBEDDINGS, **{name: name for name in SAME}})
+HINT = 'Mamba-2, LayerNorm and attention layers are not supported.'
 #: ``MambaConfig``'s names for the keys of the official config.json, and of its ``ssm_cfg``.
 CONFIG_KEYS = {
     'd_model': 'hidden_size',
@@ -55,11 +58,8 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UserError: Keys that a Mamba language model does not have, by name.
     """
-    ours = {
-        EMBEDDINGS if key == OFFICIAL_EMBEDDINGS else key: value
-        for key, value in state_dict.items()
-    }
-    _refuse_unknown(ours)
+    official = NAMES.inverse().rename(state_dict)  # where transformers' spelling is given
+    ours = NAMES.rename_all(official, "a Mamba language model's", HINT)
     if EMBEDDINGS in ours:
         ours.setdefault(HEAD, ours[EMBEDDINGS])
     return ours
@@ -71,15 +71,11 @@ def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UserError: Keys that a Mamba language model does not have, by name.
     """
-    _refuse_unknown(state_dict)
-    return {
-        OFFICIAL_EMBEDDINGS if key == EMBEDDINGS else key: value
-        for key, value in state_dict.items()
-    }
+    return NAMES.inverse().rename_all(state_dict, "our Mamba language model's", HINT)
 
 
 def build(state_dict: Mapping[str, Tensor], img_size: None = None, **overrides) -> nn.Module:
-    """Build the ``MambaLM`` a state dict in our spelling was made for, without its weights.
+    """Build the ``MambaLM`` a state dict in our names was made for, without its weights.
 
     Args:
         state_dict (Mapping[str, Tensor]): What :func:`from_official` returned.
@@ -108,9 +104,7 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
         EMBEDDINGS,
         *(mixer + name for name in ('A_log', 'conv1d.weight', 'dt_proj.weight')),
     ]
-    missing = [key for key in required if key not in state_dict]
-    if missing:
-        raise UserError(f'This is no Mamba language model: it lacks {", ".join(missing)}.')
+    require(state_dict, required, 'Mamba language model')
     vocabulary, embed_dims = state_dict[EMBEDDINGS].shape
     inner_dims, state_dims = state_dict[mixer + 'A_log'].shape
     if inner_dims % embed_dims:
@@ -118,11 +112,10 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
             f'The inner width {inner_dims} (A_log) is no multiple of the width {embed_dims} of the '
             'embeddings: the checkpoint mixes two models.'
         )
-    layers = {int(key.split('.')[2]) for key in state_dict if key.startswith('backbone.layers.')}
     return {
         'vocab_size': vocabulary,
         'hidden_size': embed_dims,
-        'num_hidden_layers': max(layers) + 1,
+        'num_hidden_layers': max(numbers(state_dict, f'{LAYER}.')) + 1,
         'state_size': state_dims,
         'expand': inner_dims // embed_dims,
         'conv_kernel': state_dict[mixer + 'conv1d.weight'].shape[-1],
@@ -161,13 +154,3 @@ def translate_config(official: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in FIXED and key not in IGNORED
     }
-
-
-def _refuse_unknown(state_dict: Mapping[str, Tensor]) -> None:
-    unknown = [key for key in state_dict if not KEY.fullmatch(key)]
-    if unknown:
-        raise UserError(
-            f'{len(unknown)} keys are not those of a Mamba language model: '
-            f'{", ".join(unknown[:8])}{" ..." if len(unknown) > 8 else ""}. Is this a checkpoint '
-            'of that model? (Mamba-2, LayerNorm and attention layers are not supported.)'
-        )

@@ -11,32 +11,32 @@ from torch import Tensor
 
 from transmamba_mm.convert import bidirectional
 from transmamba_mm.convert.bidirectional import (
+    CLS_TOKEN,
     PATCH_KERNEL,
     POS_EMBED,
-    classifier_config,
-    from_official_keys,
     read_backbone,
-    to_official_names,
 )
+from transmamba_mm.convert.shapes import classifier_config
+from transmamba_mm.key_map import KeyMap
 from transmamba_mm.models.backbones.videomamba import VideoMamba
 
-PARTS = {**bidirectional.PARTS, 'temporal_pos_embedding': 'backbone.temporal_pos_embed'}
-TEMPORAL = PARTS['temporal_pos_embedding']
+TEMPORAL = 'backbone.temporal_pos_embed'
+NAMES = KeyMap({**bidirectional.NAMES, 'cls_token': CLS_TOKEN, 'temporal_pos_embedding': TEMPORAL})
 HINT = 'Decoders of masked pretraining and one-directional blocks are not supported.'
 
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our spelling of an official state dict; UserError names the keys it does not know."""
-    return from_official_keys(state_dict, PARTS, 'VideoMamba', HINT)
+    """Our names for an official state dict; UserError names the keys without one."""
+    return NAMES.rename_all(state_dict, 'official VideoMamba', HINT)
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The official spelling of our state dict; UserError names the keys it does not know.
+    """The official names for our state dict; UserError names the keys without one.
 
     A model of one frame is one of images officially: its kernel is 2-D, and its only position in
     time is part of those in space.
     """
-    return to_official_names(_of_images(state_dict), PARTS, 'VideoMamba', HINT)
+    return NAMES.inverse().rename_all(_of_images(state_dict), "our VideoMamba's", HINT)
 
 
 def _of_images(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -55,7 +55,7 @@ def _of_images(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 def model_config(
     state_dict: Mapping[str, Tensor], img_size: int | tuple[int, int], **overrides
 ) -> dict:
-    """Config of the ``ImageClassifier`` for a state dict in our spelling.
+    """Config of the ``ImageClassifier`` for a state dict in our names.
 
     The model is built for as many frames as the checkpoint has positions in time, one tubelet for
     an image model; ``num_frames`` overrides it. ``tubelet_size`` (officially ``kernel_size``) and

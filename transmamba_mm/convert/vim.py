@@ -6,55 +6,55 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.convert.bidirectional import (
+    CLS_TOKEN,
     FIRST_MIXER,
-    PARTS,
+    NAMES,
     POS_EMBED,
-    classifier_config,
-    from_official_keys,
     read_backbone,
-    to_official_names,
 )
+from transmamba_mm.convert.shapes import classifier_config
+from transmamba_mm.key_map import KeyMap, Stack
 from transmamba_mm.models.backbones.vim import Vim
 
-# The two cls tokens of the 'both' variant, which are one parameter of ours.
-CLS_PAIR = ('cls_token_head', 'cls_token_tail')
-CLS_TOKEN = PARTS['cls_token']
+#: The two cls tokens of the 'both' variant are one parameter of ours.
+CLS_PAIR = Stack(('cls_token_head', 'cls_token_tail'), dim=1)
+ONE_CLS = KeyMap({**NAMES, 'cls_token': CLS_TOKEN})
+TWO_CLS = KeyMap({**NAMES, CLS_PAIR: CLS_TOKEN})
 HINT = 'Rotary positions and one-directional blocks of the official code are not supported.'
 
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our spelling of an official state dict; UserError names the keys it does not know."""
-    ours = {key: value for key, value in state_dict.items() if key not in CLS_PAIR}
-    ours = from_official_keys(ours, PARTS, 'Vim', HINT)
-    if CLS_PAIR[0] in state_dict:
-        ours[CLS_TOKEN] = torch.cat([state_dict[key] for key in CLS_PAIR], dim=1)
-    return ours
+    """Our names for an official state dict; UserError names the keys without one."""
+    names = TWO_CLS if CLS_PAIR.names[0] in state_dict else ONE_CLS
+    return names.rename_all(state_dict, 'official Vim', HINT)
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The official spelling of our state dict; UserError names the keys it does not know."""
-    official = to_official_names(state_dict, PARTS, 'Vim', HINT)
-    cls = official.get('cls_token')
-    if cls is not None and cls.shape[1] == 2:
-        del official['cls_token']
-        official.update(zip(CLS_PAIR, cls.split(1, dim=1), strict=True))
-    return official
+    """The official names for our state dict; UserError names the keys without one."""
+    names = TWO_CLS if _cls_position(state_dict) == 'both' else ONE_CLS
+    return names.inverse().rename_all(state_dict, "our Vim's", HINT)
+
+
+def _cls_position(state_dict: Mapping[str, Tensor]) -> str:
+    """Where the cls tokens of a state dict in our names stand in the released models."""
+    if CLS_TOKEN not in state_dict:
+        return 'none'
+    return 'both' if state_dict[CLS_TOKEN].shape[1] == 2 else 'middle'
 
 
 def model_config(
     state_dict: Mapping[str, Tensor], img_size: int | tuple[int, int], **overrides
 ) -> dict:
-    """Config of the ``ImageClassifier`` for a state dict in our spelling.
+    """Config of the ``ImageClassifier`` for a state dict in our names.
 
     Raises:
         UserError: A tensor without which the architecture cannot be told is missing.
     """
     backbone = read_backbone(state_dict, 'Vim')
-    cls = state_dict.get(CLS_TOKEN)
     backbone |= {
         'img_size': img_size,
         'shared_projections': FIRST_MIXER + 'bwd.conv.weight' not in state_dict,
-        'cls_position': 'none' if cls is None else 'both' if cls.shape[1] == 2 else 'middle',
+        'cls_position': _cls_position(state_dict),
         **_translate(overrides),
     }
     return classifier_config(state_dict, backbone)

@@ -1,74 +1,80 @@
 """VMamba's released checkpoint format (MzeroMiko/VMamba), both ways."""
 
 import math
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
+from transmamba_mm.convert.shapes import classifier_config, numbers, require
 from transmamba_mm.errors import UserError
+from transmamba_mm.key_map import KeyMap, Reshaped
 from transmamba_mm.models.backbones.vmamba import VMamba
 
-# Modules and bare parameters; # stands for the number of a stage or block, here in that order.
-COMMON_PARTS = {
-    'layers.#.blocks.#.norm': 'backbone.stages.#.blocks.#.norm1',
-    'layers.#.blocks.#.norm2': 'backbone.stages.#.blocks.#.norm2',
-    **{
-        f'layers.#.blocks.#.mlp.{layer}': f'backbone.stages.#.blocks.#.mlp.{layer}'
-        for layer in ('fc1', 'fc2')
-    },
-    **{
-        f'layers.#.blocks.#.op.{official}': f'backbone.stages.#.blocks.#.ss2d.{ours}'
-        for official, ours in {
-            'in_proj': 'in_proj',
-            'conv2d': 'conv',
-            'out_norm': 'norm',
-            'out_proj': 'out_proj',
-            'x_proj_weight': 'x_proj',
-            'dt_projs_weight': 'dt_proj',
-            'dt_projs_bias': 'dt_bias',
-            'A_logs': 'A_log',
-            'Ds': 'D',
-        }.items()
-    },
+NUM_DIRECTIONS = 4
+OLD, OURS = 'layers.#.blocks.#', 'backbone.stages.#.blocks.#'
+OLD_DOWN, DOWN = 'layers.#.downsample', 'backbone.stages.#.downsample'
+PATCH = 'backbone.patch_embed'
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _linear(name: str) -> Reshaped:
+    """A linear layer, which some checkpoints hold as a 1x1 convolution (O, I, 1, 1)."""
+    return Reshaped(name, lambda tensor: tensor.flatten(1) if tensor.dim() == 4 else tensor, _same)
+
+
+def _directions(name: str) -> Reshaped:
+    """Parameters (K, E, ...) that are (K * E, ...) officially."""
+    return Reshaped(
+        name,
+        lambda tensor: tensor.unflatten(0, (NUM_DIRECTIONS, -1)),
+        lambda tensor: tensor.flatten(0, 1),
+    )
+
+
+COMMON = {
+    f'{OLD}.norm': f'{OURS}.norm1',
+    f'{OLD}.norm2': f'{OURS}.norm2',
+    f'{OLD}.mlp.fc1': _linear(f'{OURS}.mlp.fc1'),
+    f'{OLD}.mlp.fc2': _linear(f'{OURS}.mlp.fc2'),
+    f'{OLD}.op.in_proj': _linear(f'{OURS}.ss2d.in_proj'),
+    f'{OLD}.op.conv2d': f'{OURS}.ss2d.conv',
+    f'{OLD}.op.out_norm': f'{OURS}.ss2d.norm',
+    f'{OLD}.op.out_proj': _linear(f'{OURS}.ss2d.out_proj'),
+    f'{OLD}.op.x_proj_weight': f'{OURS}.ss2d.x_proj',
+    f'{OLD}.op.dt_projs_weight': f'{OURS}.ss2d.dt_proj',
+    f'{OLD}.op.dt_projs_bias': f'{OURS}.ss2d.dt_bias',
+    f'{OLD}.op.A_logs': _directions(f'{OURS}.ss2d.A_log'),
+    f'{OLD}.op.Ds': _directions(f'{OURS}.ss2d.D'),
     'classifier.norm': 'backbone.norm',
     'classifier.head': 'head.fc',
 }
-PATCH_PARTS = {
-    'patches': {
-        'patch_embed.0': 'backbone.patch_embed.proj',
-        'patch_embed.2': 'backbone.patch_embed.norm',
-    },
-    'conv_stem': {
-        'patch_embed.0': 'backbone.patch_embed.conv1',
-        'patch_embed.2': 'backbone.patch_embed.norm1',
-        'patch_embed.5': 'backbone.patch_embed.conv2',
-        'patch_embed.7': 'backbone.patch_embed.norm2',
-    },
+PATCHES = {'patch_embed.0': f'{PATCH}.proj', 'patch_embed.2': f'{PATCH}.norm'}
+CONV_STEM = {
+    'patch_embed.0': f'{PATCH}.conv1',
+    'patch_embed.2': f'{PATCH}.norm1',
+    'patch_embed.5': f'{PATCH}.conv2',
+    'patch_embed.7': f'{PATCH}.norm2',
 }
-DOWNSAMPLE = 'backbone.stages.#.downsample'
-DOWNSAMPLE_PARTS = {
-    'merging': {
-        'layers.#.downsample.norm': f'{DOWNSAMPLE}.norm',
-        'layers.#.downsample.reduction': f'{DOWNSAMPLE}.reduction',
-    },
-    'conv': {
-        'layers.#.downsample.1': f'{DOWNSAMPLE}.conv',
-        'layers.#.downsample.3': f'{DOWNSAMPLE}.norm',
-    },
+MERGING = {
+    f'{OLD_DOWN}.norm': f'{DOWN}.norm',
+    f'{OLD_DOWN}.reduction': _linear(f'{DOWN}.reduction'),
 }
-# How the official code itself renames older checkpoints when it loads them.
-LEGACY = {
-    r'patch_embed\.proj\.': 'patch_embed.0.',
-    r'patch_embed\.norm\.': 'patch_embed.2.',
-    r'(layers\.\d+\.blocks\.\d+)\.ln_1\.': r'\1.norm.',
-    r'(layers\.\d+\.blocks\.\d+)\.self_attention\.': r'\1.op.',
-    r'norm\.': 'classifier.norm.',
-    r'head\.': 'classifier.head.',
-}
-NUMBER = re.compile(r'(?<=layers\.|stages\.|blocks\.)\d+')
-LINEAR = ('in_proj.weight', 'out_proj.weight', 'fc1.weight', 'fc2.weight', 'reduction.weight')
-NUM_DIRECTIONS = 4
+CONV = {f'{OLD_DOWN}.1': f'{DOWN}.conv', f'{OLD_DOWN}.3': f'{DOWN}.norm'}
+#: How the official code itself renames older checkpoints when it loads them.
+LEGACY = KeyMap(
+    {
+        'patch_embed.proj': 'patch_embed.0',
+        'patch_embed.norm': 'patch_embed.2',
+        f'{OLD}.ln_1': f'{OLD}.norm',
+        **{name.replace('.op.', '.self_attention.'): name for name in COMMON if '.op.' in name},
+        'norm': 'classifier.norm',
+        'head': 'classifier.head',
+    }
+)
+HINT = 'Position embeddings and the norms of the official ablations are not supported.'
 OFFICIAL_ARGUMENTS = {
     'dims': 'embed_dims',
     'in_chans': 'in_channels',
@@ -86,77 +92,32 @@ DOWNSAMPLES = {'v1': 'merging', 'v2': 'conv2', 'v3': 'conv3'}
 
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our spelling of an official state dict; UserError names the keys it does not know.
+    """Our names for an official state dict; UserError names the keys without one.
 
     Names of older checkpoints are understood, and so are the 1x1 convolutions that some hold
     instead of linear layers.
     """
-    official = {_modern(key): value for key, value in state_dict.items()}
-    patch = 'conv_stem' if 'patch_embed.5.weight' in official else 'patches'
-    merging = any(key.endswith('downsample.reduction.weight') for key in official)
-    parts = _parts(patch, 'merging' if merging else 'conv')
-    ours = {}
-    for key, value in _rename(official, parts, 'official VMamba').items():
-        if key.endswith(LINEAR) and value.dim() == 4:
-            value = value.flatten(1)  # (O, I, 1, 1) of a 1x1 convolution
-        elif key.endswith(('ss2d.A_log', 'ss2d.D')):
-            value = value.unflatten(0, (NUM_DIRECTIONS, -1))  # (K * E, ...) -> (K, E, ...)
-        ours[key] = value
-    return ours
+    official = LEGACY.rename(state_dict)
+    names = _names('patch_embed.5.weight' in official, official)
+    return names.rename_all(official, 'official VMamba', HINT)
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The official spelling of our state dict; UserError names the keys it does not know."""
-    patch = 'conv_stem' if 'backbone.patch_embed.conv1.weight' in state_dict else 'patches'
+    """The official names for our state dict; UserError names the keys without one."""
+    names = _names(f'{PATCH}.conv1.weight' in state_dict, state_dict)
+    return names.inverse().rename_all(state_dict, "our VMamba's", HINT)
+
+
+def _names(conv_stem: bool, state_dict: Mapping[str, Tensor]) -> KeyMap:
     merging = any(key.endswith('downsample.reduction.weight') for key in state_dict)
-    parts = _parts(patch, 'merging' if merging else 'conv')
-    official = _rename(
-        state_dict, {ours: official for official, ours in parts.items()}, "our VMamba's"
-    )
-    return {
-        key: value.flatten(0, 1) if key.endswith(('op.A_logs', 'op.Ds')) else value
-        for key, value in official.items()
-    }
-
-
-def _modern(key: str) -> str:
-    for old, new in LEGACY.items():
-        if re.match(old, key):
-            return re.sub(old, new, key, count=1)
-    return key
-
-
-def _parts(patch_embed: str, downsample: str) -> dict[str, str]:
-    return {**COMMON_PARTS, **PATCH_PARTS[patch_embed], **DOWNSAMPLE_PARTS[downsample]}
-
-
-def _rename(
-    state_dict: Mapping[str, Tensor], parts: Mapping[str, str], spelling: str
-) -> dict[str, Tensor]:
-    renamed, unknown = {}, []
-    for key, value in state_dict.items():
-        pattern = NUMBER.sub('#', key)
-        part = pattern.removesuffix('.weight').removesuffix('.bias')
-        if part in parts:
-            target = parts[part] + pattern.removeprefix(part)
-            for number in NUMBER.findall(key):
-                target = target.replace('#', number, 1)
-            renamed[target] = value
-        else:
-            unknown.append(key)
-    if unknown:
-        raise UserError(
-            f'{len(unknown)} keys are not {spelling} keys: {", ".join(unknown[:8])}'
-            f'{" ..." if len(unknown) > 8 else ""}. Is this a checkpoint of that model? (Position '
-            'embeddings and the norms of the official ablations are not supported.)'
-        )
-    return renamed
+    stem, downsample = CONV_STEM if conv_stem else PATCHES, MERGING if merging else CONV
+    return KeyMap({**COMMON, **stem, **downsample})
 
 
 def model_config(
     state_dict: Mapping[str, Tensor], img_size: int | tuple[int, int], **overrides
 ) -> dict:
-    """Config of the ``ImageClassifier`` for a state dict in our spelling.
+    """Config of the ``ImageClassifier`` for a state dict in our names.
 
     Everything is read from keys and shapes. The model takes images of any size, so ``img_size``
     changes nothing.
@@ -165,15 +126,13 @@ def model_config(
         UserError: A tensor without which the architecture cannot be told is missing, or an official
             ``forward_type`` whose scan is another one.
     """
-    stage, patch = 'backbone.stages.0.', 'backbone.patch_embed.'
-    stem = f'{patch}conv1.weight' in state_dict
-    kernel = f'{patch}conv1.weight' if stem else f'{patch}proj.weight'
+    stage = 'backbone.stages.0.'
+    stem = f'{PATCH}.conv1.weight' in state_dict
+    kernel = f'{PATCH}.{"conv1" if stem else "proj"}.weight'
     block = f'{stage}blocks.0.'
     required = [f'{block}norm1.weight', f'{block}ss2d.in_proj.weight', f'{block}ss2d.conv.weight']
     required += [kernel, f'{block}ss2d.A_log', f'{block}ss2d.dt_proj']
-    missing = [key for key in required if key not in state_dict]
-    if missing:
-        raise UserError(f'This is no VMamba checkpoint: it lacks {", ".join(missing)}.')
+    require(state_dict, required, 'VMamba checkpoint')
 
     depths = _depths(state_dict)
     blocks = [f'backbone.stages.{i}.blocks.0.' for i in range(len(depths))]
@@ -204,24 +163,15 @@ def model_config(
         'conv_width': state_dict[f'{block}ss2d.conv.weight'].shape[-1],
         **overrides,
     }
-    head = None
-    if 'head.fc.weight' in state_dict:
-        num_classes, width = state_dict['head.fc.weight'].shape
-        head = {'type': 'LinearClsHead', 'num_classes': num_classes, 'in_channels': width}
-    return {'type': 'mmpretrain.ImageClassifier', 'backbone': backbone, 'head': head}
+    return classifier_config(state_dict, backbone)
 
 
 def _depths(state_dict: Mapping[str, Tensor]) -> tuple[int, ...]:
     """Blocks of each stage; a gap in the numbers shows as keys that do not fit."""
-    blocks = {
-        tuple(map(int, NUMBER.findall(key)))
-        for key in state_dict
-        if key.startswith('backbone.stages.') and '.blocks.' in key
-    }
-    stages = max(stage for stage, _ in blocks) + 1
+    stages = max(numbers(state_dict, 'backbone.stages.#.blocks.')) + 1
     return tuple(
-        max((block for of, block in blocks if of == stage), default=-1) + 1
-        for stage in range(stages)
+        max(numbers(state_dict, f'backbone.stages.{i}.blocks.#.'), default=-1) + 1
+        for i in range(stages)
     )
 
 

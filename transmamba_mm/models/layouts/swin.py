@@ -11,14 +11,12 @@ from mmpretrain.models.backbones import SwinTransformer, SwinTransformerV2
 from torch import LongTensor, Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.key_map import KeyMap
+from transmamba_mm.key_map import KeyMap, Stack
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import FeatureSource
-from transmamba_mm.models.layouts.vit import split_qkv
 
 BLOCK = {
     'norm1': 'norm1',
-    'attn.w_msa.qkv': 'attn.qkv',
     'attn.w_msa.proj': 'attn.out',
     'norm2': 'norm2',
     'ffn.layers.0.0': 'mlp.fc1',
@@ -95,14 +93,16 @@ class SwinLayout(AdapterLayout):
             )
         last = len(self.backbone.stages) - 1
         # mmpretrain numbers the norms of the stages that it returns; the last is before the head.
-        names = {
+        names: dict[str, str | Stack] = {
             'patch_embed.projection': 'patch_embed',
             'patch_embed.norm': 'patch_norm',
             f'norm{last}': 'norm',
         }
         for layer, path in enumerate(self.layer_paths()):
             names |= {f'{path}.{old}': f'layers.{layer}.{new}' for old, new in BLOCK.items()}
-        return split_qkv(KeyMap(names).rename(state), 'layers.#.attn.qkv')
+            qkv = Stack(tuple(f'layers.{layer}.attn.{part}' for part in 'qkv'))
+            names[f'{path}.attn.w_msa.qkv'] = qkv
+        return KeyMap(names).rename(state)
 
 
 def _strided(grid: Grid, stride: int | Grid) -> Grid:

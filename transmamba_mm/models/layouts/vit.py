@@ -7,15 +7,18 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.key_map import KeyMap
+from transmamba_mm.key_map import KeyMap, Stack
 from transmamba_mm.models.layouts.attention import attention_sources
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
 
+#: Queries, keys and values of a layer, which mmpretrain has as one tensor.
+QKV = Stack(tuple(f'layers.#.attn.{part}' for part in 'qkv'))
 NAMES = KeyMap(
     {
         'patch_embed.projection': 'patch_embed',
         'layers.#.ln1': 'layers.#.norm1',
+        'layers.#.attn.qkv': QKV,
         'layers.#.attn.proj': 'layers.#.attn.out',
         'layers.#.attn.gamma1.weight': 'layers.#.scale1',
         'layers.#.ln2': 'layers.#.norm2',
@@ -93,7 +96,7 @@ class VisionTransformerLayout(AdapterLayout):
 
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights by canonical names; query, key and value are views of one tensor."""
-        renamed = split_qkv(NAMES.rename(state), 'layers.#.attn.qkv')
+        renamed = NAMES.rename(state)
         if 'norm.weight' not in renamed:
             renamed = {LAST_NORM.get(key, key): value for key, value in renamed.items()}
         return renamed
@@ -103,21 +106,3 @@ def _attention_map(attention: Any, inputs: CallInputs, grid: Any) -> Tensor:
     stacked = attention.qkv(inputs.hidden_states).unflatten(-1, (3, attention.num_heads, -1))
     query, key, _ = stacked.permute(2, 0, 3, 1, 4)  # (B, heads, tokens, head width) each
     return (query @ key.mT * attention.head_dims**-0.5).softmax(-1)
-
-
-def split_qkv(state: Mapping[str, Tensor], stacked: str) -> dict[str, Tensor]:
-    """Take stacked query, key and value apart: ``layers.#.attn.{q,k,v}``.
-
-    Args:
-        state (Mapping[str, Tensor]): Any weights.
-        stacked (str): Name of the linear layer that has all three, with ``#`` for the layer.
-    """
-    names = {part: KeyMap({stacked: f'layers.#.attn.{part}'}) for part in 'qkv'}
-    split = {}
-    for key, value in state.items():
-        if names['q'].get(key) is None:
-            split[key] = value
-            continue
-        for (_, name), rows in zip(names.items(), value.chunk(3), strict=True):
-            split[str(name.get(key))] = rows
-    return split
