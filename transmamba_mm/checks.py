@@ -143,6 +143,14 @@ def check(owner: str, name: str, value: Any, rule: Rule) -> None:
         raise UserError(f'{name}={value!r} of {owner} {fault}.')
 
 
+def check_one_given(owner: str, **arguments: Any) -> None:
+    """UserError unless exactly one of ``arguments`` of ``owner`` is given (not None)."""
+    given = [name for name, value in arguments.items() if value is not None]
+    if len(given) != 1:
+        which = ' and '.join(given) if given else 'none'
+        raise UserError(f'{owner} needs {" or ".join(arguments)}, one of them, but has {which}.')
+
+
 def checked(**rules: Rule) -> Callable[[Function], Function]:
     """Check arguments before a constructor or function runs.
 

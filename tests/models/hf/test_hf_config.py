@@ -50,3 +50,8 @@ def test_the_models_ask_for_it():
     config = {'type': 'LlavaTeacher', 'tokenizer': words, 'prompt': '{question}'}
     with pytest.raises(UserError, match='LlavaTeacher has no config text'):
         MODELS.build({**config, 'config': {'text': {}}})
+
+
+def test_a_dtype_that_torch_does_not_have():
+    with pytest.raises(UserError, match="dtype='float33' is unknown"):
+        MODELS.build({'type': 'ClipText', 'config': {}, 'dtype': 'float33'})

@@ -112,7 +112,7 @@ def test_a_pickle_of_tensors_loads_and_one_with_code_does_not(saved):
 
 def test_nothing_there(tmp_path):
     for missing in (tmp_path / 'absent', './absent', 'a/b/c'):
-        with pytest.raises(UserError, match='No language model at'):
+        with pytest.raises(UserError, match='No model at'):
             MambaLM(checkpoint=missing)
     with pytest.raises(UserError, match=r'no config\.json'):
         MambaLM(checkpoint=tmp_path)

@@ -53,7 +53,7 @@ def test_a_folder_without_a_tokenizer_asks_for_one(saved):
 
 def test_another_architecture_is_refused(tmp_path):
     BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="type 'bert', which answers no questions"):
+    with pytest.raises(UserError, match="type 'bert', not a LLaVA"):
         build(checkpoint=str(tmp_path), tokenizer=WORDS)
 
 

@@ -57,12 +57,7 @@ class ClipVision(BaseModule, TokenLayout):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if (config is None) == (checkpoint is None):
-            raise UserError('ClipVision needs config (a new model) or checkpoint, one of them.')
-        if config is None:
-            self.model: Any = (_load if weights else _load_architecture)(checkpoint, dtype)
-        else:
-            self.model = _build(config, dtype)
+        self.model: Any = _build(config, checkpoint, dtype, weights)
         self.out_type = out_type
         depth = self.model.config.num_hidden_layers
         if not -depth <= layer < depth:
@@ -150,52 +145,11 @@ class ClipVision(BaseModule, TokenLayout):
         return self.layout.to_canonical(tokens, grid)
 
 
-def _build(config: dict, dtype: Any) -> Any:
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    from transmamba_mm.models.hf.hf_config import build_config
-
-    return _cast(CLIPVisionModel(build_config('ClipVision', CLIPVisionConfig, config)), dtype)
-
-
-def _load(checkpoint: str | Path, dtype: Any) -> Any:
-    from transmamba_mm.models.hf.pretrained import load_weights
-
-    model_class, _ = _read_kind(checkpoint)
-    return _vision_model(load_weights(model_class, checkpoint, dtype))
-
-
-def _load_architecture(checkpoint: str | Path, dtype: Any) -> Any:
-    from transmamba_mm.models.hf.pretrained import build_described
-
-    model_class, config = _read_kind(checkpoint)
-    described = build_described(checkpoint, model_class.config_class.from_dict, config)
-    return _cast(_vision_model(build_described(checkpoint, model_class, described)), dtype)
-
-
-def _cast(model: Any, dtype: str | torch.dtype | None) -> Any:
-    if dtype is None:
-        return model
-    return model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
-
-
-def _vision_model(model: Any) -> Any:
-    """The vision model of a whole CLIP; one that is alone as it is."""
-    return model.vision_model if model.config.model_type == 'clip' else model
-
-
-def _read_kind(checkpoint: str | Path) -> tuple[Any, dict]:
-    """Class of transformers for what is in a checkpoint, and its config.json."""
+def _build(config: dict | None, checkpoint: str | Path | None, dtype: Any, weights: bool) -> Any:
     from transformers import CLIPModel, CLIPVisionModel
 
-    from transmamba_mm.models.hf.pretrained import read_config
+    from transmamba_mm.models.hf.model_source import CLIP, ModelSource
 
-    config = read_config(checkpoint)
-    kinds = {'clip': CLIPModel, 'clip_vision_model': CLIPVisionModel}
-    kind = config.get('model_type')
-    if kind not in kinds:
-        raise UserError(
-            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
-            'openai/clip-vit-large-patch14-336.'
-        )
-    return kinds[kind], config
+    kinds = {'clip_vision_model': CLIPVisionModel, 'clip': CLIPModel}
+    model = ModelSource('ClipVision', kinds, config, checkpoint, **CLIP).build(dtype, weights)
+    return model.vision_model if model.config.model_type == 'clip' else model

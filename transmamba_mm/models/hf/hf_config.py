@@ -1,6 +1,6 @@
 """Configs of transformers' models, made of dicts that a person wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
@@ -13,7 +13,12 @@ from transmamba_mm.errors import UserError
 OLDER = ('torch_dtype', 'rope_theta', 'rope_scaling')
 
 
-def build_config(owner: str, config_class: type[PreTrainedConfig], config: Mapping) -> Any:
+def build_config(
+    owner: str,
+    config_class: type[PreTrainedConfig],
+    config: Mapping | PreTrainedConfig,
+    ours: Collection[str] = (),
+) -> Any:
     """Make a config of a dict, and of the dicts of its parts.
 
     Transformers takes any key, so that a misspelt one would be a default that nobody asked for.
@@ -21,12 +26,15 @@ def build_config(owner: str, config_class: type[PreTrainedConfig], config: Mappi
     Args:
         owner (str): Who has it, for messages.
         config_class (type): Of transformers.
-        config (Mapping): Its keys.
+        config (Mapping | PreTrainedConfig): Its keys, or what they made.
+        ours (Collection[str]): Keys that it has besides.
 
     Raises:
         UserError: Keys that it does not have; values that do not go together.
     """
-    _check_keys(owner, config_class, config)
+    if isinstance(config, PreTrainedConfig):
+        return config
+    _check_keys(owner, config_class, config, ours)
     try:
         return config_class(**config)
     except (StrictDataclassError, TypeError, ValueError) as error:
@@ -34,9 +42,11 @@ def build_config(owner: str, config_class: type[PreTrainedConfig], config: Mappi
         raise UserError(f'The config of {owner} cannot be: {reason}') from error
 
 
-def _check_keys(owner: str, config_class: type[PreTrainedConfig], config: Mapping) -> None:
+def _check_keys(
+    owner: str, config_class: type[PreTrainedConfig], config: Mapping, ours: Collection[str] = ()
+) -> None:
     default = config_class()
-    known = {*default.to_dict(), *config_class.attribute_map, *OLDER}
+    known = {*default.to_dict(), *config_class.attribute_map, *OLDER, *ours}
     if unknown := sorted(set(config) - known):
         raise UserError(f'{owner} has no config {", ".join(unknown)}; it has {sorted(known)}.')
     for name in config_class.sub_configs:

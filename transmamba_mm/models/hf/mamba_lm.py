@@ -13,19 +13,26 @@ from transformers import MambaConfig, MambaForCausalLM
 from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaBlock, MambaCausalLMOutput
 
+from transmamba_mm.checks import check_one_given
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.mamba_cache import KEYWORD, take_cache
+from transmamba_mm.models.hf.model_source import ModelSource, cast
 from transmamba_mm.models.hf.pretrained import (
     build_described,
-    check_config,
-    load_architecture,
-    load_pretrained,
+    generation_config,
     load_tokenizer,
+    load_weights,
 )
 from transmamba_mm.models.layouts import TokenLayout
 from transmamba_mm.models.mixers import attach_tap
 from transmamba_mm.models.mixers.causal_mamba import CausalMamba
 from transmamba_mm.models.norms import RMSNorm
+
+#: What a checkpoint has to be.
+MAMBA = {
+    'noun': "a Mamba (model_type 'mamba'; Mamba-2 is another architecture)",
+    'example': 'state-spaces/mamba-130m-hf',
+}
 
 
 class StreamRMSNorm(RMSNorm):
@@ -141,19 +148,17 @@ class MambaLM(MambaForCausalLM, TokenLayout):
         weights: bool = True,
         with_cp: bool = False,
     ) -> None:
-        if (config is None) == (checkpoint is None):
-            raise UserError('MambaLM needs config (a new model) or checkpoint, one of them.')
+        kinds = {MambaConfig.model_type: type(self)}
+        source = ModelSource('MambaLM', kinds, config, checkpoint, **MAMBA)
         if checkpoint is None:
-            self._build(check_config(config))
+            self._build(source.config(ours=['bc_from']))
         elif weights:
             self._load(checkpoint, dtype)
         else:
-            config, generation = load_architecture(checkpoint)
-            build_described(checkpoint, self._build, config)
-            self.generation_config = generation
-            dtype = dtype or config.dtype
-        if dtype is not None:
-            self.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+            build_described(checkpoint, self._build, source.config())
+            self.generation_config = generation_config(checkpoint) or self.generation_config
+            dtype = dtype or self.config.dtype
+        cast(self, dtype)
         if with_cp:
             self.set_grad_checkpointing()
 
@@ -163,7 +168,7 @@ class MambaLM(MambaForCausalLM, TokenLayout):
             block.with_cp = enable
 
     def _load(self, checkpoint: str | Path, dtype: str | torch.dtype | None) -> None:
-        loaded = load_pretrained(type(self), checkpoint, dtype)
+        loaded = load_weights(type(self), checkpoint, dtype)
         with torch.device('meta'):
             self._build(loaded.config)
         self.load_state_dict(loaded.state_dict(), assign=True)
@@ -227,8 +232,7 @@ class MambaLM(MambaForCausalLM, TokenLayout):
             UserError: Both or none of ``input_ids`` and ``inputs_embeds``, a mask that does not
                 fit them, or a cache under both names or another one.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise UserError('MambaLM reads input_ids or inputs_embeds, one of them.')
+        check_one_given('MambaLM', input_ids=input_ids, inputs_embeds=inputs_embeds)
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         cache = take_cache(cache, cache_params, kwargs)
         _check_mask(attention_mask, tokens, cache)

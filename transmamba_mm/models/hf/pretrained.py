@@ -1,13 +1,13 @@
-"""Reads language models from transformers' folders, and says what is wrong with others."""
+"""Reads folders of transformers, and explains what is wrong with others."""
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, MambaConfig, PreTrainedModel
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from transmamba_mm.checkpoint import load_state_dict
@@ -19,48 +19,12 @@ from transmamba_mm.openai_clip import explain_archive, explain_clip, is_openai_c
 HUB_NAME = re.compile(r'[\w-][\w.-]*(/[\w.-]+)?')
 
 
-def check_config(config: MambaConfig | Mapping[str, Any]) -> MambaConfig:
-    """Make a ``MambaConfig`` of a dict; UserError names unknown keys."""
-    if isinstance(config, PreTrainedConfig):
-        return config
-    known = {**MambaConfig().to_dict(), 'bc_from': 'scanned'}  # the latter is CausalMamba's
-    unknown = sorted(set(config) - set(known))
-    if unknown:
-        raise UserError(
-            f'MambaLM has no config {", ".join(unknown)}; it has {", ".join(sorted(known))}.'
-        )
-    return MambaConfig(**config)
-
-
-def load_pretrained(
-    model_class: type[PreTrainedModel],
-    checkpoint: str | Path,
-    dtype: str | torch.dtype | None = None,
-) -> PreTrainedModel:
-    """Read config and weights of a Mamba.
-
-    Raises:
-        UserError: Nothing there, another architecture, or weights that do not fit the config.
-    """
-    check_source(checkpoint)
-    return load_weights(model_class, checkpoint, dtype)
-
-
-def load_architecture(checkpoint: str | Path) -> tuple[MambaConfig, GenerationConfig]:
-    """Read what a Mamba's checkpoint says besides its weights; raises as load_pretrained."""
-    check_source(checkpoint)
-    config = build_described(checkpoint, MambaConfig.from_dict, read_config(checkpoint))
-    config.name_or_path = str(checkpoint)  # where the tokenizer is looked for
-    generation = _generation_config(checkpoint)
-    return config, generation or GenerationConfig.from_model_config(config)
-
-
 def save_architecture(checkpoint: str | Path, folder: str | Path) -> None:
     """Write all that a checkpoint has besides its weights: config.json, and a tokenizer if any."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'config.json').write_text(json.dumps(read_config(checkpoint), indent=2) + '\n')
-    if generation := _generation_config(checkpoint):
+    if generation := generation_config(checkpoint):
         generation.save_pretrained(folder)
     check_tokenizer(checkpoint)
     try:
@@ -114,29 +78,11 @@ def load_weights(
     return model
 
 
-def check_source(checkpoint: str | Path) -> None:
-    """UserError unless ``checkpoint`` has the config.json of a Mamba of transformers."""
-    config = read_config(checkpoint)
-    model_type = config.get('model_type')
-    if model_type == MambaConfig.model_type:
-        return
-    if 'd_model' in config and model_type is None:
-        raise UserError(
-            f'{checkpoint} is in the format of mamba_ssm. Take its "-hf" variant, or convert it '
-            f'first: python tools/convert.py mamba_lm {checkpoint}/pytorch_model.bin mamba-hf'
-        )
-    raise UserError(
-        f'{checkpoint} is a model of type {model_type!r}, but MambaLM is a Mamba (model_type '
-        "'mamba'; Mamba-2 is another architecture): choose a checkpoint such as "
-        'state-spaces/mamba-130m-hf.'
-    )
-
-
 def load_tokenizer(source: str | Path, **kwargs) -> Any:
     """Read the tokenizer of ``source``, set to pad on the left; UserError if it has none."""
     advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
     if not source:
-        raise UserError(f'A MambaLM made from a config has no tokenizer. {advice}')
+        raise UserError(f'A model made from a config has no tokenizer. {advice}')
     _refuse_file(Path(source))
     check_tokenizer(source)
     try:
@@ -157,7 +103,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     _refuse_file(folder)
     if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
         raise UserError(
-            f'No language model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
+            f'No model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
             'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
         )
     check_configs(checkpoint)
@@ -205,7 +151,8 @@ def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
         ) from error
 
 
-def _generation_config(checkpoint: str | Path) -> GenerationConfig | None:
+def generation_config(checkpoint: str | Path) -> GenerationConfig | None:
+    """What a checkpoint sets for generating, None if nothing."""
     try:
         return GenerationConfig.from_pretrained(checkpoint)
     except OSError:  # few checkpoints have one

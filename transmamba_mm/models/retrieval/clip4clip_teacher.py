@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, checked, one_of
-from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.vision_encoder import load_vision_encoder
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.retrieval.contrastive import l2_normalize
@@ -64,32 +63,17 @@ class Clip4ClipTeacher(DualEncoder):
         weights: bool = True,
         **kwargs,
     ) -> None:
-        from transformers import CLIPConfig, CLIPModel
+        from transformers import CLIPModel
 
-        from transmamba_mm.models.hf.hf_config import build_config
-        from transmamba_mm.models.hf.pretrained import (
-            build_described,
-            load_tokenizer,
-            load_weights,
-        )
+        from transmamba_mm.models.hf.model_source import CLIP, ModelSource
+        from transmamba_mm.models.hf.pretrained import load_tokenizer
 
-        if (config is None) == (checkpoint is None):
-            raise UserError(
-                'Clip4ClipTeacher needs config (a new model) or checkpoint, one of them.'
-            )
-        source = None if checkpoint is None else _read_config(checkpoint)
+        kinds = {'clip': CLIPModel}
+        source = ModelSource('Clip4ClipTeacher', kinds, config, checkpoint, **CLIP)
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
+        self.model: Any = source.build(dtype, weights)
         if checkpoint is not None and weights:
-            self.model: Any = load_weights(CLIPModel, checkpoint, dtype)
             self.is_init = True  # or init_weights would start anew
-        else:
-            if config is None:
-                sizes = build_described(checkpoint, CLIPConfig.from_dict, source)
-                self.model = build_described(checkpoint, CLIPModel, sizes)
-            else:
-                self.model = CLIPModel(build_config('Clip4ClipTeacher', CLIPConfig, config))
-            if dtype is not None:
-                self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         self.check_words()
         self.out_type = out_type
         self.temporal = build_pooling(temporal, self.model.config.projection_dim)
@@ -154,17 +138,3 @@ class Clip4ClipTeacher(DualEncoder):
     def pool_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, D), of any length, of the last of tokens (B, T, E)."""
         return self.model.text_projection(tokens[:, -1])
-
-
-def _read_config(checkpoint: str | Path) -> dict[str, Any]:
-    """config.json of a CLIP; UserError of another model."""
-    from transmamba_mm.models.hf.pretrained import read_config
-
-    config = read_config(checkpoint)
-    kind = config.get('model_type')
-    if kind != 'clip':
-        raise UserError(
-            f'{checkpoint} is a model of type {kind!r}, not a CLIP: choose a checkpoint such as '
-            'openai/clip-vit-base-patch32.'
-        )
-    return config

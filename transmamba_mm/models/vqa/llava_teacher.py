@@ -13,6 +13,8 @@ from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.models.vqa.base_vqa_model import BaseVQAModel
 from transmamba_mm.registry import MODELS
 
+LLAVA = {'noun': 'a LLaVA', 'example': 'llava-hf/llava-1.5-7b-hf'}
+
 
 @MODELS.register_module()
 class LlavaTeacher(BaseVQAModel):
@@ -53,45 +55,30 @@ class LlavaTeacher(BaseVQAModel):
         vision_checkpoint: str | Path | None = None,
         **kwargs,
     ) -> None:
-        from transformers import AutoModelForImageTextToText, LlavaConfig
+        from transformers import AutoModelForImageTextToText
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as ANSWERERS,
         )
         from transformers.models.llava import LlavaForConditionalGeneration
 
-        from transmamba_mm.models.hf.hf_config import build_config
-        from transmamba_mm.models.hf.pretrained import (
-            load_tokenizer,
-            load_weights,
-            read_config,
-        )
+        from transmamba_mm.models.hf.model_source import ModelSource
+        from transmamba_mm.models.hf.pretrained import load_tokenizer
 
-        if (config is None) == (checkpoint is None):
-            raise UserError('LlavaTeacher needs config (a new model) or checkpoint, one of them.')
-        if tokenizer is None:
-            tokenizer = load_tokenizer(checkpoint)
-        super().__init__(tokenizer, **kwargs)
-        if checkpoint is None:
-            self.model = LlavaForConditionalGeneration(
-                build_config('LlavaTeacher', LlavaConfig, config)
-            )
-            if dtype is not None:
-                self.model.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
-        else:
-            kind = read_config(checkpoint).get('model_type')
-            if kind not in ANSWERERS:
-                raise UserError(
-                    f'{checkpoint} is a model of type {kind!r}, which answers no questions about '
-                    'images: choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
-                )
-            self.model = load_weights(AutoModelForImageTextToText, checkpoint, dtype)
+        kinds = {
+            'llava': LlavaForConditionalGeneration,
+            **{kind: AutoModelForImageTextToText for kind in ANSWERERS if kind != 'llava'},
+        }
+        source = ModelSource('LlavaTeacher', kinds, config, checkpoint, **LLAVA)
+        super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
+        self.model = source.build(dtype)
+        if checkpoint is not None:
             self.is_init = True  # or init_weights would start anew
         core = getattr(self.model, 'model', None)
         parts = ('vision_tower', 'language_model', 'get_image_features')
         if missing := [name for name in parts if not hasattr(core, name)]:
             raise UserError(
                 f'{type(self.model).__name__} cannot be a LlavaTeacher: its model has no '
-                f'{", ".join(missing)}. Choose a LLaVA such as llava-hf/llava-1.5-7b-hf.'
+                f'{", ".join(missing)}. Choose {LLAVA["noun"]} such as {LLAVA["example"]}.'
             )
         self.vision_checkpoint = vision_checkpoint
         if vision_checkpoint is not None:
