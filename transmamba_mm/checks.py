@@ -128,6 +128,8 @@ FRACTION = Number(0, 1)
 SHARE = Number(0, 1, open=True)
 FINITE = Number()
 FLAG = OneOf((True, False))
+#: What mmengine asks a model for.
+MODE = OneOf(('loss', 'predict', 'tensor'))
 #: A side in pixels, or (height, width).
 SIDES = Each(Number(1, 2**16, whole=True), 2)
 

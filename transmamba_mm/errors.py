@@ -1,6 +1,7 @@
 """The one exception for what a user can mend, and a hint for its message."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -8,6 +9,11 @@ class UserError(ValueError):
 
     The tools print it as one line and exit with code 1; it never needs a traceback.
     """
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The three of ``choices`` most like ``word``, however little."""
+    return ', '.join(map(repr, difflib.get_close_matches(word, list(choices), n=3, cutoff=0.0)))
 
 
 def did_you_mean(word: str, choices: list[str], cutoff: float = 0.6) -> str:

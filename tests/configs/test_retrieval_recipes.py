@@ -200,7 +200,7 @@ def test_what_is_trained_needs_neither_teacher_nor_clip_afterwards(clip, videos,
     train(cfg)
     cfg.dump(str(tmp_path / leaf.name))
     shutil.rmtree(source)
-    with pytest.raises(UserError, match='No language model at'):
+    with pytest.raises(UserError, match='No model at'):
         MODELS.build(cfg.model.student)
     result = run_tool('test.py', leaf.name, 'run', '--out', 'scores.json', cwd=tmp_path)
     assert result.returncode == 0, result.stderr

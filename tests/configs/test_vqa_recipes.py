@@ -175,5 +175,5 @@ def test_what_is_trained_needs_neither_teacher_nor_source_afterwards(checkpoints
     (log,) = (data / 'run').glob('*/vis_data/scalars.json')
     last = json.loads(log.read_text().splitlines()[-1])
     assert score in last.values()
-    with pytest.raises(UserError, match='No language model at'):
+    with pytest.raises(UserError, match='No model at'):
         MODELS.build(cfg.model.student)

@@ -9,11 +9,11 @@ from PIL import Image
 from tests.datasets.pictures import KINDS, bad_pictures, expected, write_picture
 from transmamba_mm.datasets.images import (
     ImageError,
-    check_megapixels,
     open_image,
     read_image,
     upright_size,
 )
+from transmamba_mm.datasets.load_image import LoadImage
 from transmamba_mm.errors import UserError
 
 TOLERANCE = 4  # grades of 255: a codec's
@@ -69,4 +69,4 @@ def test_the_limit_can_be_set(tmp_path):
         assert image.size == (20_000, 10_000)
     for limit in (0, -1, float('nan'), '9', None, True):
         with pytest.raises(UserError, match='max_megapixels'):
-            check_megapixels(limit)
+            LoadImage(max_megapixels=limit)

@@ -140,7 +140,7 @@ def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ('split', 'number', 'word'),
-    [('val', 3, 'no split'), ('train', 0, 'at least 1'), ('test', 481, 'at most 480')],
+    [('val', 3, "split='val'"), ('train', 0, 'number=0'), ('test', 481, '480')],
 )
 def test_plans_that_cannot_be(split, number, word):
     with pytest.raises(UserError, match=word):

@@ -163,7 +163,7 @@ def test_default_folder_and_split_that_does_not_exist(tmp_path, monkeypatch):
         message = problems({'val_dataloader': loader(type=kind, split='test')}, 'val')
         assert 'data/moving_digits/test/captions.jsonl does not exist' in message
     cfg = {'val_dataloader': loader(type='MSRVTT', split='val')}
-    assert "1k-A has no split 'val'" in problems(cfg, 'val')
+    assert "split='val' of MSRVTT 1k-A" in problems(cfg, 'val')
 
 
 def test_data_sets_in_memory_need_no_folder():

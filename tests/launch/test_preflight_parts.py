@@ -48,6 +48,7 @@ KEYS = {
 }
 VALUES = {
     'optim_wrapper.clip_grad.max_norm': [-1, 0, NAN, 'x'],
+    'optim_wrapper.constructor': ['', 'Default', None, 3],
     'optim_wrapper.optimizer.weight_decay': [-1, NAN],
     'optim_wrapper.optimizer.lr': [-1, 0, NAN, 'x'],
     'model.distiller.layer_weight': [NAN, 'x', []],

@@ -61,7 +61,7 @@ def test_mistakes():
         VideoDataPreprocessor(MEAN)
     with pytest.raises(UserError, match='one value for each channel'):
         VideoDataPreprocessor(MEAN, (1.0,))
-    with pytest.raises(UserError, match='positive'):
+    with pytest.raises(UserError, match=r'std=\(1\.0, 0\.0, 1\.0\)'):
         VideoDataPreprocessor(MEAN, (1.0, 0.0, 1.0))
     with pytest.raises(UserError, match='differ in shape'):
         VideoDataPreprocessor()({'inputs': [*clips(1, 3), *clips(1, 4)]})

@@ -59,8 +59,8 @@ def test_wrong_list_is_a_user_error(listed):
     [
         ('unifrom', 'choose one of uniform'),
         (5, 'layer_map=5 is unknown'),
-        ('first_n', 'needs n >= 1'),
-        ({'kind': 'first_n', 'n': 0}, 'needs n >= 1'),
+        ('first_n', 'n=.* of .*first_n'),
+        ({'kind': 'first_n', 'n': 0}, 'n=.* of .*first_n'),
         ({'kind': 'last', 'n': 3}, 'belongs to'),
         ({'kind': 'uniform', 'number': 3}, 'has no number'),
     ],

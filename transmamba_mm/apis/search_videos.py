@@ -19,6 +19,7 @@ from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index, weights_hash
 from transmamba_mm.checkpoint import resolve_checkpoint
+from transmamba_mm.checks import COUNT, check
 from transmamba_mm.datasets.video.check_videos import VideoCheck
 from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
@@ -180,8 +181,7 @@ class VideoSearch:
         """
         if self._index is None:
             raise UserError('There is nothing to search: call index(folder) first.')
-        if top < 1:
-            raise UserError(f'top={top}: at least one video has to be found.')
+        check('VideoSearch', 'top', top, COUNT)
         if any(not text.strip() for text in texts):
             raise UserError('A text is empty: say what the video shows.')
         texts = [text.strip() for text in texts]

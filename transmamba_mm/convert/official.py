@@ -11,6 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.convert import mamba_lm, plainmamba, videomamba, vim, vmamba
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
@@ -108,8 +109,7 @@ def unwrap(checkpoint: Mapping, weights: str = 'model') -> dict[str, Tensor]:
 
 
 def _adapter(family: str) -> ModuleType:
-    if family not in FAMILIES:
-        raise UserError(f'Unknown family {family!r}; choose one of {", ".join(FAMILIES)}.')
+    check('the converter', 'family', family, one_of(*FAMILIES))
     return FAMILIES[family]
 
 

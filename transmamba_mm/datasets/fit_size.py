@@ -21,7 +21,7 @@ class FitSize(BaseTransform):
     """
 
     def __init__(self, size: int | tuple[int, int], only_smaller: bool = False) -> None:
-        size = check_size(size)
+        size = check_size(type(self).__name__, size)
         self.size = (size, size) if isinstance(size, int) else size
         self.only_smaller = only_smaller
 

@@ -65,13 +65,6 @@ def image_error(path: object, reason: str, is_too_large: bool = False) -> ImageE
     return ImageError(f'The image {path} cannot be read ({reason}).', reason, is_too_large)
 
 
-def check_megapixels(limit: float) -> float:
-    """Return ``limit``; UserError if it is not positive."""
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
-        raise UserError(f'max_megapixels={limit!r} has to be a positive number.')
-    return limit
-
-
 class FileFault(NamedTuple):
     """Why a path is no file with content: a word for it, and what it is."""
 

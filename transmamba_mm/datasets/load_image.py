@@ -7,10 +7,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
+from transmamba_mm.checks import POSITIVE, checked, one_of
 from transmamba_mm.datasets.images import (
     MAX_MEGAPIXELS,
     ImageError,
-    check_megapixels,
     file_fault,
     image_error,
     read_image,
@@ -54,6 +54,7 @@ class LoadImage(BaseTransform):
             ``'raise'`` an image that cannot be read.
     """
 
+    @checked(on_bad=one_of(*ON_BAD), max_megapixels=POSITIVE)
     def __init__(
         self,
         on_bad: str = 'skip',
@@ -62,11 +63,9 @@ class LoadImage(BaseTransform):
         to_float32: bool = False,
         backend_args: dict | None = None,
     ) -> None:
-        if on_bad not in ON_BAD:
-            raise UserError(f'on_bad={on_bad!r} is unknown: choose one of {ON_BAD}.')
         self.on_bad = on_bad
         self.blank = blank
-        self.max_megapixels = check_megapixels(max_megapixels)
+        self.max_megapixels = max_megapixels
         self.to_float32 = to_float32
         self.backend_args = backend_args
         self.skipped = SkipCounter('an image', 'The first are named above.')

@@ -1,14 +1,15 @@
 """Handwritten digits that move: what a video shows, what is said about it, and its frames."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from transmamba_mm.checks import Number, check, one_of
 from transmamba_mm.datasets.digits import split_digits
-from transmamba_mm.errors import UserError
 
 SPLITS = ('train', 'test')
 SIDE = 64  # pixels of a frame
@@ -85,14 +86,10 @@ def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
     Raises:
         UserError: On an unknown split, no videos, or more test videos than meanings.
     """
-    if split not in SPLITS:
-        raise UserError(f'Moving digits have no split {split!r}: choose one of {SPLITS}.')
-    most = len(MEANINGS) if split == 'test' else None
-    if number < 1 or (most and number > most):
-        raise UserError(
-            f'{number} {split} videos cannot be made: choose at least 1'
-            + (f' and at most {most}, one for each meaning.' if most else '.')
-        )
+    check('MovingDigits', 'split', split, one_of(*SPLITS))
+    # One test video for each meaning.
+    most = len(MEANINGS) if split == 'test' else math.inf
+    check(f'the {split} videos', 'number', number, Number(1, most, whole=True))
     source = (seed, SPLITS.index(split))
     rounds = np.random.default_rng(source)
     _, labels, chosen = split_digits(split)

@@ -26,6 +26,7 @@ from transmamba_mm.launch.part_types import (
     spell,
 )
 from transmamba_mm.launch.preflight_values import NEVER_NONE, RANGES
+from transmamba_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 #: Hooks that every Runner has; another name is a hook of ones own.
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -54,20 +55,27 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
     randomness = cfg.get('randomness')
     if isinstance(randomness, Mapping) and 'seed' not in randomness:
         yield 'randomness has no seed: set one, or seed=None for another in each run.'
-    yield from _unread_factors(cfg.get('optim_wrapper'))
+    yield from _wrong_constructor(cfg.get('optim_wrapper'))
     hooks = cfg.get('default_hooks')
     for name in hooks if isinstance(hooks, Mapping) else ():
         if name not in HOOKS and (hint := did_you_mean(name, list(HOOKS), cutoff=0.75)):
             yield f'default_hooks.{name} is not one of the hooks of a Runner.{hint}'
 
 
-def _unread_factors(wrapper: Any) -> Iterator[str]:
-    """Factors of learning rates that the constructor of the optimizer does not read."""
-    factors = wrapper.get('paramwise_cfg') if isinstance(wrapper, Mapping) else None
-    if not isinstance(factors, Mapping):
+def _wrong_constructor(wrapper: Any) -> Iterator[str]:
+    """A constructor of the optimizer that there is not, or that does not read every factor."""
+    if not isinstance(wrapper, Mapping):
         return
-    constructor = str(wrapper.get('constructor') or DEFAULT).rpartition('.')[2]
-    for key in factors:
+    name = wrapper.get('constructor', DEFAULT)
+    if find_type(name, OPTIM_WRAPPER_CONSTRUCTORS) is None:
+        yield (
+            f'optim_wrapper.constructor={name!r} is not a known constructor of optimizers.'
+            f'{_hint(name, OPTIM_WRAPPER_CONSTRUCTORS)} Leave it out for the {DEFAULT}.'
+        )
+        return
+    constructor = str(name).rpartition('.')[2]
+    factors = wrapper.get('paramwise_cfg')
+    for key in factors if isinstance(factors, Mapping) else ():
         if (
             constructor in (DEFAULT, *READ_BY.values())
             and READ_BY.get(key, constructor) != constructor

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from transmamba_mm.checks import FINITE, FLAG, POSITIVE, Each, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
@@ -31,6 +32,7 @@ class VideoDataPreprocessor(BaseDataPreprocessor):
         UserError: If only one of mean and std is given, their lengths differ or std holds a zero.
     """
 
+    @checked(mean=Each(FINITE, alone=False), std=Each(POSITIVE, alone=False), non_blocking=FLAG)
     def __init__(
         self,
         mean: Sequence[float] | None = None,
@@ -40,8 +42,6 @@ class VideoDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
             raise UserError(f'mean={mean} and std={std} need one value for each channel, or None.')
-        if std is not None and min(std) <= 0:
-            raise UserError(f'std={std} has to be positive.')
         self._normalizes = mean is not None
         if self._normalizes:
             for name, values in (('mean', mean), ('std', std)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from transmamba_mm.checks import COUNT, check
 from transmamba_mm.errors import UserError
 
 KINDS = ('uniform', 'last', 'first_n', 'stages')
@@ -48,8 +49,8 @@ class LayerMap:
                 f'layer_map={self.kind!r} is unknown; choose one of {", ".join(KINDS)}, or list '
                 'one teacher layer (or None) per student layer.'
             )
-        if self.kind == 'first_n' and (self.n is None or self.n < 1):
-            raise UserError("layer_map 'first_n' needs n >= 1: dict(kind='first_n', n=4).")
+        if self.kind == 'first_n':
+            check("layer_map 'first_n'", 'n', self.n, COUNT)
         if self.kind != 'first_n' and self.n is not None:
             raise UserError(f"n={self.n} belongs to layer_map 'first_n', not to {self.kind!r}.")
 

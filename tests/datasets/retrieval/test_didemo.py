@@ -60,5 +60,5 @@ def test_files_that_are_missing_or_not_the_published_ones(tmp_path):
     (root / 'test_list.txt').unlink()
     with pytest.raises(UserError, match=r'test_list\.txt cannot be read .*LocalizingMoments'):
         DiDeMo('test', data_root=str(root))
-    with pytest.raises(UserError, match="no split 'validate'"):
+    with pytest.raises(UserError, match="split='validate'"):
         DiDeMo('validate')

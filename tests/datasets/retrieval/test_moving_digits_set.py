@@ -80,7 +80,7 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
     command = f'python tools/datasets/make_moving_digits.py --out {tmp_path}'
     with pytest.raises(UserError, match=command):
         MovingDigits('train', data_root=str(tmp_path))
-    with pytest.raises(UserError, match="'train' or 'test'"):
+    with pytest.raises(UserError, match=r"split='val'.*train, test"):
         MovingDigits('val', data_root=str(tmp_path))
 
 

@@ -194,7 +194,7 @@ def test_bad_videos_raise_if_wanted(bad, tmp_path, cached):
         ({'on_bad': 'mark'}, 'set size'),
         ({'backend': 'cv2'}, "backend='cv2'"),
         ({'size': 0}, 'size=0'),
-        ({'size': (1, 2, 3)}, 'short side'),
+        ({'size': (1, 2, 3)}, r'size=\(1, 2, 3\)'),
         ({'sampling': 'dense'}, "sampling='dense'"),
     ],
 )

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.datasets.annotations import name_fault, read_json, read_text
 from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
-from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
 SPLITS = ('train', 'val', 'test')
@@ -47,8 +47,7 @@ class DiDeMo(VideoTextDataset):
     @classmethod
     def files(cls, split: str, **kwargs) -> tuple[str, ...]:
         """Name the files of a split; the last holds the captions."""
-        if split not in SPLITS:
-            raise UserError(f'DiDeMo has no split {split!r}: choose one of {SPLITS}.')
+        check('DiDeMo', 'split', split, one_of(*SPLITS))
         return f'{split}_list.txt', f'{split}_data.json'
 
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """The videos that tools/datasets/make_moving_digits.py makes."""
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.datasets import moving_digits
 from transmamba_mm.datasets.retrieval.video_captions import VideoCaptions
 from transmamba_mm.errors import UserError
@@ -33,8 +34,7 @@ class MovingDigits(VideoCaptions):
     @classmethod
     def files(cls, split: str, **kwargs) -> tuple[str, ...]:
         """Name the file of the captions."""
-        if split not in moving_digits.SPLITS:
-            raise UserError(f"MovingDigits has no split {split!r}: choose 'train' or 'test'.")
+        check('MovingDigits', 'split', split, one_of(*moving_digits.SPLITS))
         return (f'{split}/captions.jsonl',)
 
 

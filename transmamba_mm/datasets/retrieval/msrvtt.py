@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.datasets.annotations import name_fault, read_csv, read_json
 from transmamba_mm.datasets.retrieval.video_texts import Entry, VideoTextDataset
 from transmamba_mm.errors import UserError
@@ -54,12 +55,8 @@ class MSRVTT(VideoTextDataset):
     @classmethod
     def files(cls, split: str, partition: str = '1k-A', **kwargs) -> tuple[str, ...]:
         """Name the files of a split; the last holds the captions."""
-        if partition not in FILES:
-            raise UserError(f'MSRVTT has no partition {partition!r}: choose one of {[*FILES]}.')
-        if split not in FILES[partition]:
-            raise UserError(
-                f'MSRVTT {partition} has no split {split!r}: choose one of {[*FILES[partition]]}.'
-            )
+        check('MSRVTT', 'partition', partition, one_of(*FILES))
+        check(f'MSRVTT {partition}', 'split', split, one_of(*FILES[partition]))
         return FILES[partition][split]
 
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:

@@ -27,7 +27,7 @@ class ResizeClip(BaseTransform):
     """
 
     def __init__(self, size: FrameSize) -> None:
-        self.size = check_size(size)
+        self.size = check_size(type(self).__name__, size)
 
     def transform(self, results: dict) -> dict:
         """Scale the clip."""
@@ -44,7 +44,7 @@ class CenterCropClip(BaseTransform):
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        size = check_size(size)
+        size = check_size(type(self).__name__, size)
         self.size = (size, size) if isinstance(size, int) else size
 
     def transform(self, results: dict) -> dict:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from transmamba_mm.checks import COUNT, POSITIVE, checked, one_of
-from transmamba_mm.datasets.images import MAX_MEGAPIXELS, check_megapixels
+from transmamba_mm.checks import COUNT, POSITIVE, SIDES, check, checked, one_of
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.skip_counter import SkipCounter
 from transmamba_mm.datasets.video.container import check_file
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
@@ -68,6 +68,7 @@ class DecodeVideo(BaseTransform):
         on_bad=one_of(*ON_BAD),
         fps=POSITIVE,
         max_seconds=POSITIVE,
+        max_megapixels=POSITIVE,
     )
     def __init__(
         self,
@@ -83,11 +84,11 @@ class DecodeVideo(BaseTransform):
     ) -> None:
         check_backend(backend)
         self.sampler = FrameSampler(num_frames, sampling, fps, max_seconds)
-        self.size = check_size(size)
+        self.size = check_size('DecodeVideo', size)
         if on_bad == 'mark' and size is None:
             raise UserError("on_bad='mark' makes black clips: set size to tell how large.")
         self.backend = backend
-        self.max_megapixels = check_megapixels(max_megapixels)
+        self.max_megapixels = max_megapixels
         self.cache = FrameCache(**cache) if cache else None
         self.on_bad = on_bad
         self.skipped = SkipCounter('a video', FIND)
@@ -158,14 +159,12 @@ class DecodeVideo(BaseTransform):
         return f'{type(self).__name__}({self.sampler}, size={self.size}, backend={self.backend!r})'
 
 
-def check_size(size: int | Sequence[int] | None) -> FrameSize:
-    """Return a size as an int, (height, width) or None.
+def check_size(owner: str, size: int | Sequence[int] | None) -> FrameSize:
+    """The size that ``owner`` is given, as an int, (height, width) or None.
 
     Raises:
-        UserError: If it is something else, or not positive.
+        UserError: It is something else, or not positive.
     """
-    if size is None or (isinstance(size, int) and size > 0):
-        return size
-    if isinstance(size, Sequence) and len(size) == 2 and all(int(side) > 0 for side in size):
-        return (int(size[0]), int(size[1]))
-    raise UserError(f'size={size!r} is neither a short side in pixels nor (height, width).')
+    if size is not None:
+        check(owner, 'size', size, SIDES)
+    return (size[0], size[1]) if isinstance(size, Sequence) else size

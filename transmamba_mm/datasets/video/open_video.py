@@ -3,6 +3,7 @@
 import importlib.util
 import os
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS, START, image_format
 from transmamba_mm.datasets.video.animation_reader import AnimationReader
 from transmamba_mm.datasets.video.container import check_file
@@ -22,8 +23,7 @@ def check_backend(backend: str) -> None:
     Raises:
         UserError: If so.
     """
-    if backend not in BACKENDS:
-        raise UserError(f'backend={backend!r} reads no videos: choose one of {BACKENDS}.')
+    check('DecodeVideo', 'backend', backend, one_of(*BACKENDS))
     if backend in PACKAGES and not _is_installed(backend):
         raise UserError(
             f'backend={backend!r} is not installed: pip install {PACKAGES[backend][1]}.'

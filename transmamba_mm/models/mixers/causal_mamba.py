@@ -7,6 +7,7 @@ from transformers import MambaConfig
 from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
+from transmamba_mm.checks import check, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.ops import causal_conv1d, directional_scan
 
@@ -56,8 +57,7 @@ class CausalMamba(MambaMixer):
                 f'hidden_act={config.hidden_act!r} is not supported: Mamba is made with silu.'
             )
         bc_from = getattr(config, 'bc_from', 'scanned')
-        if bc_from not in BC_FROM:
-            raise UserError(f'bc_from={bc_from!r} is unknown; choose one of {", ".join(BC_FROM)}.')
+        check('CausalMamba', 'bc_from', bc_from, one_of(*BC_FROM))
         self.reads_hidden = bc_from == 'hidden'
         if self.reads_hidden:
             self.x_proj = nn.Linear(self.intermediate_size, self.time_step_rank, bias=False)

@@ -9,6 +9,7 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from transmamba_mm.checks import MODE, check
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.retrieval.caption_tokenizer import (
@@ -134,8 +135,7 @@ class DualEncoder(BaseModel, ModelView):
         Raises:
             UserError: An unknown mode; in 'loss' a sample without a caption or with several.
         """
-        if mode not in ('loss', 'predict', 'tensor'):
-            raise UserError(f'mode={mode!r} is unknown; choose one of loss, predict, tensor.')
+        check(type(self).__name__, 'mode', mode, MODE)
         samples = data_samples or []
         captions = [_captions(sample) for sample in samples]
         if mode == 'loss':

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, DEPTH, checked
+from transmamba_mm.checks import COUNT, DEPTH, check, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
@@ -129,9 +129,9 @@ KINDS = {'mean': MeanOverFrames, 'mamba': MambaOverFrames, 'transformer': Transf
 def build_pooling(temporal: str | dict, embed_dims: int) -> nn.Module:
     """Make one of ``KINDS`` by its name, or by a dict with its ``type`` and other arguments."""
     options = dict(temporal) if isinstance(temporal, Mapping) else {'type': temporal}
-    kind = KINDS.get(options.pop('type', None))
-    if kind is None:
-        raise UserError(f'temporal={temporal!r} is unknown; choose one of {", ".join(KINDS)}.')
+    name = options.pop('type', None)
+    check('the retriever', 'temporal', name, one_of(*KINDS))
+    kind = KINDS[name]
     known = [name for name in inspect.signature(kind).parameters if name != 'embed_dims']
     if unknown := sorted(set(options) - set(known)):
         raise UserError(

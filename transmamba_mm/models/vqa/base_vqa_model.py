@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, checked
+from transmamba_mm.checks import COUNT, MODE, check, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.token_batch import IGNORED, TokenBatch
@@ -117,8 +117,7 @@ class BaseVQAModel(BaseModel, ModelView):
                 with ``pred_answer``. 'tensor': logits (B, T', vocabulary) of the last T' places,
                 from the first that predicts a token of an answer.
         """
-        if mode not in ('loss', 'predict', 'tensor'):
-            raise UserError(f'mode={mode!r} is unknown; choose one of loss, predict, tensor.')
+        check(type(self).__name__, 'mode', mode, MODE)
         samples = data_samples or []
         conversations = [turns_of(sample, mode == 'predict') for sample in samples]
         sequences = self.sequences(images, conversations)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.layouts import CallInputs, FeatureSource
 
 
@@ -95,10 +94,9 @@ class FeatureRecorder:
         real = dict(model.named_modules(remove_duplicate=False))
         for path in self.outputs + self.inputs:
             if path not in real:
-                nearest = get_close_matches(path, real, n=3, cutoff=0.0)
                 raise UserError(
                     f'{type(model).__name__} has no module {path!r} to record. '
-                    f'The nearest are: {", ".join(map(repr, nearest))}.'
+                    f'The nearest are: {nearest(path, real)}.'
                 )
 
     @classmethod

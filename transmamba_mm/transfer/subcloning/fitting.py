@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from transmamba_mm.errors import UserError
+from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
 from transmamba_mm.models.backbones.videomamba import inflate_kernel
 from transmamba_mm.transfer.features.alignment import resize_kernel, split_positions
@@ -125,12 +124,11 @@ class TensorFitter:
         parameter = self.parameters[key]
         source = rule.teacher.replace('#', str(layer))
         if source not in self.teacher:
-            nearest = get_close_matches(source, self.teacher, n=3, cutoff=0.0)
             raise UserError(
                 f'The rule {rule.name!r} takes {source} of the teacher to {self.names[key]} of the '
-                f'student, but the teacher has no such tensor; the nearest are '
-                f'{", ".join(nearest)}. Use another teacher, or add {self.names[key]!r} to '
-                'subcloning.skip.'
+                'student, but the teacher has no such tensor; the nearest are '
+                f'{nearest(source, self.teacher)}. Use another teacher, or add '
+                f'{self.names[key]!r} to subcloning.skip.'
             )
         value = self.teacher[source].to(parameter)
         target = self._rows(rule, key)

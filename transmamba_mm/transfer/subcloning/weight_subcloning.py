@@ -1,7 +1,6 @@
 """Stage 1: the student's weights start from slices of the teacher's."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.checkpoint import check_finite, load_state_dict
 from transmamba_mm.checks import FLAG, checked, one_of
-from transmamba_mm.errors import UserError
+from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.towers import towers_of
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.layer_map import LayerMap
@@ -171,10 +170,9 @@ class WeightSubcloning:
         names = list(student.names.values())
         for pattern in self.skip:
             if not any(fnmatchcase(name, pattern) for name in names):
-                nearest = get_close_matches(pattern, names, n=3, cutoff=0.0)
                 raise UserError(
                     f'subcloning.skip has {pattern!r}, but the student has no such parameter. '
-                    f'The nearest are: {", ".join(map(repr, nearest))}.'
+                    f'The nearest are: {nearest(pattern, names)}.'
                 )
         for rule in table.rules:
             if not isinstance(rule, Clone) or rule.optional:
