@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from transmamba_mm.checks import COUNT, check
 from transmamba_mm.errors import UserError
 from transmamba_mm.version import __version__
 
@@ -23,8 +24,7 @@ def pick_device(name: str, threads: int | None) -> torch.device:
     if name == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no CUDA device here; use --device cpu.')
     if threads is not None:
-        if threads < 1:
-            raise UserError(f'--threads {threads}: at least one thread has to run.')
+        check('the benchmark', '--threads', threads, COUNT)
         torch.set_num_threads(threads)
     return torch.device(name)
 

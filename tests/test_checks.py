@@ -5,7 +5,18 @@ import inspect
 import pytest
 
 from transmamba_mm import checks
-from transmamba_mm.checks import COUNT, FRACTION, SIDES, Each, Number, check, checked, one_of
+from transmamba_mm.checks import (
+    COUNT,
+    FRACTION,
+    SIDES,
+    Each,
+    Number,
+    check,
+    check_keys,
+    check_one_given,
+    checked,
+    one_of,
+)
 from transmamba_mm.distillers import WSAB
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones import PlainMamba, VideoMamba, Vim, VMamba
@@ -92,3 +103,17 @@ def test_none_is_allowed_by_an_annotation():
     assert build(grid=None) is None
     with pytest.raises(UserError, match='depth=None'):
         build(depth=None)
+
+
+def test_unknown_keys_come_with_the_known_ones():
+    check_keys('Part', {'kind': 1}, ('kind', 'n'))
+    with pytest.raises(UserError, match=r"^Part has no kindd; it has kind, n\. .*'kind'\? Hint\.$"):
+        check_keys('Part', {'kindd': 1, 'n': 2}, ('n', 'kind'), ' Hint.')
+
+
+@pytest.mark.parametrize('given', [{}, {'config': {}, 'checkpoint': 'x'}])
+def test_one_of_two_arguments_is_needed(given):
+    arguments = {'config': None, 'checkpoint': None}
+    check_one_given('Part', **{**arguments, 'checkpoint': 'x'})
+    with pytest.raises(UserError, match='config or checkpoint, one of them'):
+        check_one_given('Part', **{**arguments, **given})

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from transmamba_mm import compat
+from transmamba_mm.checks import COUNT, INDEX, check
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.cli import HelpFormatter, run
 
@@ -44,8 +45,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Bring the index up to date, search it, print and draw."""
     args = parse_args()
-    if args.top < 1 or args.jobs < 0:
-        raise UserError(f'--top {args.top} has to be at least 1, --jobs {args.jobs} at least 0.')
+    check('search_videos.py', '--top', args.top, COUNT)
+    check('search_videos.py', '--jobs', args.jobs, INDEX)
     if any(not text.strip() for text in args.text):
         raise UserError('A --text is empty: say what the video shows.')
     if args.out and Path(args.out).suffix.lower() != '.png':

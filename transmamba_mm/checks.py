@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -143,6 +143,16 @@ def check(owner: str, name: str, value: Any, rule: Rule) -> None:
     """UserError unless ``value`` of the argument ``name`` of ``owner`` keeps to ``rule``."""
     if fault := rule.fault(value):
         raise UserError(f'{name}={value!r} of {owner} {fault}.')
+
+
+def check_keys(owner: str, given: Iterable[str], known: Iterable[str], hint: str = '') -> None:
+    """UserError with the keys that ``owner`` does not read, and those that it does."""
+    known = sorted(known)
+    if unknown := sorted(map(str, set(given) - set(known))):
+        raise UserError(
+            f'{owner} has no {", ".join(unknown)}; it has {", ".join(known) or "no keys"}.'
+            f'{did_you_mean(unknown[0], known)}{hint}'
+        )
 
 
 def check_one_given(owner: str, **arguments: Any) -> None:

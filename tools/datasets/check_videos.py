@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from transmamba_mm.checks import COUNT, check
 from transmamba_mm.datasets.video.check_videos import check_table, check_videos, write_list
 from transmamba_mm.datasets.video.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.open_video import BACKENDS, check_backend
@@ -36,14 +37,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--write-list', metavar='FILE', help='write the good ones: a .txt, or a .json with all'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    check('check_videos.py', '--jobs', args.jobs, COUNT)
+    return args
 
 
 def main() -> None:
     """Look at every video, print the table, write the list."""
     args = parse_args()
-    if args.jobs < 1:
-        raise UserError(f'--jobs {args.jobs}: at least one process has to look.')
     if args.write_list and not Path(args.write_list).absolute().parent.is_dir():
         raise UserError(f'--write-list {args.write_list}: there is no such folder, make it first.')
     check_backend(args.backend)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from transmamba_mm.checks import COUNT, check
+from transmamba_mm.checks import COUNT, check, check_keys
 from transmamba_mm.errors import UserError
 
 KINDS = ('uniform', 'last', 'first_n', 'stages')
@@ -65,8 +65,7 @@ class LayerMap:
             return config
         if not isinstance(config, Mapping):
             return cls(config)
-        if unknown := set(config) - {'kind', 'n'}:
-            raise UserError(f'layer_map takes kind and n; it has no {", ".join(sorted(unknown))}.')
+        check_keys('layer_map', config, ('kind', 'n'))
         return cls(**config)
 
     def pairs(self, student: Depth, teacher: Depth) -> list[tuple[int, int]]:

@@ -77,8 +77,8 @@ def test_frozen_is_neither_trained_nor_in_training():
     'arguments, message',
     [
         ({}, 'one of them'),
-        ({'config': CONFIG, 'layer': 3}, '3 layers'),
-        ({'config': {'width': 3}}, 'no config width'),
+        ({'config': CONFIG, 'layer': 3}, 'layer=3'),
+        ({'config': {'width': 3}}, 'no width'),
         ({'checkpoint': 'no/where/at/all'}, 'at no/where/at/all'),
     ],
 )

@@ -25,12 +25,12 @@ def test_what_transformers_makes_of_it():
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        ({**LLAVA, 'image_tokens': 3}, 'Any has no config image_tokens'),
+        ({**LLAVA, 'image_tokens': 3}, 'Any has no image_tokens'),
         (
             {**LLAVA, 'vision_config': {**VISION, 'hidden_sizes': 3}},
-            r'Any\.vision_config has no config hidden_sizes',
+            r'Any\.vision_config has no hidden_sizes',
         ),
-        ({**LLAVA, 'text_config': {'hidden': 3}}, r'Any\.text_config has no config hidden;'),
+        ({**LLAVA, 'text_config': {'hidden': 3}}, r'Any\.text_config has no hidden;'),
         ({'text_config': {'model_type': 'lama'}}, "no model_type='lama' for text_config"),
         ({'vision_config': {**VISION, 'num_attention_heads': 5}}, 'cannot be: .*not a multiple'),
         ({'vision_config': {**VISION, 'hidden_size': 'x'}}, "cannot be: .*'hidden_size'"),
@@ -42,13 +42,13 @@ def test_typos_and_values_that_cannot_be(config, message):
 
 
 def test_the_models_ask_for_it():
-    with pytest.raises(UserError, match=r'Clip4ClipTeacher\.vision_config has no config patch;'):
+    with pytest.raises(UserError, match=r'Clip4ClipTeacher\.vision_config has no patch;'):
         teacher(config={**CLIP, 'vision_config': {**CLIP['vision_config'], 'patch': 4}})
-    with pytest.raises(UserError, match='ClipText has no config layers'):
+    with pytest.raises(UserError, match='ClipText has no layers'):
         MODELS.build({'type': 'ClipText', 'config': {'layers': 3}})
     words = {'type': 'WordTokenizer', 'words': ['a']}
     config = {'type': 'LlavaTeacher', 'tokenizer': words, 'prompt': '{question}'}
-    with pytest.raises(UserError, match='LlavaTeacher has no config text'):
+    with pytest.raises(UserError, match='LlavaTeacher has no text'):
         MODELS.build({**config, 'config': {'text': {}}})
 
 

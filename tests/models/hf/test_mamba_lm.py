@@ -184,7 +184,7 @@ class TestBuilding:
     def test_mistakes(self):
         with pytest.raises(UserError, match='one of them'):
             MambaLM()
-        with pytest.raises(UserError, match='has no config d_model'):
+        with pytest.raises(UserError, match='has no d_model'):
             MambaLM({'d_model': 3})
         with pytest.raises(UserError, match="hidden_act='gelu'"):
             MambaLM({**SIZES, 'hidden_act': 'gelu'})

@@ -195,7 +195,7 @@ def test_a_long_caption_fits_the_positions():
             'tokenizer has 17 tokens and the text tower 8',
         ),
         ({'text': {'type': 'ClipText'}}, 'one of them'),
-        ({'text': {'type': 'ClipText', 'config': {'width': 1}}}, 'no config width'),
+        ({'text': {'type': 'ClipText', 'config': {'width': 1}}}, 'no width'),
         ({'text': {'type': 'ClipText', 'checkpoint': 'no/where/at/all'}}, 'at no/where/at/all'),
     ],
 )

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
-from transmamba_mm.errors import UserError, did_you_mean
+from transmamba_mm.checks import check_keys
+from transmamba_mm.errors import UserError
 from transmamba_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 #: What the libraries of teachers and students call their position embeddings.
@@ -45,13 +46,8 @@ class SelectiveDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         options = {'position_lr_mult': 1.0, 'token_lr_mult': 1.0, 'lr_mults': {}}
-        for key in paramwise_cfg or {}:
-            if key not in options:
-                raise UserError(
-                    f'paramwise_cfg.{key} is unknown.{did_you_mean(key, list(options))} '
-                    'Its keys are '
-                    f'{", ".join(options)}; weight decay follows from the model.'
-                )
+        hint = ' Weight decay follows from the model.'
+        check_keys('optim_wrapper.paramwise_cfg', paramwise_cfg or (), options, hint)
         # Never empty, since mmengine asks only then for groups.
         super().__init__(optim_wrapper_cfg, {**options, **(paramwise_cfg or {})})
 

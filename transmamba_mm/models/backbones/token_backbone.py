@@ -18,6 +18,7 @@ from transmamba_mm.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     Each,
+    Number,
     Rule,
     check,
     one_of,
@@ -133,11 +134,8 @@ class TokenBackbone(BaseBackbone, TokenLayout):
         Raises:
             UserError: More stages than there are.
         """
-        if not -1 <= frozen_stages <= self.max_frozen_stages:
-            raise UserError(
-                f'frozen_stages={frozen_stages}, but this {type(self).__name__} takes -1 (none) to '
-                f'{self.max_frozen_stages}.'
-            )
+        most = Number(-1, self.max_frozen_stages, whole=True)
+        check(type(self).__name__, 'frozen_stages', frozen_stages, most)
         self.cam = CanonicalMap()  # the last norm there is
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
@@ -209,12 +207,10 @@ class TokenBackbone(BaseBackbone, TokenLayout):
     def resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:
         """Outputs, counted from 0, of ``out_indices``, which may count from the end."""
         given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-        for index in given:
-            if not -self.num_outputs <= index < self.num_outputs:
-                raise UserError(
-                    f'out_indices has {index}, but this {type(self).__name__} has '
-                    f'{self.num_outputs} outputs to choose from.'
-                )
+        there = Number(-self.num_outputs, self.num_outputs - 1, whole=True)
+        check(
+            type(self).__name__, 'out_indices', given, Each(there, alone=False, may_be_empty=True)
+        )
         return [index % self.num_outputs for index in given]
 
     def through_cam(self, x: Tensor, grid: tuple[int, ...], output: int) -> Tensor:

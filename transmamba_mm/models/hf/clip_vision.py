@@ -9,8 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
-from transmamba_mm.checks import FLAG, INTEGER, checked, one_of
-from transmamba_mm.errors import UserError
+from transmamba_mm.checks import FLAG, Number, check, checked, one_of
 from transmamba_mm.models.backbones.load_positions import fit_positions
 from transmamba_mm.models.layouts import FeatureSource, TokenLayout
 from transmamba_mm.models.layouts.clip import ClipVisionLayout
@@ -43,7 +42,7 @@ class ClipVision(BaseModule, TokenLayout):
             checkpoint that is missing or of another architecture.
     """
 
-    @checked(layer=INTEGER, out_type=one_of('featmap', 'cls_token'), frozen=FLAG, weights=FLAG)
+    @checked(out_type=one_of('featmap', 'cls_token'), frozen=FLAG, weights=FLAG)
     def __init__(
         self,
         config: dict | None = None,
@@ -60,8 +59,7 @@ class ClipVision(BaseModule, TokenLayout):
         self.model: Any = _build(config, checkpoint, dtype, weights)
         self.out_type = out_type
         depth = self.model.config.num_hidden_layers
-        if not -depth <= layer < depth:
-            raise UserError(f'layer={layer} of ClipVision, but it has {depth} layers.')
+        check('ClipVision', 'layer', layer, Number(-depth, depth - 1, whole=True))
         kept = layer % depth + 1
         self.core.encoder.layers = self.core.encoder.layers[:kept]
         self.model.config.num_hidden_layers = kept

@@ -7,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING
 from transformers.configuration_utils import PreTrainedConfig
 
+from transmamba_mm.checks import check_keys
 from transmamba_mm.errors import UserError
 
 #: Keys that transformers still reads, but under other names.
@@ -47,8 +48,7 @@ def _check_keys(
 ) -> None:
     default = config_class()
     known = {*default.to_dict(), *config_class.attribute_map, *OLDER, *ours}
-    if unknown := sorted(set(config) - known):
-        raise UserError(f'{owner} has no config {", ".join(unknown)}; it has {sorted(known)}.')
+    check_keys(f'The config of {owner}', config, known)
     for name in config_class.sub_configs:
         part = config.get(name)
         if not isinstance(part, Mapping):

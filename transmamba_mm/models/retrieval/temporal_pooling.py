@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, DEPTH, check, checked, one_of
+from transmamba_mm.checks import COUNT, DEPTH, check, check_keys, checked, one_of
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
@@ -132,10 +132,6 @@ def build_pooling(temporal: str | dict, embed_dims: int) -> nn.Module:
     name = options.pop('type', None)
     check('the retriever', 'temporal', name, one_of(*KINDS))
     kind = KINDS[name]
-    known = [name for name in inspect.signature(kind).parameters if name != 'embed_dims']
-    if unknown := sorted(set(options) - set(known)):
-        raise UserError(
-            f'temporal={temporal!r} has {", ".join(unknown)}, but this pooling takes '
-            f'{", ".join(known) or "no options"}.'
-        )
+    known = set(inspect.signature(kind).parameters) - {'embed_dims'}
+    check_keys(f'temporal={name!r}', options, known)
     return kind(embed_dims, **options)
