@@ -116,14 +116,13 @@ class KeyMap:
 
     def inverse(self) -> 'KeyMap':
         """The way back."""
-        return KeyMap(
-            {
-                new.name if isinstance(new, Reshaped) else new: (
-                    Reshaped(str(old), new.back, new.to) if isinstance(new, Reshaped) else old
-                )
-                for old, new in self.parts.items()
-            }
-        )
+        parts: dict[Any, Any] = {}
+        for old, new in self.parts.items():
+            if isinstance(new, Reshaped):
+                parts[new.name] = Reshaped(old, new.back, new.to)
+            else:
+                parts[new] = old
+        return KeyMap(parts)
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``state`` with the new names; keys without a line keep theirs.
