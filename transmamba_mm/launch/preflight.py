@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 
 from transmamba_mm.checkpoint import resolve_checkpoint
+from transmamba_mm.compat import import_datasets_quietly
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import iter_datasets, type_name
 from transmamba_mm.launch.preflight_data import missing_data, unseen_gaps
@@ -29,6 +30,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     Raises:
         UserError: every problem found: what is missing, where it was looked for, how to get it.
     """
+    import_datasets_quietly()  # looking up a type would import them with their noise
     if wrong := [f'{name}={part!r}' for name, part in _parts(cfg) if not isinstance(part, dict)]:
         raise UserError(f'{", ".join(wrong)}: write dict(type=...), or the keys of one.')
     problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg), *wrong_parts(cfg)]

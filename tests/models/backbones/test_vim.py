@@ -156,3 +156,15 @@ def test_released_sizes(arch, millions):
         model = Vim(arch)
         count = sum(p.numel() for p in model.parameters()) + 1000 * (model.embed_dims + 1)
     assert count / 1e6 == pytest.approx(millions, abs=0.3)
+
+
+@pytest.mark.parametrize('position', ['middle', 'both'])
+def test_one_graph_serves_many_image_sizes(position):
+    arch = {'embed_dims': 16, 'num_layers': 1, 'state_dims': 4}
+    model = Vim(arch, img_size=32, patch_size=8, cls_position=position).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend='eager')
+    for height in range(32, 32 + 8 * 11, 8):  # more than torch's limit of eight graphs
+        images = torch.randn(1, 3, height, 40)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(images)[0], model(images)[0])

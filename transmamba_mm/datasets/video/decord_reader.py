@@ -5,6 +5,7 @@ import os
 import decord
 import numpy as np
 from decord import DECORDError
+from decord._ffi.base import DECORDLimitReachedError
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.video.container import has_times
@@ -14,6 +15,10 @@ from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.video_error import VideoError, video_error
 
 decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
+
+
+#: decord's errors have no base class in common.
+BROKEN = (DECORDError, DECORDLimitReachedError, RuntimeError)
 
 
 class NotForDecordError(Exception):
@@ -59,7 +64,7 @@ class DecordReader(VideoReader):
             self._length = len(self._video)
             spans = self._video.get_frame_timestamp(list(range(self._length)))  # (N, 2)
             height, width, channels = self._video[0].shape
-        except (DECORDError, RuntimeError, AssertionError, StopIteration, ValueError) as error:
+        except (*BROKEN, AssertionError, StopIteration, ValueError) as error:
             raise self._explain(error) from error
         if channels != 3:
             raise NotForDecordError
@@ -83,13 +88,13 @@ class DecordReader(VideoReader):
         try:
             try:
                 return self._sized(size).get_batch(indices).asnumpy()
-            except DECORDError as error:
+            except BROKEN as error:
                 if 'size must exactly match' not in str(error):
                     raise
                 # decord2 3.4.0 miscounts the channels of some widths, as 24 or 96
                 frames = self._sized(self.shape).get_batch(indices).asnumpy()
                 return resize_frames(frames, size)
-        except (DECORDError, RuntimeError) as error:
+        except BROKEN as error:
             raise self._explain(error) from error
 
     def _sized(self, size: tuple[int, int]) -> decord.VideoReader:

@@ -49,7 +49,9 @@ def open_video(
         return FramesReader(path, max_megapixels)
     check_file(path)
     with open(path, 'rb') as file:
-        is_image = bool(image_format(file.read(START)))
+        # a bare stream of JPEGs begins as one
+        is_stream = os.path.splitext(path)[1].lower() in ('.mjpeg', '.mjpg')
+        is_image = not is_stream and bool(image_format(file.read(START)))
     if is_image:
         return AnimationReader(path, max_megapixels)
     if backend == 'decord':

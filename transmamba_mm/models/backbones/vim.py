@@ -178,7 +178,8 @@ class Vim(BidirectionalBackbone):
         for place in places:
             pieces.append(tokens[:, start:place])
             start = place + 1
-        cls = torch.stack([tokens[:, place] for place in places]).mean(dim=0)
+        # narrow, not an index: torch.compile would make a graph for every place
+        cls = torch.cat([tokens.narrow(1, place, 1) for place in places], dim=1).mean(dim=1)
         return torch.cat([*pieces, tokens[:, start:]], dim=1), cls
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
