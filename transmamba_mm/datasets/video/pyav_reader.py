@@ -1,8 +1,7 @@
 """Videos through PyAV."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -13,7 +12,8 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
-from transmamba_mm.datasets.video.reader import VideoReader, frame_times
+from transmamba_mm.datasets.video.packet_index import Packet, PacketIndex
+from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.video_error import video_error
 
 
@@ -43,14 +43,6 @@ def _limits(max_megapixels: float) -> dict[str, str]:
     return {'max_pixels': str(int(max_megapixels * 1e6))}
 
 
-class Packet(NamedTuple):
-    """What is kept of a packet, in the stream's time base."""
-
-    pts: int | None
-    dts: int | None
-    is_key: bool
-
-
 class PyAVReader(VideoReader):
     """A :class:`VideoReader` on ``av``: one thread, as there are many workers.
 
@@ -73,10 +65,10 @@ class PyAVReader(VideoReader):
         self._max_megapixels = max_megapixels
         self._container = open_container(path, max_megapixels)
         try:
-            self._index()
+            self._index = self._find_frames()
             check_size(path, self._stream, max_megapixels)
-            # only a decoded frame knows how it wants to be turned
-            first = next(self._decode([0]))
+            # only a decoded frame has the angle by which it is to be turned
+            first = self._first_frame()
         except av.FFmpegError as error:
             # under the limit the size of larger frames stays unknown where a header lacks it
             limit = f', or frames have more than max_megapixels={max_megapixels:g}'
@@ -89,17 +81,18 @@ class PyAVReader(VideoReader):
         except Exception:
             self.close()
             raise
+        self.times = self._index.times
         self._turns = round(first.rotation / 90) % 4  # counterclockwise, as np.rot90
         self.shape = _swap((first.height, first.width), self._turns)
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._index.stamps)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def _index(self) -> None:
+    def _find_frames(self) -> PacketIndex:
         """Choose the stream; note when each frame is shown and which of them are key frames."""
         streams = [
             stream
@@ -110,42 +103,40 @@ class PyAVReader(VideoReader):
             raise video_error(self.path, 'no video stream')
         packets: dict[int, list[Packet]] = {stream.index: [] for stream in streams}
         for packet in self._container.demux(streams):
-            if packet.size and not packet.is_discard:
-                packets[packet.stream.index].append(
-                    Packet(packet.pts, packet.dts, packet.is_keyframe)
-                )
+            if packet.size:
+                found = packets[packet.stream.index]
+                shown = not packet.is_discard
+                found.append(Packet(packet.pts, packet.dts, packet.is_keyframe, shown, len(found)))
         # a cover may not be marked as one; True is more than False
         self._use(
             max(
                 streams,
                 key=lambda stream: (
-                    len(packets[stream.index]) > 1,
+                    sum(packet.is_shown for packet in packets[stream.index]) > 1,
                     Disposition.default in stream.disposition,
                 ),
             )
         )
-        found = packets[self._stream.index]
-        if not found:
-            raise video_error(self.path, 'no frames')
-        # AVI knows no times, or with B-frames wrong ones: frames are counted from the start
-        self._timed = self._container.format.name != 'avi' and all(
-            packet.pts is not None for packet in found
+        stream = self._stream
+        index = PacketIndex(
+            packets[stream.index],
+            self._container.format.name,
+            stream.time_base,
+            float(stream.average_rate or 0),
         )
-        if self._timed:
-            found.sort(key=lambda packet: packet.pts)
-            self._stamps = [packet.pts for packet in found]
-            self._keys = [packet.pts for packet in found if packet.is_key]
-        else:
-            self._stamps, self._keys = list(range(len(found))), [0]
-        self.times = self._seconds(found)
+        if not index.stamps:
+            raise video_error(self.path, 'no frames')
+        return index
 
-    def _seconds(self, packets: list[Packet]) -> np.ndarray | None:
-        """``times`` of packets, by their dts where their pts are no times."""
-        stamps = self._stamps if self._timed else [packet.dts for packet in packets]
-        if None not in stamps:
-            return frame_times(np.sort(stamps) * float(self._stream.time_base))
-        rate = float(self._stream.average_rate or 0)
-        return np.arange(len(packets) + 1) / rate if rate else None
+    def _first_frame(self) -> VideoFrame:
+        """Decode the first frame; leave out those before it that need frames the file lacks."""
+        for key in dict.fromkeys((*self._index.keys[:1], None)):
+            position, frame = next(self._from(key), (None, None))
+            if position is not None and position <= self._index.leading and not frame.is_corrupt:
+                if position:
+                    self._index.drop(position)
+                return frame
+        raise video_error(self.path, 'damaged', 'frame 0 is missing')
 
     def _read(self, indices: list[int], size: tuple[int, int]) -> np.ndarray:
         height, width = _swap(size, self._turns)
@@ -168,36 +159,65 @@ class PyAVReader(VideoReader):
         """Yield the frames ``indices``, which ascend."""
         stream: Iterator[tuple[int, VideoFrame]] = iter(())
         position: int | None = None
+        keys = self._index.keys
         for index in indices:
-            time = self._stamps[index]
-            key = self._keys[max(bisect_right(self._keys, time) - 1, 0)] if self._keys else None
-            if position is None or (self._timed and key is not None and key > position):
+            key = keys[max(bisect_right(keys, index) - 1, 0)] if keys else None
+            if position is None or (key is not None and key > position):
                 stream = self._from(key)
-            position, frame = _first_from(time, stream)
-            if position != time:  # the file's own index leads past the frame
+            position, frame = _first_from(index, stream)
+            if position != index:  # the file's own index leads past the frame
                 stream = self._from(None)
-                position, frame = _first_from(time, stream)
-            if position != time or frame.is_corrupt:
+                position, frame = _first_from(index, stream)
+            if position != index or frame.is_corrupt:
                 raise video_error(self.path, 'damaged', f'frame {index} is missing')
             yield frame
 
     def _from(self, key: int | None) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield (time, frame) from the key frame shown at ``key`` on, or from the start."""
-        if key is None or not self._timed:
-            self._rewind()
+        """Yield (number, frame) from the key frame ``key`` on, or from the start."""
+        stamps, moved = self._index.stamps, self._index.moved
+        if key is not None and not moved and self._seek(key):
+            frames = self._container.decode(self._stream)
         else:
-            self._container.seek(key, stream=self._stream, backward=True)
-        for count, frame in enumerate(self._container.decode(self._stream)):
-            yield frame.pts if self._timed else count, frame
+            frames = self._restart(self._index.first if key is None else self._index.starts[key])
+        if not self._index.is_timed:
+            yield from enumerate(frames)
+            return
+        position, time = -1, None
+        for frame in frames:
+            if frame.pts is None:
+                continue
+            # several frames may have the same time
+            position = position + 1 if frame.pts == time else bisect_left(stamps, frame.pts)
+            time = frame.pts
+            if position < len(stamps) and stamps[position] == time:
+                yield position, frame
 
-    def _rewind(self) -> None:
+    def _seek(self, key: int) -> bool:
+        """Go to the key frame ``key``; False if the container cannot."""
         try:
-            self._container.seek(0)
-        except av.FFmpegError:  # a bare stream, without a container, has nothing to seek by
-            place = self._stream.index
-            self.close()
-            self._container = open_container(self.path, self._max_megapixels)
-            self._use(self._container.streams[place])
+            self._container.seek(self._index.seeks[key], stream=self._stream, backward=True)
+        except av.FFmpegError:
+            return False
+        return True
+
+    def _restart(self, first: int) -> Iterator[VideoFrame]:
+        """Decode from packet ``first`` on, which is reached without a seek.
+
+        A seek to the start may miss it: times may be negative, or begin again, and a bare stream,
+        without a container, has none.
+        """
+        place, moved = self._stream.index, self._index.moved
+        self.close()
+        self._container = open_container(self.path, self._max_megapixels)
+        self._use(self._container.streams[place])
+        packets = (packet for packet in self._container.demux(self._stream) if packet.size)
+        for number, packet in enumerate(packets):
+            if number < first or (moved and number not in moved):
+                continue
+            if moved:
+                packet.pts, packet.dts = moved[number]
+            yield from packet.decode()
+        yield from self._stream.codec_context.decode(None)  # what the decoder holds back
 
     def _use(self, stream: VideoStream) -> None:
         stream.codec_context.thread_count = 1
@@ -206,10 +226,10 @@ class PyAVReader(VideoReader):
 
 
 def _first_from(
-    time: int, stream: Iterator[tuple[int, VideoFrame]]
+    index: int, stream: Iterator[tuple[int, VideoFrame]]
 ) -> tuple[int, VideoFrame] | tuple[None, None]:
-    """Return the first (time, frame) of ``stream`` that is not before ``time``."""
-    return next((item for item in stream if item[0] >= time), (None, None))
+    """Return the first (number, frame) of ``stream`` that is not before frame ``index``."""
+    return next((item for item in stream if item[0] >= index), (None, None))
 
 
 def _swap(size: tuple[int, int], turns: int) -> tuple[int, int]:
