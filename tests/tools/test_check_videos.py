@@ -30,6 +30,7 @@ from transmamba_mm.datasets.video.check_videos import (
 )
 from transmamba_mm.datasets.video.find_videos import find_videos, skipped_note
 from transmamba_mm.datasets.video.open_video import open_video
+from transmamba_mm.datasets.video.pyav_reader import PyAVReader
 from transmamba_mm.datasets.video.video_error import FIXES
 from transmamba_mm.errors import UserError
 
@@ -193,3 +194,15 @@ def test_a_video_that_crashes_its_decoder_is_found_and_the_others_are_checked(
     assert [check.path for check in checks] == paths
     assert [check.cause for check in checks] == ['', '', 'crash', '', '']
     assert paths[2] in checks[2].message and 'crash' in check_table(checks)
+
+
+def test_any_error_of_a_decoder_is_damage(videos, monkeypatch):
+    def fail(self, indices, size):
+        raise TypeError('of a decoder')
+
+    monkeypatch.setattr(PyAVReader, '_read', fail)
+    checks = list(map(check_video, [str(videos / 'good.mp4'), str(videos / 'short.mp4')]))
+    assert [check.cause for check in checks] == ['damaged'] * 2
+    assert 'good.mp4 cannot be used: damaged (TypeError: of a decoder)' in checks[0].message
+    with pytest.raises(UserError, match='opencv'):  # no fault of the video
+        check_video(str(videos / 'good.mp4'), backend='opencv')

@@ -2,7 +2,6 @@
 
 import pickle
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -232,20 +231,3 @@ def test_a_stream_of_jpegs_is_a_video(tmp_path, backend):
     path = write_clip(tmp_path / 'clip.mjpeg', codec='mjpeg', pixels='yuvj420p')
     with open_video(str(path), backend) as video:
         assert [number_of(frame) for frame in video.read(range(24))] == list(range(24))
-
-
-def test_whatever_error_decord_has_for_it_a_cut_video_is_damaged(tmp_path):
-    path = cut_packets(write_clip(tmp_path / 'whole.mp4'), tmp_path / 'cut.mp4', 3)
-    with pytest.raises(VideoError, match=r'cut\.mp4'), open_video(str(path), 'decord') as video:
-        video.read(range(len(video)))
-
-
-def cut_packets(source, target, count):
-    """Copy a video without its first packets, so that it begins between key frames."""
-    with av.open(str(source)) as old, av.open(str(target), 'w') as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        packets = [packet for packet in old.demux(video=0) if packet.size]
-        for packet in packets[count:]:
-            packet.stream = stream
-            new.mux(packet)
-    return target

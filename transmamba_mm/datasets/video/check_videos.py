@@ -15,9 +15,11 @@ from rich.table import Table
 
 from transmamba_mm.datasets.video.open_video import open_video
 from transmamba_mm.datasets.video.sampling import FrameSampler
-from transmamba_mm.datasets.video.video_error import FIXES, VideoError
+from transmamba_mm.datasets.video.video_error import FIXES, VideoError, video_error
+from transmamba_mm.errors import UserError
 from transmamba_mm.tables import MAX_WIDTH
 
+DAMAGED = 'damaged'
 SHORT = 'short'
 SHORT_FIX = 'leave it out, or ask for fewer frames (num_frames); else its last frame is repeated'
 CRASH = 'crash'
@@ -51,6 +53,11 @@ def check_video(
                 video.read(FrameSampler(min(LOOKS, total))(total, video.times)[0])
     except VideoError as error:
         return VideoCheck(path, error.cause, str(error))
+    except UserError:  # of the options: it is no video's fault
+        raise
+    except Exception as error:  # of a decoder that this one file breaks: the others go on
+        found = video_error(path, DAMAGED, f'{type(error).__name__}: {error}')
+        return VideoCheck(path, DAMAGED, str(found))
     if total < min_frames:
         message = f'{path} has {total} frames, fewer than {min_frames}. Fix: {SHORT_FIX}.'
         return VideoCheck(path, SHORT, message, total)

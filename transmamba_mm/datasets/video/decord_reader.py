@@ -4,8 +4,7 @@ import os
 
 import decord
 import numpy as np
-from decord import DECORDError
-from decord._ffi.base import DECORDLimitReachedError
+from decord import DECORDError, DECORDLimitReachedError
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.video.container import has_times
@@ -16,9 +15,9 @@ from transmamba_mm.datasets.video.video_error import VideoError, video_error
 
 decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
 
-
 #: decord's errors have no base class in common.
 BROKEN = (DECORDError, DECORDLimitReachedError, RuntimeError)
+MAX_SECONDS = 1e9  # 30 years; of one to three frames in an mkv decord gives 9e15
 
 
 class NotForDecordError(Exception):
@@ -30,7 +29,9 @@ def open_decord(path: str, max_megapixels: float = MAX_MEGAPIXELS) -> VideoReade
 
     decord2 3.4.0 gives wrong frames, without a word, of containers that do not tell when each is
     shown, as avi and ts, and of files that ask to be turned. Of several streams of pictures it may
-    choose a cover, and gives more than 3 channels of some narrow videos, as of 48 or 96 pixels.
+    choose a cover, and gives more than 3 channels of some narrow videos, as of 48 or 96 pixels. It
+    counts frames before the first key frame, which it cannot decode, and gets the times wrong of
+    joined files, of those that begin before 0, and of an mkv of one to three frames.
     """
     try:
         return DecordReader(path, max_megapixels)
@@ -64,12 +65,24 @@ class DecordReader(VideoReader):
             self._length = len(self._video)
             spans = self._video.get_frame_timestamp(list(range(self._length)))  # (N, 2)
             height, width, channels = self._video[0].shape
+            keys = self._video.get_key_indices()
         except (*BROKEN, AssertionError, StopIteration, ValueError) as error:
-            raise self._explain(error) from error
-        if channels != 3:
+            explained = self._explain(error)
+            if explained.cause == 'damaged':  # perhaps for decord alone
+                self.close()
+                raise NotForDecordError from error
+            raise explained from error
+        starts = spans[:, 0].astype(np.float64)
+        if (
+            channels != 3
+            or 0 not in keys
+            or np.abs(starts).max() > MAX_SECONDS
+            or (np.diff(starts) <= 0).any()
+        ):
+            self.close()
             raise NotForDecordError
         self.shape = self._size = (height, width)
-        self.times = frame_times(spans[:, 0].astype(np.float64))
+        self.times = frame_times(starts)
 
     def __len__(self) -> int:
         return self._length
