@@ -187,6 +187,31 @@ def test_bad_videos_raise_if_wanted(bad, tmp_path, cached):
     assert not list(tmp_path.glob('*/*'))
 
 
+@pytest.mark.parametrize('cached', [False, True])
+@pytest.mark.parametrize('backend', ['auto', 'decord', 'frames'])
+@pytest.mark.parametrize('path', [['a.mp4'], None, {'path': 'a.mp4'}, 5, b'a.mp4', '', 'a\0.mp4'])
+def test_what_is_no_path_is_a_bad_item(tmp_path, path, backend, cached):
+    cache = {'dir': str(tmp_path), 'max_gb': 1} if cached else None
+    options = {'backend': backend, 'size': 16, 'cache': cache}
+    item = {'video_path': path}
+    assert DecodeVideo(2, on_bad='skip', **options)(dict(item)) is None
+    assert DecodeVideo(2, on_bad='mark', **options)(dict(item))['is_missing']
+    step = DecodeVideo(2, on_bad='raise', **options)
+    with pytest.raises(VideoError) as caught:
+        step(dict(item))
+    assert caught.value.cause == 'missing'
+    name, fault = step.quick_check(item)
+    assert isinstance(name, str) and 'missing' in fault
+
+
+def test_a_path_may_be_a_path(folder, tmp_path):
+    for cache in (None, {'dir': str(tmp_path), 'max_gb': 1}):
+        for backend in ('auto', 'decord'):
+            step = DecodeVideo(2, backend=backend, cache=cache, on_bad='raise')
+            assert step({'video_path': folder / '0.mp4'})['clip'].shape == (2, 32, 64, 3)
+    assert step.quick_check({'video_path': folder / '0.mp4'}) == (str(folder / '0.mp4'), '')
+
+
 @pytest.mark.parametrize(
     ('options', 'word'),
     [

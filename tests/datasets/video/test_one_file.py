@@ -17,6 +17,7 @@ from transmamba_mm.datasets.images import UPRIGHT
 from transmamba_mm.datasets.video import DecodeVideo, VideoError, open_video
 
 WEBM = {'codec': 'libvpx-vp9', 'options': {'crf': '10', 'b': '0', 'deadline': 'realtime'}}
+MJPEG = {'codec': 'mjpeg', 'pixels': 'yuvj420p', 'options': {'qmin': '1', 'q': '1'}}
 ALTREF = {'auto-alt-ref': '1', 'lag-in-frames': '16', 'crf': '4', 'b': '1M', 'deadline': 'good'}
 
 
@@ -50,6 +51,9 @@ KINDS = {
     'mpg': lambda d: write_clip(d / 'a.mpg', fps=25, codec='mpeg2video', options={'b': '4M'}),
     'ts': lambda d: write_clip(d / 'a.ts', fps=25),
     'raw h264': lambda d: write_clip(d / 'a.h264', fps=25),
+    'mjpeg': lambda d: write_clip(d / 'a.mjpeg', fps=25, **MJPEG),
+    'mjpeg, large': lambda d: write_clip(d / 'a.mjpeg', fps=25, width=3000, **MJPEG),
+    'mjpeg, no suffix': lambda d: write_clip(d / 'a.mjpeg', fps=25, **MJPEG).rename(d / 'a'),
     'gif': lambda d: write_animation(d / 'a.gif', milliseconds=120),
     'webp': lambda d: write_animation(d / 'a.webp'),
     'png': lambda d: write_animation(d / 'a.png'),
@@ -73,7 +77,8 @@ def test_every_reader_gives_the_same_frames(tmp_path, monkeypatch, kind):
     path = KINDS[kind](tmp_path)
     monkeypatch.chdir(tmp_path)
     quarters = int(kind.split()[-1]) // 90 if kind.startswith('turned') else 0
-    wanted = [np.rot90(paint(index), -quarters) for index in range(24)]
+    width = 3000 if 'large' in kind else 64
+    wanted = [np.rot90(paint(index, width=width), -quarters) for index in range(24)]
     read = {}
     for backend in ('auto', *BACKENDS):
         with open_video(path.name, backend) as video:
@@ -89,6 +94,26 @@ def test_every_reader_gives_the_same_frames(tmp_path, monkeypatch, kind):
         read[backend] = frames.astype(int)
     for backend in BACKENDS:
         assert np.abs(read[backend] - read['auto']).mean() < 1
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('kind', ['one', 'marked', 'photo'])
+def test_a_photo_is_no_video(tmp_path, backend, kind):
+    """A phone stores further pictures behind one; FFmpeg's stream of jpgs looks alike."""
+    pictures = [Image.fromarray(paint(index)) for index in (3, 5)]
+    path = tmp_path / ('a.jpg' if kind == 'photo' else 'a')
+    if kind == 'marked':
+        pictures[0].save(path, 'MPO', save_all=True, append_images=pictures[1:])
+    else:
+        for picture in pictures:
+            picture.save(tmp_path / 'b', 'JPEG')
+            with path.open('ab') as file:
+                file.write((tmp_path / 'b').read_bytes())
+            if kind == 'one':
+                break
+    with open_video(str(path), backend) as video:
+        assert len(video) == 1 and video.times is None
+        assert number_of(video.read([0])[0]) == 3
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

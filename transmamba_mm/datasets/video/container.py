@@ -1,7 +1,9 @@
 """What the bytes of a file say before any decoder opens it."""
 
 import os
+import re
 import struct
+from typing import BinaryIO
 
 from transmamba_mm.datasets.images import START, file_fault, image_format
 from transmamba_mm.datasets.video.video_error import video_error
@@ -10,7 +12,20 @@ from transmamba_mm.datasets.video.video_error import video_error
 VIDEO_SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.qt', '.mkv', '.webm', '.avi', '.wmv', '.asf', '.mpg', '.mpeg'),
     *('.flv', '.f4v', '.3gp', '.3g2', '.ts', '.mts', '.m2ts', '.vob', '.ogv', '.ogg', '.mxf'),
-    *('.m1v', '.m2v', '.mjpeg', '.h264', '.264', '.h265', '.265', '.hevc', '.ivf', '.y4m', '.nut'),
+    *(
+        '.m1v',
+        '.m2v',
+        '.mjpeg',
+        '.mjpg',
+        '.h264',
+        '.264',
+        '.h265',
+        '.265',
+        '.hevc',
+        '.ivf',
+        '.y4m',
+        '.nut',
+    ),
     *('.gif', '.apng'),
 )
 MP4_START = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
@@ -18,12 +33,73 @@ MP4_CONTENT = (b'moov', b'mdat', b'moof')
 
 MATROSKA_START = b'\x1a\x45\xdf\xa3'
 
+MJPEG_SUFFIXES = ('.mjpeg', '.mjpg')
+JPEG_START = b'\xff\xd8\xff'
+JPEG_END = 0xD9
+JPEG_SCAN = 0xDA
+NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers of a JPEG without content
+SCAN_END = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
+SEVERAL_PICTURES = b'MPF\0'  # of a photo with a preview, a depth map or a second view behind it
+
 
 def has_times(path: str) -> bool:
     """Tell mp4, mov, mkv and webm, which say when each frame is shown, from everything else."""
     with open(path, 'rb') as file:
         start = file.read(8)
     return start[4:] in MP4_START or start.startswith(MATROSKA_START)
+
+
+def is_mjpeg(path: str) -> bool:
+    """Tell a bare stream of JPEGs, which a video may be, from one JPEG."""
+    with open(path, 'rb') as file:
+        if file.read(3) != JPEG_START:
+            return False
+        if os.path.splitext(path)[1].lower() in MJPEG_SUFFIXES:
+            return True
+        return _skip_jpeg(file) and file.read(3) == JPEG_START
+
+
+def _skip_jpeg(file: BinaryIO) -> bool:
+    """Go behind the end of a JPEG; False if it has none, or other pictures belong to it."""
+    file.seek(2)
+    while True:
+        mark = file.read(2)
+        while mark == b'\xff\xff':  # filled up
+            mark = mark[1:] + file.read(1)
+        if len(mark) < 2 or mark[0] != 0xFF:
+            return False
+        if mark[1] == JPEG_END:
+            return True
+        if mark[1] in NO_LENGTH:
+            continue
+        length = int.from_bytes(file.read(2), 'big') - 2
+        content = file.read(max(length, 0))
+        if len(content) != length or content.startswith(SEVERAL_PICTURES):
+            return False
+        if mark[1] == JPEG_SCAN and not _skip_scan(file):
+            return False
+
+
+def _skip_scan(file: BinaryIO) -> bool:
+    """Go to the marker behind the pixels of a JPEG; False if there is none."""
+    while chunk := file.read(1 << 16):
+        if chunk.endswith(b'\xff'):
+            chunk += file.read(1)
+        found = SCAN_END.search(chunk)
+        if found:
+            file.seek(found.start() - len(chunk), os.SEEK_CUR)
+            return True
+    return False
+
+
+def check_path(path: object) -> None:
+    """Reject what is no path, as a list of them that an annotation file holds.
+
+    Raises:
+        VideoError: If so.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise video_error(repr(path), 'missing', f'a {type(path).__name__} is no path')
 
 
 def check_file(path: str) -> None:

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from transmamba_mm.checks import COUNT, POSITIVE, SIDES, check, checked, one_of
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.skip_counter import SkipCounter
-from transmamba_mm.datasets.video.container import check_file
+from transmamba_mm.datasets.video.container import check_file, check_path
 from transmamba_mm.datasets.video.frame_cache import ClipInfo, FrameCache
 from transmamba_mm.datasets.video.open_video import check_backend, open_video
 from transmamba_mm.datasets.video.reader import FrameSize
@@ -119,11 +119,12 @@ class DecodeVideo(BaseTransform):
         """The path of an item, and what is wrong with it as far as its first bytes tell."""
         path = results['video_path']
         try:
+            check_path(path)
             if not os.path.isdir(path):
                 check_file(path)
         except VideoError as error:
-            return path, str(error)
-        return path, ''
+            return error.path, str(error)
+        return str(path), ''
 
     def _decode(self, path: str) -> tuple:
         with open_video(path, self.backend, self.max_megapixels) as video:
@@ -132,10 +133,12 @@ class DecodeVideo(BaseTransform):
 
     def _cached(self, path: str) -> tuple:
         per_segment = self.cache.frames_per_segment if self.sampler.sampling == 'random' else 1
+        check_path(path)
         try:
             key = self.cache.key(path, self.sampler, self.size, per_segment)
-        except OSError as error:
-            raise video_error(path, 'missing', error.strerror) from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte, or no text
+            reason = getattr(error, 'strerror', None) or error
+            raise video_error(path, 'missing', reason) from error
         kept = self.cache.get(key)
         if kept is not None:
             places, mask = self.sampler.among(len(kept.info.indices))

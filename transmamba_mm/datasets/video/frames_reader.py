@@ -40,7 +40,7 @@ class FramesReader(VideoReader):
         try:
             with os.scandir(path) as entries:
                 names = [entry.name for entry in entries if _is_frame(entry)]
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a null byte, or no text
             cause = 'not a video' if os.path.exists(path) else 'missing'
             raise video_error(path, cause, 'a folder of frames was expected') from error
         if not names:

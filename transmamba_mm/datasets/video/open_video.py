@@ -4,9 +4,9 @@ import importlib.util
 import os
 
 from transmamba_mm.checks import check, one_of
-from transmamba_mm.datasets.images import MAX_MEGAPIXELS, START, image_format
+from transmamba_mm.datasets.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, START, image_format
 from transmamba_mm.datasets.video.animation_reader import AnimationReader
-from transmamba_mm.datasets.video.container import check_file
+from transmamba_mm.datasets.video.container import check_file, check_path, is_mjpeg
 from transmamba_mm.datasets.video.frames_reader import FramesReader
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.errors import UserError
@@ -45,14 +45,14 @@ def open_video(
         UserError: If the backend is unknown or not installed.
     """
     check_backend(backend)
+    check_path(path)
     if backend == 'frames' or os.path.isdir(path):
         return FramesReader(path, max_megapixels)
     check_file(path)
     with open(path, 'rb') as file:
-        # a bare stream of JPEGs begins as one
-        is_stream = os.path.splitext(path)[1].lower() in ('.mjpeg', '.mjpg')
-        is_image = not is_stream and bool(image_format(file.read(START)))
-    if is_image:
+        is_image = bool(image_format(file.read(START)))
+    # FFmpeg, too, takes a file named as an image for one
+    if is_image and (str(path).lower().endswith(IMAGE_SUFFIXES) or not is_mjpeg(path)):
         return AnimationReader(path, max_megapixels)
     if backend == 'decord':
         from transmamba_mm.datasets.video.decord_reader import open_decord
