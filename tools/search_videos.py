@@ -47,18 +47,17 @@ def main() -> None:
     args = parse_args()
     check('search_videos.py', '--top', args.top, COUNT)
     check('search_videos.py', '--jobs', args.jobs, INDEX)
-    if any(not text.strip() for text in args.text):
-        raise UserError('A --text is empty: say what the video shows.')
     if args.out and Path(args.out).suffix.lower() != '.png':
         raise UserError(f'--out {args.out} has to end in .png.')
     compat.load_checkpoints_safely()
     logging.disable(logging.WARNING)
     compat.import_datasets_quietly()
     from transmamba_mm.apis.contact_sheet import draw_hits
-    from transmamba_mm.apis.search_videos import VideoSearch
+    from transmamba_mm.apis.search_videos import VideoSearch, check_texts
     from transmamba_mm.datasets.video.check_videos import check_table
     from transmamba_mm.datasets.video.find_videos import skipped_note
 
+    check_texts(args.text)  # before all videos are embedded
     search = VideoSearch(args.checkpoint, args.config, args.device)
     console = Console()
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())

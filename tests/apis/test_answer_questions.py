@@ -50,6 +50,8 @@ def test_an_empty_question_and_one_without_an_image_are_refused(work_dir, tmp_pa
     answerer = VQAInferencer(str(work_dir))
     with pytest.raises(UserError, match='is empty'):
         answerer([image], [' '])
+    with pytest.raises(UserError, match=r'white\.png is not valid UTF-8 text'):
+        answerer([image], ['What \udcff is it?'])
     with pytest.raises(UserError, match='1 images and 2 questions'):
         answerer([image], QUESTIONS)
 

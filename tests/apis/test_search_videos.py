@@ -226,6 +226,8 @@ def test_texts_and_tops_that_make_no_sense(search, videos, tmp_path):
     search.index(videos, tmp_path / 'index')
     with pytest.raises(UserError, match='is empty'):
         search(['a seven', ' '])
+    with pytest.raises(UserError, match=r"'seven \\udcff' is not valid UTF-8 text"):
+        search(['a seven', 'seven \udcff'])
     with pytest.raises(UserError, match='top=0'):
         search(TEXTS, top=0)
 

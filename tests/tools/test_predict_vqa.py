@@ -52,6 +52,7 @@ def test_unknown_words_are_told_beside_the_answers(folder):
         ('.', 'empty.png', 'What is it?', 'empty.png cannot be read (it is empty'),
         ('.', 'absent.png', 'What is it?', 'absent.png cannot be read (No such file'),
         ('.', 'white.png', ' ', 'The question about white.png is empty'),
+        ('.', 'white.png', 'What \udcff is it?', 'white.png is not valid UTF-8 text'),
         ('other.pth', 'white.png', 'What is it?', 'other.pth does not fit the MambaVQA'),
         ('absent.pth', 'white.png', 'What is it?', 'No checkpoint at absent.pth'),
     ],

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmpretrain.apis import VisualQuestionAnsweringInferencer
 
 from transmamba_mm.apis.trained_model import load_trained
+from transmamba_mm.datasets.annotations import is_unicode
 from transmamba_mm.datasets.images import read_image
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import fit_to_model, pipeline_of, type_name
@@ -66,17 +67,24 @@ class VQAInferencer:
             questions (Sequence[str]): One for each image.
 
         Raises:
-            UserError: An image that cannot be read, an empty question, not one for each image.
+            UserError: An image that cannot be read, an empty question or one that is not valid
+                UTF-8, not one for each image.
         """
         if len(images) != len(questions):
             raise UserError(
                 f'There are {len(images)} images and {len(questions)} questions: give one question '
                 'for each image.'
             )
-        answers = []
         for image, question in zip(images, questions, strict=True):
             if not question.strip():
                 raise UserError(f'The question about {image} is empty: ask something.')
+            if not is_unicode(question):
+                raise UserError(
+                    f'The question about {image} is not valid UTF-8 text ({question!r:.80}): write '
+                    'it in UTF-8.'
+                )
+        answers = []
+        for image, question in zip(images, questions, strict=True):
             pixels = read_image(image)[..., ::-1].copy()  # mmcv's order B, G, R
             with redirect_stdout(StringIO()):  # mmpretrain's progress bar, one for each question
                 (result,) = self._ask(pixels, question.strip())

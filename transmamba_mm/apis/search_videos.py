@@ -20,6 +20,7 @@ from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
 from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index, weights_hash
 from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.checks import COUNT, check
+from transmamba_mm.datasets.annotations import is_unicode
 from transmamba_mm.datasets.video.check_videos import VideoCheck
 from transmamba_mm.datasets.video.find_videos import find_videos
 from transmamba_mm.errors import UserError
@@ -54,6 +55,19 @@ class IndexReport:
     kept: int
     gone: int
     skipped: Counter[str]
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Reject what no text encoder can read.
+
+    Raises:
+        UserError: A text is empty, or has bytes that are not UTF-8, as a terminal may pass them.
+    """
+    for text in texts:
+        if not text.strip():
+            raise UserError('A text is empty: say what the video shows.')
+        if not is_unicode(text):
+            raise UserError(f'The text {text!r:.80} is not valid UTF-8 text: write it in UTF-8.')
 
 
 class VideoSearch:
@@ -177,13 +191,13 @@ class VideoSearch:
         A video that it can no longer read is left out, with a warning.
 
         Raises:
-            UserError: A text is empty, ``top`` is not positive, or nothing was indexed before.
+            UserError: A text is empty or not valid UTF-8, ``top`` is not positive, or nothing was
+                indexed before.
         """
         if self._index is None:
             raise UserError('There is nothing to search: call index(folder) first.')
         check('VideoSearch', 'top', top, COUNT)
-        if any(not text.strip() for text in texts):
-            raise UserError('A text is empty: say what the video shows.')
+        check_texts(texts)
         texts = [text.strip() for text in texts]
         queries = self._encode(texts)
         reranker = self.model.reranker
