@@ -9,6 +9,8 @@ from tests.models.backbones.graphs import images, student
 # The captured graphs, forward and in the operators' fake forms, without generating code for them:
 # what fails at another size fails here.
 BACKEND = 'aot_eager'
+#: Batch, height and width: that of the positions, where they are not resized, and two others.
+SIZES = ((2, 32, 32), (3, 24, 40), (1, 48, 32))
 
 
 def export(name: str) -> None:
@@ -29,9 +31,17 @@ def compiled(name: str) -> None:
         compare(name, torch.compile(model, fullgraph=True, backend=BACKEND), model)
 
 
-def compare(name: str, graph, model) -> None:
-    """At the size of the positions, where they are not resized, and at two others."""
-    for size in ((2, 32, 32), (3, 24, 40), (1, 48, 32)):
+def many_sizes(name: str) -> None:
+    """Compile at more sizes than torch makes graphs of one function, which are eight."""
+    model = student(name)
+    sizes = [(2, 4 * side, 4 * side) for side in range(4, 15)]
+    with torch.no_grad():
+        compare(name, torch.compile(model, fullgraph=True, backend=BACKEND), model, sizes)
+
+
+def compare(name: str, graph, model, sizes=SIZES) -> None:
+    """The graph gives at each of the sizes what the model gives."""
+    for size in sizes:
         found, expected = graph(images(name, *size)), model(images(name, *size))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         print(name, size)
@@ -40,4 +50,4 @@ def compare(name: str, graph, model) -> None:
 if __name__ == '__main__':
     how, *names = sys.argv[1:]
     for name in names:
-        {'export': export, 'compile': compiled}[how](name)
+        {'export': export, 'compile': compiled, 'many_sizes': many_sizes}[how](name)

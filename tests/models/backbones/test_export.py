@@ -16,7 +16,7 @@ from tests.models.backbones.graphs import STUDENTS
 ROOT = Path(__file__).parents[3]
 
 
-def first_in_a_process(how: str, name: str) -> None:
+def first_in_a_process(how: str, name: str, sizes: int = 3) -> None:
     result = subprocess.run(
         [sys.executable, '-m', 'tests.models.backbones.exported', how, name],
         cwd=ROOT,
@@ -25,7 +25,7 @@ def first_in_a_process(how: str, name: str) -> None:
         text=True,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count(name) == 3
+    assert result.stdout.count(name) == sizes
 
 
 @pytest.mark.slow
@@ -38,3 +38,9 @@ def test_export_with_batch_and_image_size_open(name):
 @pytest.mark.parametrize('name', ['vim-middle', 'vmamba', 'plainmamba', 'videomamba-clip'])
 def test_compile_into_one_graph_at_several_sizes(name):
     first_in_a_process('compile', name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['vim-middle', 'vim-both', 'vim-both-cls'])
+def test_a_few_graphs_are_enough_for_many_sizes(name):
+    first_in_a_process('many_sizes', name, sizes=11)
