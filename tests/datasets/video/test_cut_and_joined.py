@@ -11,7 +11,8 @@ from tests.datasets.video import clips
 from tests.datasets.video.clips import BACKENDS, number_of, paint, write_clip
 from transmamba_mm.datasets.video import DecodeVideo, VideoError, open_video
 from transmamba_mm.datasets.video.check_videos import check_videos
-from transmamba_mm.datasets.video.packet_index import Packet, PacketIndex
+from transmamba_mm.datasets.video.packet_index import PacketIndex
+from transmamba_mm.datasets.video.packet_parts import Packet
 
 MPEG2 = {'codec': 'mpeg2video', 'options': {'b': '4M', 'g': '8', 'bf': '2'}}
 HEVC = {'codec': 'libx265'}
@@ -103,6 +104,17 @@ def test_decode_times_that_go_back_a_little_are_no_joint():
     packets = [Packet(t, t, t % 9 == 0, number=i) for i, t in enumerate(order)]
     index = PacketIndex(packets, 'mpegts', Fraction(1, 25), 25.0)
     assert index.stamps == [*range(10)] and index.keys == [0, 9] and not index.moved
+
+
+def test_parts_of_packets_without_pts():
+    """Only dts: frames are counted, and what comes before a key frame is left out."""
+    dts, keys = [5, 6, 7, 8, 1, 2, 3, 4], (0, 4, 6)
+    packets = [Packet(None, time, i in keys, number=i) for i, time in enumerate(dts)]
+    index = PacketIndex(packets, 'mpeg', Fraction(1, 25), 25.0)
+    assert np.allclose(index.times, np.arange(9) / 25) and [*index.moved] == [*range(8)]
+    cut = [packet._replace(is_key=packet.number in (2, 4)) for packet in packets]
+    index = PacketIndex(cut, 'mpeg', Fraction(1, 25), 25.0)
+    assert index.first == 2 and [*index.moved] == [*range(2, 8)] and len(index.stamps) == 6
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

@@ -8,7 +8,8 @@ from decord import DECORDError, DECORDLimitReachedError
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.video.container import has_times
-from transmamba_mm.datasets.video.pyav_reader import PyAVReader, check_size, open_container
+from transmamba_mm.datasets.video.pyav_container import check_size, open_container
+from transmamba_mm.datasets.video.pyav_reader import PyAVReader
 from transmamba_mm.datasets.video.reader import VideoReader, frame_times
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.video_error import VideoError, video_error

@@ -3,26 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
+from transmamba_mm.datasets.video.packet_parts import Packet, decodable, part_shifts, split_parts
 from transmamba_mm.datasets.video.reader import frame_times
 
-#: Most frames that a codec (H.264, H.265) stores before one that is shown earlier, and that one.
-REORDERED = 17
 #: The clock of a TS or MPG file has 33 bits; FFmpeg takes a jump back for a wrap, adding 2 ** 33.
 CLOCKS = {'mpegts': 2**33, 'mpeg': 2**33}
-
-
-class Packet(NamedTuple):
-    """What is kept of a packet, in the stream's time base."""
-
-    pts: int | None
-    dts: int | None
-    is_key: bool
-    is_shown: bool = True
-    number: int = 0  # among those of its stream, as they are stored
 
 
 class PacketIndex:
@@ -44,8 +32,8 @@ class PacketIndex:
         keys (list[int]): Frames that decoding can begin at, ascending.
         starts (dict[int, int]): The number of each of their packets.
         seeks (dict[int, int]): The time that leads to each of them, in its own container.
-        moved (dict[int, tuple[int, int | None]]): Of joined files, pts and dts of each packet by
-            its number; empty for other files.
+        moved (dict[int, tuple[int | None, int | None]]): Of joined files, pts and dts of each
+            packet by its number; empty for other files.
         first (int): The packet that decoding begins with.
         leading (int): Frames that are stored behind the first key frame and shown before it; many
             of them need frames from before it.
@@ -74,7 +62,9 @@ class PacketIndex:
         found = [_moved(packet, shift) for part, shift in pairs for packet in part]
         self.first = found[0].number if found else 0
         shown = [packet for packet in found if packet.is_shown]
-        self.moved: dict[int, tuple[int, int | None]] = {}
+        self.moved: dict[int, tuple[int | None, int | None]] = {}
+        if len(parts) > 1:
+            self.moved = {packet.number: (packet.pts, packet.dts) for packet in found}
         self.keys: list[int] = []
         self.starts: dict[int, int] = {}
         self.seeks: dict[int, int] = {}
@@ -84,8 +74,6 @@ class PacketIndex:
             shown.sort(key=lambda packet: packet.pts)
             self.stamps = [packet.pts for packet in shown]
             self.leading = sum(stamp < key_pts for stamp in self.stamps)
-            if len(parts) > 1:
-                self.moved = {packet.number: (packet.pts, packet.dts) for packet in found}
             # behind a time that two frames have it would be open which of them comes first
             count = Counter(self.stamps)
             keys = {
@@ -104,6 +92,8 @@ class PacketIndex:
 
     def drop(self, count: int) -> None:
         """Leave out the first ``count`` frames."""
+        if not count:
+            return
         self.stamps = self.stamps[count:]
         self.starts = {i - count: number for i, number in self.starts.items() if i >= count}
         self.seeks = {i - count: time for i, time in self.seeks.items() if i >= count}
@@ -119,55 +109,6 @@ class PacketIndex:
         if None not in stamps:
             return frame_times(np.sort(stamps) * base)
         return np.arange(len(shown) + 1) / rate if rate else None
-
-
-def split_parts(packets: Sequence[Packet], clock: int | None) -> list[list[Packet]]:
-    """Split packets where their time begins again, as where files were joined.
-
-    Some encoders write pts in place of dts, which go back a little at B-frames: that is no joint.
-    """
-    parts: list[list[Packet]] = [[]]
-    passed: list[int] = []  # dts of the part
-    for packet in packets:
-        dts = packet.dts
-        if dts is not None and passed:
-            far = len(passed) >= REORDERED and dts < passed[-REORDERED]
-            wrapped = clock is not None and dts - passed[-1] > clock // 2
-            if wrapped or far or (packet.is_key and dts < passed[-1]):
-                parts.append([])
-                passed = []
-        parts[-1].append(packet)
-        if dts is not None:
-            passed.append(dts)
-    return parts
-
-
-def decodable(part: list[Packet], is_first: bool) -> list[Packet]:
-    """Leave out packets before the first key frame; in later parts what is shown before it, too.
-
-    A decoder that begins with the key frame drops what it cannot decode of the latter; one that
-    comes from another part decodes them from frames of that.
-    """
-    start = next((i for i, packet in enumerate(part) if packet.is_key), 0)
-    part = part[start:]
-    if is_first or not part or None in {packet.pts for packet in part}:
-        return part
-    return [packet for packet in part if packet.pts >= part[0].pts]
-
-
-def part_shifts(parts: list[list[int]], usual: int) -> list[int]:
-    """How far to move the times of each part, so that each begins where the one before ends.
-
-    The last frame of a part is shown as long as the briefest frame of all, as in ``frame_times``.
-    """
-    steps = [np.diff(np.sort(part)) for part in parts]
-    step = min((int(diff[diff > 0].min(initial=2**62)) for diff in steps), default=2**62)
-    step = usual if step == 2**62 else step
-    shifts, end = [], None
-    for part in parts:
-        shifts.append(0 if end is None else end - min(part))
-        end = max(part) + shifts[-1] + step
-    return shifts
 
 
 def _moved(packet: Packet, shift: int) -> Packet:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
@@ -13,34 +12,9 @@ from av.video.stream import VideoStream
 
 from transmamba_mm.datasets.images import MAX_MEGAPIXELS
 from transmamba_mm.datasets.video.packet_index import Packet, PacketIndex
+from transmamba_mm.datasets.video.pyav_container import check_size, limits, open_container
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.video_error import video_error
-
-
-def open_container(path: str, max_megapixels: float) -> InputContainer:
-    """Open a file, decoding no more pixels than that while its streams are looked up.
-
-    Raises:
-        VideoError: If it is no video.
-    """
-    # file:, as a colon in a name would end a protocol's; and a playlist may not reach the network
-    options = {**_limits(max_megapixels), 'protocol_whitelist': 'file'}
-    try:
-        return av.open(f'file:{path}', options=options)
-    except (av.FFmpegError, OSError) as error:
-        raise video_error(path, 'not a video') from error
-
-
-def check_size(path: str, stream: VideoStream, max_megapixels: float) -> None:
-    """VideoError if the frames of a stream are too large, by its header."""
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > max_megapixels * 1e6:
-        limit = f'{width} x {height} pixels, more than max_megapixels={max_megapixels:g}'
-        raise video_error(path, 'too large', limit)
-
-
-def _limits(max_megapixels: float) -> dict[str, str]:
-    return {'max_pixels': str(int(max_megapixels * 1e6))}
 
 
 class PyAVReader(VideoReader):
@@ -131,11 +105,12 @@ class PyAVReader(VideoReader):
     def _first_frame(self) -> VideoFrame:
         """Decode the first frame; leave out those before it that need frames the file lacks."""
         for key in dict.fromkeys((*self._index.keys[:1], None)):
-            position, frame = next(self._from(key), (None, None))
-            if position is not None and position <= self._index.leading and not frame.is_corrupt:
-                if position:
+            for position, frame in self._from(key):
+                if position > self._index.leading:
+                    break
+                if not frame.is_corrupt:
                     self._index.drop(position)
-                return frame
+                    return frame
         raise video_error(self.path, 'damaged', 'frame 0 is missing')
 
     def _read(self, indices: list[int], size: tuple[int, int]) -> np.ndarray:
@@ -221,7 +196,7 @@ class PyAVReader(VideoReader):
 
     def _use(self, stream: VideoStream) -> None:
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = _limits(self._max_megapixels)
+        stream.codec_context.options = limits(self._max_megapixels)
         self._stream = stream
 
 
