@@ -150,7 +150,7 @@ class PyAVReader(VideoReader):
     def _from(self, key: int | None) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (number, frame) from the key frame ``key`` on, or from the start."""
         stamps, moved = self._index.stamps, self._index.moved
-        if key is not None and not moved and self._seek(key):
+        if key is not None and not moved and self._seek(self._index.seeks[key], self._stream):
             frames = self._container.decode(self._stream)
         else:
             frames = self._restart(self._index.first if key is None else self._index.starts[key])
@@ -167,24 +167,26 @@ class PyAVReader(VideoReader):
             if position < len(stamps) and stamps[position] == time:
                 yield position, frame
 
-    def _seek(self, key: int) -> bool:
-        """Go to the key frame ``key``; False if the container cannot."""
+    def _seek(self, time: int, stream: VideoStream | None = None) -> bool:
+        """Go to the key frame at a time or before it; False if the container cannot."""
         try:
-            self._container.seek(self._index.seeks[key], stream=self._stream, backward=True)
+            self._container.seek(time, stream=stream, backward=True)
         except av.FFmpegError:
             return False
         return True
 
     def _restart(self, first: int) -> Iterator[VideoFrame]:
-        """Decode from packet ``first`` on, which is reached without a seek.
+        """Decode from packet ``first`` on, which is reached without a seek to it.
 
         A seek to the start may miss it: times may be negative, or begin again, and a bare stream,
         without a container, has none.
         """
         place, moved = self._stream.index, self._index.moved
-        self.close()
-        self._container = open_container(self.path, self._max_megapixels)
-        self._use(self._container.streams[place])
+        # the times of an AVI begin at 0, so that a seek is enough
+        if first or self._container.format.name != 'avi' or not self._seek(0):
+            self.close()
+            self._container = open_container(self.path, self._max_megapixels)
+            self._use(self._container.streams[place])
         packets = (packet for packet in self._container.demux(self._stream) if packet.size)
         for number, packet in enumerate(packets):
             if number < first or (moved and number not in moved):
