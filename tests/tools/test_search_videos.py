@@ -58,7 +58,7 @@ def test_words_that_the_model_does_not_know_are_told(folder):
     [
         (['--text', ' '], 'A text is empty'),
         (['--text', 'seven \udcff'], 'is not valid UTF-8 text'),
-        (['--text', 'a', '--top', '0'], '--top 0'),
+        (['--text', 'a', '--top', '0'], '--top=0'),
         (['--text', 'a', '--out', 'sheet.mp4'], 'end in .png'),
         (['--text', 'a', '--videos', 'empty'], 'No video was found'),
         (['--text', 'a', '--checkpoint', 'gone'], 'No checkpoint at gone'),
