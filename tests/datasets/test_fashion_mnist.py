@@ -56,7 +56,11 @@ def test_missing_files_name_the_folder_and_the_package(tmp_path):
         FashionMNIST('train', data_root=str(tmp_path))
 
 
-@pytest.mark.parametrize('contents', [b'', b'no gzip', gzip.compress(b'another data set')])
+@pytest.mark.parametrize(
+    'contents',
+    [b'', b'no gzip', gzip.compress(b'another data set', mtime=0)],
+    ids=['empty', 'no gzip', 'gzip of another file'],
+)
 def test_other_contents(tmp_path, contents):
     for name in FILES:
         (tmp_path / f'{name}.gz').write_bytes(contents)
