@@ -13,7 +13,13 @@ from transmamba_mm.transfer.features.features import FeatureKind, Features, Toke
 from transmamba_mm.transfer.features.model_match import LayerMatch, ModelMatch
 
 MATCH = ModelMatch(layers=[LayerMatch(1, 0, 6, 8, 2), LayerMatch(3, 1, 6, 8, 2)])
-PAPER = {'layer_weight': 0, 'logits_weight': 0, 'weighting': 'ratio', 'projector': 'pad_mlp'}
+PAPER = {
+    'layer_weight': 0,
+    'logits_weight': 0,
+    'weighting': 'ratio',
+    'reduction': 'sum',
+    'projector': 'pad_mlp',
+}
 
 
 def record(dims, grid=(3, 4), directions=0, cls=True, batch=4):
@@ -96,6 +102,45 @@ def test_layer_term_by_hand(student, teacher):
     torch.testing.assert_close(outputs['layer03_weight'], weights[1])
 
 
+def at_cosines(*cosines):
+    """Features of student and teacher, one token a layer, with these cosines."""
+    first, second = torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -1]])  # of mean 0, orthogonal
+    ours = [cos * first + (1 - cos**2) ** 0.5 * second for cos in cosines]
+    student, teacher = (
+        [TokenFeature(tokens.view(1, 1, 4), None, (1, 1)) for tokens in side]
+        for side in (ours, [first] * len(cosines))
+    )
+    directions = [replace(layer, patches=layer.patches[:, None]) for layer in student]
+    return Features(student, directions), Features(teacher)
+
+
+@pytest.mark.parametrize(
+    ('reduction', 'weights', 'loss'),
+    [
+        # sum_i sum_j (cos_j / cos_i) (1 - cos_i) = 0.75 / 0.5 * 0.5 + 0.75 / 0.25 * 0.75
+        ('sum', [1.5, 3.0], 3.0),
+        ('mean', [0.75, 1.5], 0.75),
+    ],
+)
+def test_reductions_by_hand(reduction, weights, loss):
+    match = ModelMatch(layers=[LayerMatch(0, 0, 4, 4, 1), LayerMatch(1, 1, 4, 4, 1)])
+    distiller = WSAB(match, task_weight=0.2, logits_weight=0, reduction=reduction)
+    outputs = distiller(*at_cosines(0.5, 0.25))
+    found = {key: value.item() for key, value in outputs.items()}
+    assert found == pytest.approx(
+        {
+            'layer_loss': 0.8 * loss,
+            'direction0_loss': 0.8 * loss,
+            'layer00_cos': 0.5,
+            'layer01_cos': 0.25,
+            'layer00_weight': weights[0],
+            'layer01_weight': weights[1],
+            'direction0_cos': 0.375,
+        },
+        rel=1e-4,
+    )
+
+
 def test_logits_term(student, teacher):
     settings = {'layer_weight': 0, 'direction_weight': 0}
     outputs = WSAB(ModelMatch(), logits_weight=0.7, temperature=3, **settings)(student, teacher)
@@ -172,6 +217,7 @@ def test_loss_falls(weighting, projector, student, teacher):
     ('kwargs', 'message'),
     [
         ({'weighting': 'cosine'}, 'ratio, softmax, uniform'),
+        ({'reduction': 'max'}, 'mean, sum'),
         ({'projector': 'conv'}, 'linear, mlp, pad_mlp'),
         ({'temperature': 0}, r'temperature=0 .* in \(0, inf\)'),
         ({'tau': -1}, r'tau=-1 .* in \(0, inf\)'),

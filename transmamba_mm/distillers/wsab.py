@@ -15,6 +15,8 @@ from transmamba_mm.transfer.features.alignment import to_grid
 from transmamba_mm.transfer.features.features import FeatureKind, Features
 from transmamba_mm.transfer.features.model_match import ModelMatch
 
+REDUCTIONS = ('mean', 'sum')
+
 
 @DISTILLERS.register_module()
 class WSAB(BaseDistiller):
@@ -28,14 +30,15 @@ class WSAB(BaseDistiller):
         F(.) = mean_i w_i * (1 - cos_i)
 
     where cos_i compares student layer i, through its own projector, with the teacher layer the
-    layer map gives it. The paper's (v1) are the loss ``w_i * (1 - cos_i)``, the adaptive weight
-    ('ratio'), the padded projector ('pad_mlp') and the total
-    ``alpha * L_task + (1 - alpha) * (L_forward + L_backward)``. Ours are the whole-layer term, any
-    number of directions instead of two, the logits term, the other weights and projectors, and the
-    mean over layers, which keeps the strength of a term independent of the depth.
+    layer map gives it. The paper's (v1) are the adaptive weight ('ratio') with its double sum over
+    n layers (``reduction='sum'``), ``F = sum_i sum_j (cos_j / cos_i) * (1 - cos_i)``, the padded
+    projector ('pad_mlp') and the total ``alpha * L_task + (1 - alpha) * (L_forward + L_backward)``.
+    Ours are the whole-layer term, any number of directions instead of two, the logits term, the
+    other weights and projectors, and the mean over i and j, which keeps the strength of a term
+    independent of the depth; the double sum is n^2 times as strong.
 
     The paper's settings: ``dict(type='WSAB', layer_weight=0, logits_weight=0, weighting='ratio',
-    projector='pad_mlp')``.
+    reduction='sum', projector='pad_mlp')``.
 
     Direction k of the student is compared with the same teacher tokens as the whole layer. The
     paper permutes them to the order of the scan; both sides are permuted alike, so the number is
@@ -59,13 +62,14 @@ class WSAB(BaseDistiller):
         weighting (str): 'ratio' (paper), 'softmax' or 'uniform'; see
             :func:`~transmamba_mm.distillers.weighting.layer_weights`.
         tau (float): Temperature of the 'softmax' weighting.
+        reduction (str): 'mean' over both sums, or 'sum' (paper), n^2 times as much.
         projector (str): ``kind`` of the :class:`LatentProjector`, one per matched layer and, for
             directions, one per matched layer and direction.
 
     Raises:
-        UserError: An unknown weighting or projector, a factor below 0, a temperature not above it,
-            features to compare but no matched layers or a task_weight of 1, direction terms for a
-            student without scan directions.
+        UserError: An unknown weighting, reduction or projector, a factor below 0, a temperature not
+            above it, features to compare but no matched layers or a task_weight of 1, direction
+            terms for a student without scan directions.
     """
 
     @checked(
@@ -76,6 +80,7 @@ class WSAB(BaseDistiller):
         cls_token=FLAG,
         weighting=one_of(*WEIGHTINGS),
         tau=POSITIVE,
+        reduction=one_of(*REDUCTIONS),
     )
     def __init__(
         self,
@@ -88,6 +93,7 @@ class WSAB(BaseDistiller):
         cls_token: bool = True,
         weighting: str = 'ratio',
         tau: float = 0.25,
+        reduction: str = 'mean',
         projector: str = 'linear',
     ) -> None:
         used = {
@@ -107,6 +113,7 @@ class WSAB(BaseDistiller):
         self.cls_token = cls_token
         self.weighting = weighting
         self.tau = tau
+        self.reduction = reduction
         self._check()
 
         layers = match.layers
@@ -198,4 +205,8 @@ class WSAB(BaseDistiller):
     def _weigh(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of one term over n layers, (1 - alpha) * F, and the weights (n,) it used."""
         weights = layer_weights(cosines, self.weighting, self.tau)
-        return (1 - self.task_weight) * (weights * (1 - cosines)).mean(), weights
+        if self.reduction == 'sum':
+            weights = len(cosines) * weights
+        losses = weights * (1 - cosines)
+        loss = losses.sum() if self.reduction == 'sum' else losses.mean()
+        return (1 - self.task_weight) * loss, weights
