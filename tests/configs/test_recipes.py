@@ -20,7 +20,7 @@ from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 ROOT = Path(__file__).parents[2]
 #: Data of labeled images. All other data are files that may be damaged: images beside questions,
 #: videos beside captions.
-LABELED = ('in1k', 'cifar100', 'digits')
+LABELED = ('in1k', 'cifar100', 'digits', 'fashionmnist')
 
 
 def data_of(leaf: Path) -> str:
@@ -46,16 +46,26 @@ TYPED = [*((leaf, None) for leaf in LEAVES), *runs_of('*-nano_*-nano_*.py')]
 #: Widths that the heads read.
 STUDENTS = {
     'vim-nano': ('Vim', 64),
+    'vim-micro': ('Vim', 96),
     'vim-t': ('Vim', 192),
     'vim-s': ('Vim', 384),
     'vmamba-nano': ('VMamba', 96),
+    'vmamba-micro': ('VMamba', 144),
     'vmamba-t': ('VMamba', 768),
     'plainmamba-nano': ('PlainMamba', 64),
+    'plainmamba-micro': ('PlainMamba', 96),
     'plainmamba-l1': ('PlainMamba', 192),
     'videomamba-nano': ('VideoMamba', 64),
     'videomamba-t': ('VideoMamba', 192),
 }
-TEACHERS = {'deit-nano': 64, 'deit-t': 192, 'deit-s': 384, 'deit-b': 768, 'swin-t': 768}
+TEACHERS = {
+    'deit-nano': 64,
+    'deit-micro': 96,
+    'deit-t': 192,
+    'deit-s': 384,
+    'deit-b': 768,
+    'swin-t': 768,
+}
 
 
 def ids(leaf: Path) -> str:
@@ -111,7 +121,7 @@ def test_name_says_student_teacher_and_data(leaf):
     assert type_name(model) == 'KnowledgeTransfer'
     assert (type_name(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
-    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10}[data]
+    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10, 'fashionmnist': 10}[data]
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes

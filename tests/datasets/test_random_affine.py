@@ -57,3 +57,21 @@ def test_translation_is_a_share_of_the_side():
     # Half of the side is a shift by 1 in affine_grid's [-1, 1] coordinates.
     shift = RandomAffine(translate=0.5).sample(500)[:, :, 2]
     assert 0.95 < shift.abs().max() <= 1
+
+
+@pytest.mark.parametrize(('flip', 'mirrored'), [(0.0, 0), (1.0, 4)])
+def test_flip_mirrors_left_and_right(flip, mirrored):
+    images = torch.arange(4.0 * 8 * 8).view(4, 1, 8, 8)
+    moved, _ = RandomAffine(flip=flip)(images, SCORES)
+    expected = images.flip(-1) if mirrored else images
+    torch.testing.assert_close(moved, expected, atol=1e-4, rtol=0)
+
+
+def test_half_are_mirrored_and_the_rest_is_drawn_as_before():
+    torch.manual_seed(0)
+    plain = RandomAffine(translate=0.1, rotate=10.0).sample(1000)
+    torch.manual_seed(0)
+    theta = RandomAffine(translate=0.1, rotate=10.0, flip=0.5).sample(1000)
+    signs = (theta[:, 0, 0] / plain[:, 0, 0]).round()
+    assert 400 < (signs == -1).sum() < 600
+    torch.testing.assert_close(theta[:, :, 1:], plain[:, :, 1:])

@@ -12,7 +12,7 @@ from transmamba_mm.registry import BATCH_AUGMENTS
 
 @BATCH_AUGMENTS.register_module()
 class RandomAffine:
-    """Rotate, scale, shear and shift every image of a batch at random, in one bilinear resampling.
+    """Rotate, scale, shear, shift and mirror the images of a batch at random, in one resampling.
 
     It runs in the data preprocessor, after normalization, so teacher and student see exactly the
     same images. Image by image, the same transform costs more than a training step of a tiny model.
@@ -22,6 +22,7 @@ class RandomAffine:
         translate (float): Largest shift, as a share of the image's side.
         scale (float): Largest change of size: each axis is scaled by 1 +- ``scale``.
         shear (float): Largest horizontal shear, degrees.
+        flip (float): Probability of mirroring an image left to right.
         fill (float): Value outside the image, in normalized units.
     """
 
@@ -30,6 +31,7 @@ class RandomAffine:
         translate=FRACTION,
         scale=Number(0, 0.99),
         shear=Number(0, 80),
+        flip=FRACTION,
         fill=FINITE,
     )
     def __init__(
@@ -38,12 +40,14 @@ class RandomAffine:
         translate: float = 0.0,
         scale: float = 0.0,
         shear: float = 0.0,
+        flip: float = 0.0,
         fill: float = 0.0,
     ) -> None:
         self.rotate = math.radians(rotate)
         self.translate = translate
         self.scale = scale
         self.shear = math.tan(math.radians(shear))
+        self.flip = flip
         self.fill = fill
 
     def __call__(self, images: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,4 +66,7 @@ class RandomAffine:
         cos, sin = angle.cos(), angle.sin()
         rows = [wide * cos, shear * wide * cos - high * sin, x]
         rows += [wide * sin, shear * wide * sin + high * cos, y]
-        return torch.stack(rows, dim=1).view(count, 2, 3)
+        theta = torch.stack(rows, dim=1).view(count, 2, 3)
+        if self.flip:  # mirroring the output negates what its x is multiplied by
+            theta[:, :, 0] *= 1 - 2 * (torch.rand(count, 1) < self.flip).float()
+        return theta

@@ -38,6 +38,14 @@ ARCHS = {
         'stem_convs': 1,
         'dwconv_layers': (0,),
     },
+    'micro': {
+        'embed_dims': 96,
+        'num_layers': 8,
+        'state_dims': 4,
+        'stem_dims': 48,
+        'stem_convs': 1,
+        'dwconv_layers': (0,),
+    },
     'L1': {
         'embed_dims': 192,
         'num_layers': 24,
@@ -160,7 +168,7 @@ class PlainMamba(TokenBackbone):
     paper does, when a config sets both to False.
 
     Args:
-        arch (str | dict): 'nano', 'L1', 'L2' or 'L3', or a dict with ``embed_dims``,
+        arch (str | dict): 'nano', 'micro', 'L1', 'L2' or 'L3', or a dict with ``embed_dims``,
             ``num_layers``, ``state_dims``, ``stem_dims``, ``stem_convs`` and ``dwconv_layers``.
         img_size (int | tuple[int, int]): (height, width) that the positions are made for; other
             sizes are accepted at run time and interpolate them.

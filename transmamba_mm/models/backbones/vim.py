@@ -24,6 +24,7 @@ from transmamba_mm.registry import MODELS
 
 ARCHS = {
     'nano': {'embed_dims': 64, 'num_layers': 6, 'state_dims': 8},
+    'micro': {'embed_dims': 96, 'num_layers': 8, 'state_dims': 4},
     'tiny': {'embed_dims': 192, 'num_layers': 24, 'state_dims': 16},
     'small': {'embed_dims': 384, 'num_layers': 24, 'state_dims': 16},
     'base': {'embed_dims': 768, 'num_layers': 24, 'state_dims': 16},
@@ -36,8 +37,8 @@ class Vim(BidirectionalBackbone):
     """Vision Mamba.
 
     Args:
-        arch (str | dict): 'nano', 'tiny', 'small' or 'base', or a dict with ``embed_dims``,
-            ``num_layers`` and ``state_dims``.
+        arch (str | dict): 'nano', 'micro', 'tiny', 'small' or 'base', or a dict with
+            ``embed_dims``, ``num_layers`` and ``state_dims``.
         img_size (int | tuple[int, int]): (height, width) that the positions are made for; other
             sizes are accepted at run time and interpolate them.
         patch_size (int): Side of a patch, pixels.

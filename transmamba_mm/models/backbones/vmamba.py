@@ -24,8 +24,8 @@ from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 
 # ``tiny``, ``small`` and ``base`` are the VMambav2 recipes ``v05_noz`` of ratio 1 (officially s1l8,
-# s1l20, s1l20), ``-s2l5`` and ``-s2l15`` those of ratio 2, ``-v0`` the original VMamba. ``nano`` is
-# ours, for images of 8 to 32 pixels; give it ``patch_size=2`` or 4.
+# s1l20, s1l20), ``-s2l5`` and ``-s2l15`` those of ratio 2, ``-v0`` the original VMamba. ``nano``
+# and ``micro`` are ours, for images of 8 to 32 pixels; give them ``patch_size=2`` or more.
 TINY_DIMS = (96, 192, 384, 768)  # and small
 BASE_DIMS = (128, 256, 512, 1024)
 
@@ -60,6 +60,7 @@ def _original(embed_dims: tuple[int, ...], depths: tuple[int, ...]) -> dict:
 
 ARCHS = {
     'nano': {**_recipe((48, 96), (4, 2), 1.0), 'patch_embed': 'patches'},
+    'micro': {**_recipe((72, 144), (4, 2), 1.0), 'patch_embed': 'patches'},
     'tiny': _recipe(TINY_DIMS, (2, 2, 8, 2), 1.0),
     'small': _recipe(TINY_DIMS, (2, 2, 20, 2), 1.0),
     'base': _recipe(BASE_DIMS, (2, 2, 20, 2), 1.0),

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/teachers/deit-micro.py',
+    '../_base_/datasets/fashionmnist.py',
+    '../_base_/schedules/fashionmnist_teacher.py',
+    '../_base_/runtimes/fashionmnist.py',
+]
+
+model = _base_.teacher.model
+
+# Images that no student is trained on.
+train_dataloader = dict(dataset=dict(split='teacher'))

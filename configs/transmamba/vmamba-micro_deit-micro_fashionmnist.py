@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/students/vmamba-micro.py',
+    '../_base_/teachers/deit-micro.py',
+    '../_base_/methods/wsab.py',
+    '../_base_/datasets/fashionmnist.py',
+    '../_base_/schedules/fashionmnist.py',
+    '../_base_/runtimes/fashionmnist.py',
+]
+
+model = dict(student=_base_.student, teacher=_base_.teacher)
+model['student']['head']['num_classes'] = _base_.data_preprocessor.num_classes
