@@ -119,7 +119,8 @@ def test_name_says_student_teacher_and_data(leaf):
     cfg = read_config(leaf)
     model = cfg.model
     assert type_name(model) == 'KnowledgeTransfer'
-    assert (type_name(model.student.backbone), model.student.head.in_channels) == STUDENTS[student]
+    expected = ('AttentionSwap', TEACHERS[teacher]) if student == 'swap' else STUDENTS[student]
+    assert (type_name(model.student.backbone), model.student.head.in_channels) == expected
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
     classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10, 'fashionmnist': 10}[data]
     assert model.student.head.num_classes == classes

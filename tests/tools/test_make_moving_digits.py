@@ -93,6 +93,6 @@ def test_a_part_is_told_from_the_whole(tmp_path):
 
 
 def test_too_many_test_videos(tmp_path):
-    with pytest.raises(UserError, match='test.*481'):
+    with pytest.raises(UserError, match=r'test.*481'):
         make(tmp_path / 'digits', test=481)
     assert list(tmp_path.iterdir()) == []

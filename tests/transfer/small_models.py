@@ -47,6 +47,17 @@ def vit_config(dims=24, layers=2, patch=2, classes=10, img_size=8, **backbone):
     }
 
 
+def swap_config(dims=24, layers=None, **backbone):
+    """A Vision Transformer of which ``layers``, by default all, have mixers for attention."""
+    return swapped(vit_config(dims, **backbone), layers)
+
+
+def swapped(model, layers=None):
+    """The config of a classifier with its Transformer swapped."""
+    swap = {'type': 'transmamba_mm.AttentionSwap', 'transformer': model['backbone']}
+    return {**model, 'backbone': {**swap, 'layers': layers}}
+
+
 def plainmamba_config(dims=16, layers=3, patch=2, classes=10, img_size=8, **backbone):
     """A PlainMamba classifier of one-channel images, with a convolution behind its first block."""
     arch = {

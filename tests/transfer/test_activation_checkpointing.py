@@ -47,7 +47,7 @@ def non_reentrant(model):
 
 ROOT = Path(__file__).parents[2]
 WAYS = [with_cp, by_mmengine, mixers_by_mmengine, non_reentrant]
-STUDENTS = [name for name in PAIRS if name != 'vmamba-finer-swin']
+STUDENTS = [name for name in PAIRS if name not in ('vmamba-finer-swin', 'swap-vit')]
 
 
 def losses_and_gradients(model, data):
@@ -85,6 +85,17 @@ def test_a_transfer_has_the_same_losses_and_gradients(pair, way):
 def test_a_language_student_too(way):
     teacher = vqa.llava()
     compare(lambda: vqa.build(teacher=teacher), vqa.batch(), way)
+
+
+def test_mixers_of_a_swap_too():
+    compare(lambda: build('swap-vit'), batch(), with_cp)
+
+
+def test_a_checkpoint_around_a_layer_of_a_swap_is_refused():
+    model = build('swap-vit')
+    by_mmengine(model)
+    with pytest.raises(UserError, match=r'transformer\.layers\.0.*with_cp=True'):
+        losses_and_gradients(model, batch())
 
 
 def test_batch_norms_count_a_batch_once():

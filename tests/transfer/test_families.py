@@ -7,6 +7,7 @@ from mmengine.optim import OptimWrapper
 from tests.transfer.small_models import (
     batch,
     plainmamba_config,
+    swap_config,
     swin_config,
     trained,
     videomamba_config,
@@ -24,6 +25,7 @@ PAIRS = {
     'vmamba-swin': (VMAMBA, swin_config(), 'stages'),
     'vmamba-finer-swin': (VMAMBA, swin_config(patch=1), 'stages'),
     'videomamba-vit': (videomamba_config(), vit_config(), 'uniform'),
+    'swap-vit': (swap_config(), vit_config(), 'uniform'),
 }
 
 
@@ -63,7 +65,7 @@ def test_every_pair_trains(pair):
     model = build(pair)
     assert model.transfer_report.summary().split()[0] != '0'
     log = check_training(model, batch())
-    num_directions = 2 if pair.startswith(('vim', 'video')) else 4
+    num_directions = 2 if pair.startswith(('vim', 'video', 'swap')) else 4
     assert f'direction{num_directions - 1}_loss' in log
     assert f'direction{num_directions}_loss' not in log
 

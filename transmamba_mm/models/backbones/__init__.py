@@ -1,3 +1,4 @@
+from transmamba_mm.models.backbones.attention_swap import AttentionSwap
 from transmamba_mm.models.backbones.plainmamba import PlainMamba
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone
 from transmamba_mm.models.backbones.videomamba import VideoMamba
@@ -5,4 +6,12 @@ from transmamba_mm.models.backbones.vim import Vim
 from transmamba_mm.models.backbones.vmamba import VMamba
 from transmamba_mm.models.hf.clip_vision import ClipVision
 
-__all__ = ['ClipVision', 'PlainMamba', 'TokenBackbone', 'VMamba', 'VideoMamba', 'Vim']
+__all__ = [
+    'AttentionSwap',
+    'ClipVision',
+    'PlainMamba',
+    'TokenBackbone',
+    'VMamba',
+    'VideoMamba',
+    'Vim',
+]

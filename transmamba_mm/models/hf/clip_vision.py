@@ -1,5 +1,6 @@
 """CLIP's vision Transformer as a backbone, to keep a teacher's vision encoder."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,11 @@ class ClipVision(BaseModule, TokenLayout):
     def to_canonical(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Split (B, 1 + L, D) into patches in raster order (B, L, D) and cls (B, D)."""
         return self.layout.to_canonical(tokens, grid)
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by canonical names; the patch embedding gets a bias of zeros."""
+        bare = {key.removeprefix('model.'): value for key, value in state.items()}
+        return self.layout.canonical_weights(bare)
 
 
 def _build(config: dict | None, checkpoint: str | Path | None, dtype: Any, weights: bool) -> Any:

@@ -155,6 +155,18 @@ class TokenLayout(ABC):
             'set subcloning=None, or implement TokenLayout.canonical_weights.'
         )
 
+    def rule_weights(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of a student by the names that its subcloning table uses; by default its own.
+
+        Args:
+            parameters (Mapping[str, Tensor]): Of the backbone. Other names may be views of them.
+        """
+        return dict(parameters)
+
+    def rule_layers(self) -> list[str]:
+        """Path of each layer in those names; by default its module."""
+        return self.layer_paths()
+
 
 class AdapterLayout(TokenLayout):
     """The layout of a backbone of another library. A subclass takes part by being defined.

@@ -3,10 +3,11 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transmamba_mm.checks import COUNT, FLAG, checked
-from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
+from transmamba_mm.checks import COUNT, FLAG, checked, one_of
+from transmamba_mm.models.mixers.scan_init import SILU_ONE, init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
 
@@ -74,6 +75,9 @@ class BidirectionalMamba(nn.Module):
         shared_projections (bool): Vim's older bimamba v1: convolution, projections and D are
             computed once, in forward order, for both directions; only A differs. The official code
             never averages on this path, so neither do we.
+        bias (bool): ``in_proj`` and ``out_proj`` have biases, as attention's projections do.
+        conv_activation (str | None): 'silu' (Mamba's own), or None: the scan reads the values
+            themselves, as attention does.
 
     Shape:
         (B, L, D) -> (B, L, D); with the directions kept apart (B, 2, L, D).
@@ -87,6 +91,8 @@ class BidirectionalMamba(nn.Module):
         conv_width=COUNT,
         average_directions=FLAG,
         shared_projections=FLAG,
+        bias=FLAG,
+        conv_activation=one_of('silu', None),
     )
     def __init__(
         self,
@@ -97,6 +103,8 @@ class BidirectionalMamba(nn.Module):
         conv_width: int = 4,
         average_directions: bool = True,
         shared_projections: bool = False,
+        bias: bool = False,
+        conv_activation: str | None = 'silu',
     ) -> None:
         super().__init__()
         inner_dims = expand * embed_dims
@@ -106,10 +114,11 @@ class BidirectionalMamba(nn.Module):
         self.merge = 'mean' if average_directions and not shared_projections else 'sum'
         self.shared_projections = shared_projections
         sizes = (inner_dims, state_dims, dt_rank, conv_width)
-        self.in_proj = nn.Linear(embed_dims, 2 * inner_dims, bias=False)
+        self.conv_activation = conv_activation
+        self.in_proj = nn.Linear(embed_dims, 2 * inner_dims, bias=bias)
         self.fwd = ScanDirection(*sizes)
         self.bwd = ScanDirection(*sizes, owns_projections=not shared_projections)
-        self.out_proj = nn.Linear(inner_dims, embed_dims, bias=False)
+        self.out_proj = nn.Linear(inner_dims, embed_dims, bias=bias)
 
     def init_weights(self, num_layers: int = 1) -> None:
         """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
@@ -118,6 +127,25 @@ class BidirectionalMamba(nn.Module):
         nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
         with torch.no_grad():
             self.out_proj.weight /= math.sqrt(num_layers)
+        for projection in (self.in_proj, self.out_proj):
+            if projection.bias is not None:
+                nn.init.zeros_(projection.bias)
+
+    @torch.no_grad()
+    def pass_values(self) -> None:
+        """Start as ``out_proj`` of the values and what the scan adds: no convolution, no gate.
+
+        The convolution is the identity and the gate is 1; both learn. Attention starts from there
+        (mmMamba, arXiv 2502.13145). It needs ``bias=True`` and ``conv_activation=None``.
+        """
+        inner_dims = self.out_proj.in_features
+        for direction in (self.fwd, self.bwd):
+            if direction.owns_projections:
+                nn.init.zeros_(direction.conv.weight)
+                nn.init.ones_(direction.conv.weight[..., -1])  # the tap of the token itself
+                nn.init.zeros_(direction.conv.bias)
+        nn.init.zeros_(self.in_proj.weight[inner_dims:])
+        nn.init.constant_(self.in_proj.bias[inner_dims:], SILU_ONE)
 
     def forward(self, hidden: Tensor, keep_directions: bool = False) -> Tensor:
         """Mix tokens (B, L, D) along both directions; they may be kept apart, (B, 2, L, D)."""
@@ -128,7 +156,9 @@ class BidirectionalMamba(nn.Module):
         contributions = self.scan(x, z, 'none')  # (B, K, L, E)
         if self.merge == 'mean':
             contributions = contributions / contributions.shape[1]
-        return self.out_proj(contributions)
+        bias = self.out_proj.bias
+        share = None if bias is None else bias / contributions.shape[1]
+        return F.linear(contributions, self.out_proj.weight, share)
 
     def scan(self, x: Tensor, z: Tensor, merge: str) -> Tensor:
         """Scan (B, L, E) in both directions, gated by z: (B, L, E), or (B, 2, L, E) for 'none'."""
@@ -138,7 +168,7 @@ class BidirectionalMamba(nn.Module):
             torch.stack([d.conv.weight.squeeze(1) for d in owners]),
             torch.stack([d.conv.bias for d in owners]),
             [d is self.bwd for d in owners],
-            'silu',
+            self.conv_activation,
         )  # (K, B, L, E)
         x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
         dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)

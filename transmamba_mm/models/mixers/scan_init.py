@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+#: SiLU of it is 1.
+SILU_ONE = 1.2784645427610738
+
 
 @torch.no_grad()
 def init_decay(A_log: Tensor) -> None:

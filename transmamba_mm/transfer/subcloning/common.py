@@ -31,22 +31,23 @@ def norm(
     return rule('weight', optional), rule('bias', True)
 
 
-def attention(mixer: str, bias: bool = False) -> tuple[Clone, ...]:
+def attention(mixer: str, bias: bool = False, optional: bool = False) -> tuple[Clone, ...]:
     """Value to what ``in_proj`` gives the scan, the attention's output to ``out_proj``.
 
     Args:
         mixer (str): Of a student layer.
         bias (bool): The student's projections have biases.
+        optional (bool): Not every student of the family has such mixers.
     """
     x, out = f'{LAYER}.{mixer}.in_proj', f'{LAYER}.{mixer}.out_proj'
 
     def value(part: str, *axes: Axis) -> Clone:
         source = f'{TEACHER}.attn.v.{part}'
-        return Clone('value -> x', f'{x}.{part}', source, axes, rows_of=f'{out}.weight')
+        return Clone('value -> x', f'{x}.{part}', source, axes, f'{out}.weight', optional=optional)
 
     def output(part: str, *axes: Axis) -> Clone:
         name, source = 'attention output -> out_proj', f'{TEACHER}.attn.out.{part}'
-        return Clone(name, f'{out}.{part}', source, axes, gain=f'{TEACHER}.scale1')
+        return Clone(name, f'{out}.{part}', source, axes, None, f'{TEACHER}.scale1', optional)
 
     rules = (value('weight', INNER, RES_IN), output('weight', RES, INNER_IN))
     return (*rules, value('bias', INNER), output('bias', RES)) if bias else rules

@@ -119,6 +119,14 @@ class TensorFitter:
         self.used.add(fitted.source)
         return fitted
 
+    def copy(self, key: str) -> bool:
+        """Overwrite a student parameter by the teacher's of that name; False if none fits."""
+        if key not in self.teacher or self.teacher[key].shape != self.parameters[key].shape:
+            return False
+        self.parameters[key].copy_(self.teacher[key])
+        self.used.add(key)
+        return True
+
     def _open(self, rule: Clone, key: str, layer: int | None) -> FittedTensor:
         """Look up the teacher's tensor, and the rows of the parameter that the rule is about."""
         parameter = self.parameters[key]
@@ -141,7 +149,7 @@ class TensorFitter:
         if len(target) < len(parameter):
             fitted.notes.append(f'to the first {len(target)} of {len(parameter)} rows')
         gain = rule.gain.replace('#', str(layer)) if rule.gain else ''
-        if gain in self.teacher:
+        if gain in self.teacher and not self._has(rule.gain or '', rule, key):
             factor = self.teacher[gain].to(value)
             fitted.value = value * factor.view(-1, *[1] * (value.dim() - 1))
             fitted.notes.append(f'times {gain}')
@@ -151,6 +159,11 @@ class TensorFitter:
             self.used.update(self.cls_keys[: target.shape[rule.axes.index(Axis.CLS)]])
             fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
         return fitted
+
+    def _has(self, name: str, rule: Clone, key: str) -> bool:
+        """Whether the student's layer has a canonical parameter of its own."""
+        layer = match(rule.student, key, self.plan.table.layer) or ''
+        return name.replace('layers.#', layer) in self.parameters
 
     def _rows(self, rule: Clone, key: str) -> Tensor:
         """View of the rows of a student parameter that a rule is about."""

@@ -109,7 +109,18 @@ class Keep:
     mimic: Callable[[Tensor], None] | None = None
 
 
-Rule = Clone | Keep
+@dataclass(frozen=True)
+class Same:
+    """Student weights that the teacher has under the same name and of the same shape; others stay.
+
+    Attributes:
+        student (str): As in :class:`Keep`.
+    """
+
+    student: str
+
+
+Rule = Clone | Keep | Same
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class StudentTable:
     Attributes:
         family (type[TokenLayout]): The backbone, or the layout of a backbone of another library.
         layer (str): Path of a layer, ``#`` for every number: ``'stages.#.blocks.#'``.
-        rules (tuple[Clone | Keep, ...]): The first whose pattern fits a parameter counts.
+        rules (tuple[Clone | Keep | Same, ...]): The first whose pattern fits a parameter counts.
     """
 
     family: type[TokenLayout]

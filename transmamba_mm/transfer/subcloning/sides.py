@@ -49,28 +49,40 @@ class TeacherWeights:
 
 @dataclass(frozen=True)
 class StudentWeights:
-    """Parameters of one tower by the names that rules use: relative to it, its head as ``head``.
+    """Parameters of one tower by the names that rules use (``TokenLayout.rule_weights``).
 
     Attributes:
         layout (TokenLayout): Of its backbone.
-        parameters (dict[str, nn.Parameter]): The parameters.
-        names (dict[str, str]): What each is called in the whole student.
+        parameters (dict[str, Tensor]): The parameters, or views of them; a head's as ``head``.
+        names (dict[str, str]): Of which parameter of the whole student each is.
+        layers (list[str]): Path of each layer in the names of ``parameters``.
     """
 
     layout: TokenLayout
-    parameters: dict[str, nn.Parameter]
+    parameters: dict[str, Tensor]
     names: dict[str, str]
+    layers: list[str]
 
     @classmethod
     def of(cls, model: nn.Module, tower: str) -> 'StudentWeights':
         """Of a tower of ``model``, in the model's order."""
         part = towers_of(model)[tower]
-        names = {}
-        for name, path in {'': part.path, **part.heads}.items():
-            for key, _ in model.get_submodule(path).named_parameters():
-                names[f'{name}.{key}' if name else key] = f'{path}.{key}'
-        parameters = {key: model.get_parameter(name) for key, name in names.items()}
-        return cls(layout_of(part.backbone), parameters, names)
+        layout = layout_of(part.backbone)
+        own = dict(part.backbone.named_parameters())
+        paths = {id(parameter): f'{part.path}.{key}' for key, parameter in own.items()}
+        named = layout.rule_weights(own)
+        parameters = {key: value for key, value in named.items() if id(_owner(value)) in paths}
+        names = {key: paths[id(_owner(value))] for key, value in parameters.items()}
+        for name, path in part.heads.items():
+            for key, parameter in model.get_submodule(path).named_parameters():
+                parameters[f'{name}.{key}'] = parameter
+                names[f'{name}.{key}'] = f'{path}.{key}'
+        return cls(layout, parameters, names, layout.rule_layers())
+
+
+def _owner(value: Tensor) -> Tensor:
+    """The parameter that ``value`` is, or is a view of."""
+    return value if value._base is None else value._base
 
 
 def _below(state: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:

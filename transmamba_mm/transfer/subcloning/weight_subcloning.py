@@ -17,7 +17,7 @@ from transmamba_mm.transfer.subcloning.channels import ChannelPlan
 from transmamba_mm.transfer.subcloning.fitting import TensorFitter
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.report import TransferLine, TransferReport
-from transmamba_mm.transfer.subcloning.rules import TABLES, Clone, Keep, Rule, StudentTable
+from transmamba_mm.transfer.subcloning.rules import TABLES, Clone, Keep, Rule, Same, StudentTable
 from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
 
 IMPORTANCES = ('magnitude', 'stability')
@@ -99,8 +99,7 @@ class WeightSubcloning:
         plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
         fitting = TensorFitter(theirs, plan, ours)
         pairs = self.layer_map.pairs(ours.layout.stage_depths(), theirs.stages)
-        paths = ours.layout.layer_paths()
-        sources = {paths[i]: j for i, j in pairs}
+        sources = {ours.layers[i]: j for i, j in pairs}
         lines = [self._transfer(key, table, ours, fitting, sources) for key in ours.names]
         channels = {
             f'{taken} -> {wanted}': choice.sources.tolist()
@@ -152,6 +151,10 @@ class WeightSubcloning:
                 return line('initialized', rule.reason)
             rule.mimic(parameter)
             return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
+        if isinstance(rule, Same):
+            if not fitting.copy(key):
+                return line('initialized', 'the teacher has nothing of this name and shape')
+            return line('cloned', 'same name', parameter.numel(), key)
         if layer and layer not in sources:
             return line('initialized', 'the layer map gives this layer no teacher')
         source = sources.get(layer)

@@ -1,0 +1,302 @@
+"""A Transformer with Mamba mixers in place of its attention."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from torch import LongTensor, Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from transmamba_mm.checks import FLAG, Each, Number, check, checked, one_of
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import FeatureSource, TokenLayout, layout_of
+from transmamba_mm.models.mixers import BidirectionalMamba
+from transmamba_mm.models.mixers.direction_tap import DirectionTap
+from transmamba_mm.ops import bidirectional_order
+from transmamba_mm.registry import MODELS
+from transmamba_mm.transfer_checkpoint import take_student
+
+#: As wide as attention, with its biases, reading the values themselves: what attention has, fits.
+MIXER = {'expand': 1, 'bias': True, 'conv_activation': None}
+CLIPS = ('frames', 'sequence')
+STARTS = ('values', 'mamba')
+
+
+class SwappedMixer(nn.Module):
+    """A mixer in the place of an attention module, called as that was.
+
+    Args:
+        mixer (BidirectionalMamba): The mixer.
+        attention (nn.Module): What it replaces; its stochastic depth stays.
+
+    Attributes:
+        num_frames (int): Frames that one sequence goes through: 1, or those of the clip.
+        with_cp (bool): Recompute the mixer in the backward pass of a training.
+    """
+
+    def __init__(self, mixer: BidirectionalMamba, attention: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.tap = DirectionTap()
+        drops = [child for child in attention.children() if isinstance(child, DropPath)]
+        self.drop_path = nn.Sequential(*drops)
+        self.returns_tuple = type(attention).__module__.startswith('transformers.')
+        self.num_frames = 1
+        self.with_cp = False
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Mix tokens (B, L, D); masks, positions and grids of attention have no meaning here."""
+        sequence = hidden_states.reshape(-1, self.num_frames * hidden_states.shape[1], self.dims)
+        keep = self.tap.watched
+        if self.with_cp and self.training:
+            mixed = recompute(self.mixer, sequence, keep, use_reentrant=False)
+        else:
+            mixed = self.mixer(sequence, keep)
+        if keep:
+            self.tap(mixed)  # (B, K, L, D)
+            mixed = mixed.sum(dim=1)
+        mixed = self.drop_path(mixed.view_as(hidden_states))
+        return (mixed, None) if self.returns_tuple else mixed
+
+    @property
+    def dims(self) -> int:
+        """Width D."""
+        return self.mixer.out_proj.out_features
+
+
+@MODELS.register_module()
+class AttentionSwap(BaseModule, TokenLayout):
+    """A vision Transformer whose attention, in some or all layers, is a bidirectional Mamba.
+
+    Embeddings, norms and MLPs are the Transformer's, in its order of tokens; each mixer scans that
+    order forward and backward, in time linear in its length. With the weights of the Transformer
+    (``WeightSubcloning``) everything but the swapped mixers computes exactly what it did, and the
+    mixers start from its values and outputs. Related: the students of LoLCATs (arXiv 2410.10254)
+    and of mmMamba (arXiv 2502.13145) for language models.
+
+    ::
+
+        AttentionSwap(dict(type='VisionTransformer', arch='deit-tiny'))
+        AttentionSwap(dict(type='VisionTransformer', arch='deit-tiny'), layers=[0, 1, 2, 4, 5, 6])
+
+    Args:
+        transformer (dict | nn.Module): A vision Transformer that ``layout_of`` has a layout for,
+            such as mmpretrain's ``VisionTransformer`` or our ``ClipVision``. Its options (out_type,
+            out_indices, img_size, drop_path_rate) are those of this backbone.
+        layers (Sequence[int], optional): Layers that are swapped, counted from 0, or from the end;
+            the others keep their attention (a hybrid). By default all.
+        mixer (dict, optional): Options of :class:`BidirectionalMamba`. By default the inner width
+            is the Transformer's (``expand=1``), projections have biases, and the convolution has no
+            activation.
+        start (str): How mixers start: 'values', as :meth:`BidirectionalMamba.pass_values`, or
+            'mamba', with the convolution and the gate of a new Mamba.
+        clips (str): What happens to clips (B, C, T, H, W): 'frames', each frame is an image of its
+            own; 'sequence', each mixer scans all frames one after another, while attention that
+            stayed sees one frame. Images are still clips of one frame.
+        with_cp (bool): See :meth:`set_grad_checkpointing`.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
+
+    Returns:
+        tuple[Tensor]: What the Transformer returns. With ``clips='sequence'`` vectors (B, D) are
+        means over the frames, maps are (B, D, T, H, W).
+
+    Raises:
+        UserError: A Transformer of text or without a layout; a layer that it does not have; an
+            image that patches do not cover.
+    """
+
+    _checkpoint_filter = staticmethod(take_student)
+
+    @checked(start=one_of(*STARTS), clips=one_of(*CLIPS), with_cp=FLAG)
+    def __init__(
+        self,
+        transformer: dict | nn.Module,
+        layers: Sequence[int] | None = None,
+        mixer: dict | None = None,
+        start: str = 'values',
+        clips: str = 'frames',
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        built: Any = MODELS.build(transformer) if isinstance(transformer, dict) else transformer
+        self.transformer = built
+        self.start = start
+        self.takes_clips = clips == 'sequence'
+        depth = len(self.layout.layer_paths())
+        there = Each(Number(-depth, depth - 1, whole=True), alone=False, may_be_empty=True)
+        if layers is not None:
+            check('AttentionSwap', 'layers', layers, there)
+        self.swapped = sorted({i % depth for i in (range(depth) if layers is None else layers)})
+        paths, dims = self.layout.mixer_paths(), self.layout.layer_dims()
+        options = {**MIXER, **(mixer or {})}
+        if start == 'values' and (not options['bias'] or options['conv_activation']):
+            raise UserError(
+                "start='values' of AttentionSwap needs mixer.bias=True and "
+                "mixer.conv_activation=None; set start='mamba', or leave these out of mixer."
+            )
+        for layer in self.swapped:
+            attention = built.get_submodule(paths[layer])
+            swap = SwappedMixer(BidirectionalMamba(dims[layer], **options), attention)
+            swap.requires_grad_(any(weight.requires_grad for weight in attention.parameters()))
+            built.set_submodule(paths[layer], swap)
+        self.set_grad_checkpointing(with_cp)
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Of the Transformer; paths in it are relative to that."""
+        return layout_of(self.transformer)
+
+    def swaps(self) -> list[SwappedMixer]:
+        """The mixers that stand for attention, in depth order."""
+        paths = self.layout.mixer_paths()
+        return [self.transformer.get_submodule(paths[layer]) for layer in self.swapped]
+
+    def init_weights(self) -> None:
+        """Initialize the Transformer as its library does, the mixers as Vim's."""
+        if not self.is_init:
+            self.transformer.init_weights()
+            for swap in self.swaps():
+                swap.mixer.init_weights(len(self.layout.layer_paths()))
+                if self.start == 'values':
+                    swap.mixer.pass_values()
+        super().init_weights()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every mixer in the backward pass, or stop doing so; by timm's name."""
+        for swap in self.swaps():
+            swap.with_cp = enable
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that weight decay leaves alone; mixers name their own."""
+        own = getattr(self.transformer, 'no_weight_decay', set)
+        return {f'transformer.{name}' for name in own()}
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths."""
+        return self.transformer.get_layer_depth(param_name, f'{prefix}transformer.')
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features of images (B, C, H, W), or of clips (B, C, T, H, W) as sequences."""
+        is_clip = images.dim() == 5
+        if is_clip and not self.takes_clips:
+            raise UserError(
+                'AttentionSwap takes images (B, C, H, W): for clips (B, C, T, H, W) as one '
+                "sequence set clips='sequence'."
+            )
+        self.layout.layer_grids(tuple(images.shape[-2:]))  # an error if patches do not cover them
+        num_frames = images.shape[2] if is_clip else 1
+        for swap in self.swaps():
+            swap.num_frames = num_frames
+        if not is_clip:
+            return self.transformer(images)
+        outputs = self.transformer(images.transpose(1, 2).flatten(0, 1))
+        return tuple(_join_frames(output, num_frames) for output in outputs)
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(height, width) of images whose positions need no resizing."""
+        return self.transformer.img_size
+
+    @property
+    def embed_dims(self) -> int:
+        """Width D of the last layer."""
+        return self.layer_dims()[-1]
+
+    @property
+    def num_extra_tokens(self) -> int:
+        """Tokens in front of the patches."""
+        return self.transformer.num_extra_tokens
+
+    def layer_paths(self) -> list[str]:
+        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
+        return [f'transformer.{path}' for path in self.layout.layer_paths()]
+
+    def layer_dims(self) -> list[int]:
+        """Width D of each layer's feature."""
+        return self.layout.layer_dims()
+
+    def layer_grids(self, image_size: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Patch grid (H, W) of each layer for (height, width); (T, H, W) for (frames, ...)."""
+        *frames, height, width = image_size
+        return [(*frames, *grid) for grid in self.layout.layer_grids((height, width))]
+
+    def patch_grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Patch grid (H, W) of the first layer for an image of (height, width) pixels."""
+        return self.layout.layer_grids(image_size)[0]
+
+    @property
+    def position_grid(self) -> tuple[int, int] | None:
+        """Patch grid (H, W) of the position embeddings."""
+        return self.layout.position_grid
+
+    def to_canonical(self, tokens: Any, grid: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+        """Split (B, tokens, D) into patches in raster order (B, L, D) and cls (B, D) or None.
+
+        Of a clip, grid (T, H, W): the tokens of each frame, (B * T, tokens, D) or (B, T * tokens,
+        D), into patches frame by frame (B, T * H * W, D) and the mean cls.
+        """
+        if len(grid) == 2:
+            return self.layout.to_canonical(tokens, grid)
+        tokens = tokens[0] if isinstance(tokens, tuple) else tokens
+        num_frames, *frame = grid
+        if tokens.shape[1] >= prod(grid):
+            tokens = tokens.unflatten(1, (num_frames, -1)).flatten(0, 1)
+        patches, cls = self.layout.to_canonical(tokens, tuple(frame))
+        patches = patches.unflatten(0, (-1, num_frames)).flatten(1, 2)
+        return patches, None if cls is None else cls.unflatten(0, (-1, num_frames)).mean(dim=1)
+
+    def directions(self, grid: tuple[int, ...]) -> LongTensor:
+        """Forward and backward raster order, (2, L)."""
+        return bidirectional_order(prod(grid))
+
+    @property
+    def num_directions(self) -> int:
+        """Two, or none of a hybrid, which has layers without any."""
+        return 2 if len(self.swapped) == len(self.layer_paths()) else 0
+
+    def direction_paths(self) -> list[str]:
+        """Modules, one per layer, whose output is the direction feature (B, 2, tokens, D)."""
+        return [f'{path}.tap' for path in self.mixer_paths()] if self.num_directions else []
+
+    def mixer_paths(self) -> list[str]:
+        """Mixer or attention of each layer."""
+        return [f'transformer.{path}' for path in self.layout.mixer_paths()]
+
+    def attention_maps(self) -> list[FeatureSource]:
+        """Those of a Transformer with no layer swapped."""
+        if self.swapped:
+            raise self.lacks('attention maps', 'attention_maps')
+        return [source.below('transformer') for source in self.layout.attention_maps()]
+
+    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by canonical names; those of a swapped mixer are ``layers.#.mixer...``."""
+        mixers = {f'{path}.': layer for layer, path in enumerate(self.mixer_paths())}
+        named, rest = {}, {}
+        for key, value in state.items():
+            path = next((path for path in mixers if key.startswith(f'{path}mixer.')), None)
+            if path is None:
+                rest[key.removeprefix('transformer.')] = value
+            else:
+                named[f'layers.{mixers[path]}.{key.removeprefix(path)}'] = value
+        return {**self.layout.canonical_weights(rest), **named}
+
+    def rule_weights(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Canonical names: what a swap takes from a Transformer has the same name in both."""
+        return self.canonical_weights(parameters)
+
+    def rule_layers(self) -> list[str]:
+        """Path of each layer in canonical names."""
+        return [f'layers.{layer}' for layer in range(len(self.layer_paths()))]
+
+
+def _join_frames(output: Any, num_frames: int) -> Any:
+    """Features of clips, of those of their frames as one batch."""
+    if not isinstance(output, Tensor):
+        return tuple(_join_frames(part, num_frames) for part in output)
+    frames = output.unflatten(0, (-1, num_frames))
+    if output.dim() == 2:
+        return frames.mean(dim=1)
+    return frames.flatten(1, 2) if output.dim() == 3 else frames.transpose(1, 2)
