@@ -44,7 +44,7 @@ class LogitsDistiller(BaseDistiller):
         self.temperature = temperature
         self.weight = weight
 
-    def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
+    def compare_outputs(self, student: Features, teacher: Features) -> dict[str, Tensor]:
         """Compare the logits (B, classes) of both models."""
         if self.kind == 'hard':
             loss = hard_label_loss(student.logits, teacher.logits)

@@ -65,6 +65,8 @@ class WSAB(BaseDistiller):
         reduction (str): 'mean' over both sums, or 'sum' (paper), n^2 times as much.
         projector (str): ``kind`` of the :class:`LatentProjector`, one per matched layer and, for
             directions, one per matched layer and direction.
+        feature_end (float, optional): See :class:`BaseDistiller`.
+        layer_stride (int): See :class:`BaseDistiller`. Weights compare the layers of one step.
 
     Raises:
         UserError: An unknown weighting, reduction or projector, a factor below 0, a temperature not
@@ -95,6 +97,8 @@ class WSAB(BaseDistiller):
         tau: float = 0.25,
         reduction: str = 'mean',
         projector: str = 'linear',
+        feature_end: float | None = None,
+        layer_stride: int = 1,
     ) -> None:
         used = {
             FeatureKind.LAYER_FEATURES: layer_weight > 0,
@@ -105,7 +109,9 @@ class WSAB(BaseDistiller):
         teacher_kinds = student_kinds & {FeatureKind.LOGITS}
         if layer_weight > 0 or direction_weight > 0:
             teacher_kinds.add(FeatureKind.LAYER_FEATURES)
-        super().__init__(match, task_weight, student_kinds, teacher_kinds)
+        super().__init__(
+            match, task_weight, student_kinds, teacher_kinds, feature_end, layer_stride
+        )
         self.layer_weight = layer_weight
         self.direction_weight = direction_weight
         self.logits_weight = logits_weight
@@ -152,8 +158,8 @@ class WSAB(BaseDistiller):
                 'direction_weight=0.'
             )
 
-    def forward(self, student: Features, teacher: Features) -> dict[str, Tensor]:
-        """Compare features of the same images; see the class for the keys."""
+    def compare_features(self, student: Features, teacher: Features) -> dict[str, Tensor]:
+        """Compare layers and directions; see the class for the keys."""
         outputs: dict[str, Tensor] = {}
         compared = student.layer_features or student.direction_features
         targets = [
@@ -164,25 +170,34 @@ class WSAB(BaseDistiller):
             outputs |= self._compare_layers(student, teacher, targets)
         if self.direction_weight > 0:
             outputs |= self._compare_directions(student, targets)
-        if FeatureKind.LOGITS in self.student_kinds:
-            loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
-            outputs['logits_loss'] = self.logits_weight * loss
         return outputs
+
+    def compare_outputs(self, student: Features, teacher: Features) -> dict[str, Tensor]:
+        """Compare logits, where there is such a term."""
+        if FeatureKind.LOGITS not in self.student_kinds:
+            return {}
+        loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
+        return {'logits_loss': self.logits_weight * loss}
 
     def _compare_layers(
         self, student: Features, teacher: Features, targets: list[Tensor]
     ) -> dict[str, Tensor]:
         cosines = []
-        for i, project in enumerate(self.layer_projectors):
-            ours, theirs = student.layer_features[i].patches, targets[i]
-            cls_tokens = student.layer_features[i].cls, teacher.layer_features[i].cls
-            if self.cls_token and all(cls is not None for cls in cls_tokens):
-                ours = torch.cat([cls_tokens[0].unsqueeze(1), ours], dim=1)
-                theirs = torch.cat([cls_tokens[1].unsqueeze(1), theirs], dim=1)
-            cosines.append(token_cosine(*project(ours, theirs)))
-        loss, weights = self._weigh(torch.stack(cosines))
+        for ours, theirs, target, i in zip(
+            student.layer_features,
+            teacher.layer_features,
+            targets,
+            self.compared_layers,
+            strict=True,
+        ):
+            tokens = ours.patches
+            if self.cls_token and ours.cls is not None and theirs.cls is not None:
+                tokens = torch.cat([ours.cls.unsqueeze(1), tokens], dim=1)
+                target = torch.cat([theirs.cls.unsqueeze(1), target], dim=1)
+            cosines.append(token_cosine(*self.layer_projectors[i](tokens, target)))
+        loss, weights = self._weigh(cosines, len(self.match.layers))
         outputs = {'layer_loss': self.layer_weight * loss}
-        for layer, cosine, weight in zip(self.match.layers, cosines, weights, strict=True):
+        for layer, cosine, weight in zip(self.compared_matches, cosines, weights, strict=True):
             outputs[f'layer{layer.student:02d}_cos'] = cosine.detach()
             outputs[f'layer{layer.student:02d}_weight'] = weight
         return outputs
@@ -191,22 +206,31 @@ class WSAB(BaseDistiller):
         outputs = {}
         for k, projectors in enumerate(self.direction_projectors):
             having = [i for i, layer in enumerate(self.match.layers) if layer.num_directions > k]
-            cosines = torch.stack(
-                [
-                    token_cosine(*project(student.direction_features[i].patches[:, k], targets[i]))
-                    for project, i in zip(projectors, having, strict=True)
-                ]
-            )
-            loss, _ = self._weigh(cosines)
+            project = dict(zip(having, projectors, strict=True))
+            cosines = [
+                token_cosine(*project[i](ours.patches[:, k], target))
+                for ours, target, i in zip(
+                    student.direction_features, targets, self.compared_layers, strict=True
+                )
+                if i in project
+            ]
+            loss, _ = self._weigh(cosines, len(having))
             outputs[f'direction{k}_loss'] = self.direction_weight * loss
-            outputs[f'direction{k}_cos'] = cosines.mean().detach()
+            outputs[f'direction{k}_cos'] = torch.stack(cosines).mean().detach()
         return outputs
 
-    def _weigh(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of one term over n layers, (1 - alpha) * F, and the weights (n,) it used."""
+    def _weigh(self, found: list[Tensor], num_layers: int) -> tuple[Tensor, Tensor]:
+        """Loss of one term, (1 - alpha) * F, and the weights (n,) it used.
+
+        Args:
+            found (list[Tensor]): Cosines of the n layers that this step compares.
+            num_layers (int): Layers that have the term, over all steps.
+        """
+        cosines = torch.stack(found)
         weights = layer_weights(cosines, self.weighting, self.tau)
+        loss = (weights * (1 - cosines)).mean()
         if self.reduction == 'sum':
-            weights = len(cosines) * weights
-        losses = weights * (1 - cosines)
-        loss = losses.sum() if self.reduction == 'sum' else losses.mean()
-        return (1 - self.task_weight) * loss, weights
+            weights, loss = num_layers * weights, num_layers**2 * loss
+        # Every layer counts alike over layer_stride steps, also where some have one layer more.
+        share = len(cosines) * self.layer_stride / num_layers
+        return (1 - self.task_weight) * share * loss, weights

@@ -11,6 +11,7 @@ from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS
 from transmamba_mm.transfer.features.model_match import ModelMatch
+from transmamba_mm.transfer.progress import Progress
 from transmamba_mm.transfer.subcloning.by_tower import build_subcloning, subclone_towers
 from transmamba_mm.transfer.subcloning.report import TransferReport
 from transmamba_mm.transfer.teacher import FrozenTeacher
@@ -78,6 +79,7 @@ class KnowledgeTransfer(BaseModel):
         kinds = self.distiller.student_kinds, self.distiller.teacher_kinds
         self.reader = FeatureReader(*models, self.match, *kinds)
         self.reader.check_sizes(*models, self.teacher.img_size)
+        self._readers: dict[tuple[int, ...], FeatureReader] = {}
         self.subcloning = build_subcloning(subcloning, layer_map, *models)
         self.transfer_report: TransferReport | None = None
         self._random = list(model.state_dict()) if isinstance(student, dict) else []
@@ -133,7 +135,8 @@ class KnowledgeTransfer(BaseModel):
 
         Returns:
             For 'loss' a dict: the student's losses as ``task_<key>``, scaled by the distiller's
-            ``task_weight``, its other outputs under their own keys, and the distiller's.
+            ``task_weight``, its other outputs under their own keys, and the distiller's, with its
+            ``feature_weight`` if it has a ``feature_end``.
         """
         inputs = images if inputs is None else inputs
         if inputs is None:
@@ -146,16 +149,32 @@ class KnowledgeTransfer(BaseModel):
             )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
+        self.distiller.progress = Progress.of_runner()
+        reader = self._reader_of(self.distiller.compared_layers)
         images = self.teacher.preprocess(inputs, self.data_preprocessor)
         models = self.student, self.teacher.model
-        with self.reader.teacher.recorder.record(self.teacher.model) as theirs:
-            self.teacher(images, data_samples)
-        with self.reader.student.recorder.record(self.student) as ours:
+        with reader.teacher.recorder.record(self.teacher.model) as theirs:
+            if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
+                self.teacher(images, data_samples)
+        with reader.student.recorder.record(self.student) as ours:
             losses = self.student(inputs, data_samples, mode='loss')
         ours.check_graph()
         sizes = tuple(inputs.shape[2:]), tuple(images.shape[2:])
-        student, teacher = self.reader.read(models, (ours, theirs), sizes)
-        return self._scale_task(losses) | self.distiller(student, teacher)
+        student, teacher = reader.read(models, (ours, theirs), sizes)
+        outputs = self._scale_task(losses) | self.distiller(student, teacher)
+        if self.distiller.feature_end is not None:
+            outputs['feature_weight'] = inputs.new_tensor(self.distiller.feature_weight)
+        return outputs
+
+    def _reader_of(self, layers: tuple[int, ...]) -> FeatureReader:
+        """The reader of the matched layers that a step compares."""
+        if layers == tuple(range(len(self.match.layers))):
+            return self.reader
+        if layers not in self._readers:
+            kinds = self.distiller.student_kinds, self.distiller.teacher_kinds
+            match = self.match.of_layers(layers)
+            self._readers[layers] = FeatureReader(self.student, self.teacher.model, match, *kinds)
+        return self._readers[layers]
 
     def _take_export(self, state_dict: dict, prefix: str, *others: Any) -> None:
         """Before loading: give the student's own names, as an export has them, their place here."""

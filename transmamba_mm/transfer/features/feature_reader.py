@@ -108,6 +108,8 @@ class FeatureReader:
             words = min(ours.shape[-1], theirs.shape[-1])
             student.logits, teacher.logits = ours[:, :words], theirs[:, :words]
         for tower in self.match.towers:
+            if not tower.layers:
+                continue
             read = self._read_images if tower.reads == IMAGES else self._read_text
             for features, found in zip(
                 (student, teacher), read(tower.name, models, recordings, sizes), strict=True

@@ -1,7 +1,7 @@
 """What of a student is compared with what of its teacher: towers, layers, embeddings, logits."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -141,6 +141,16 @@ class ModelMatch:
         if reason := _different_vocabularies(student, teacher):
             unavailable |= {FeatureKind.LOGITS: reason, FeatureKind.EMBEDDINGS: reason}
         return cls(towers, layers, embeddings, unavailable)
+
+    def of_layers(self, chosen: Collection[int]) -> 'ModelMatch':
+        """The same match with some of its layers; ``chosen`` are indices of ``layers``."""
+        towers, first = [], 0
+        for tower in self.towers:
+            kept = [i for i in range(len(tower.layers)) if first + i in chosen]
+            first += len(tower.layers)
+            indices = [tower.indices[i] for i in kept]
+            towers.append(replace(tower, indices=indices, layers=[tower.layers[i] for i in kept]))
+        return replace(self, towers=towers, layers=[self.layers[i] for i in sorted(chosen)])
 
 
 def _maps(layer_map: Any, student: list[str], teacher: list[str]) -> dict[str, Any]:
