@@ -64,6 +64,13 @@ def test_logits_weigh_what_they_weigh_in_the_config_s_own_method(leaf):
     }
 
 
+@pytest.mark.parametrize(('method', 'type_'), [('fitnets', 'FitNets'), ('ofa', 'OFA')])
+def test_peers_begin_with_a_student_of_their_own(method, type_):
+    wsab, model = (read_config(DIGITS, method=name).model for name in (None, method))
+    assert type_name(model.distiller) == type_ and model.subcloning is None
+    assert (model.student, model.teacher) == (wsab.student, wsab.teacher)
+
+
 def test_blind_leaves_out_the_image_and_its_weights():
     model = read_config(VQA, method='blind').model
     assert model.student.vision is model.student.cross_mamba is None
@@ -147,6 +154,7 @@ def test_methods_of_a_tree_of_one_s_own(tmp_path):
         (DIGITS, 'hidden', ['--method hidden', 'model.student.language']),
         (DIGITS, 'blind', ['--method blind', 'model.student.vision']),
         (DIGITS, 'concat', ['--method concat', 'model.student.cross_mamba']),
+        (VIDEO, 'ofa', ['ofa.py', VIDEO.name, 'head']),
         (LLAVA, 'hidden', ['--method hidden', 'model.student.language.config']),
     ],
 )

@@ -53,7 +53,7 @@ def distillers():
                 nn.Linear(layer.student_dims, layer.teacher_dims) for layer in match.layers
             )
 
-        def forward(self, student, teacher):
+        def compare_features(self, student, teacher):
             losses = [
                 F.mse_loss(project(ours.patches), to_grid(theirs.patches, theirs.grid, ours.grid))
                 for project, ours, theirs in zip(

@@ -1,5 +1,7 @@
 from transmamba_mm.distillers.base import BaseDistiller
+from transmamba_mm.distillers.fitnets import FitNets
 from transmamba_mm.distillers.logits import LogitsDistiller
+from transmamba_mm.distillers.ofa import OFA
 from transmamba_mm.distillers.wsab import WSAB
 
-__all__ = ['WSAB', 'BaseDistiller', 'LogitsDistiller']
+__all__ = ['OFA', 'WSAB', 'BaseDistiller', 'FitNets', 'LogitsDistiller']

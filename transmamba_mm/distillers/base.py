@@ -1,6 +1,6 @@
 """The base class of distillers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
@@ -49,15 +49,17 @@ class BaseDistiller(BaseModule):
         student_kinds (Iterable[FeatureKind]): Kinds of features that are compared.
         teacher_kinds (Iterable[FeatureKind], optional): Kinds of the teacher's features; by default
             the student's.
+        feature_layers (Sequence[int], optional): Which of ``match.layers`` have features that are
+            compared, by index; by default all.
         feature_end (float, optional): Share of the training's steps over which the losses of
             :meth:`compare_features` decay, linearly, from their full weight to nothing; then
             features are neither recorded nor compared, and the log repeats the last values of what
             only they report. By default they keep their weight. Features that are matched to the
             end of a long training cost accuracy: CAB reaches 71.3 on ImageNet where soft labels
             alone reach 74.6.
-        layer_stride (int): Compare every n-th matched layer in a step, beginning with the next one
-            in the next step, so that each layer has its turn every n steps. Features of the others
-            are not recorded, which saves most of their cost.
+        layer_stride (int): Compare every n-th of these layers in a step, beginning with the next
+            one in the next step, so that each layer has its turn every n steps. Features of the
+            others are not recorded, which saves most of their cost.
 
     Attributes:
         student_kinds, teacher_kinds (frozenset[FeatureKind]): Those without what is unavailable,
@@ -77,6 +79,7 @@ class BaseDistiller(BaseModule):
         task_weight: float,
         student_kinds: Iterable[FeatureKind],
         teacher_kinds: Iterable[FeatureKind] | None = None,
+        feature_layers: Sequence[int] | None = None,
         feature_end: float | None = None,
         layer_stride: int = 1,
     ) -> None:
@@ -88,6 +91,11 @@ class BaseDistiller(BaseModule):
         self.student_kinds = student.difference(match.unavailable)
         self.teacher_kinds = teacher.difference(match.unavailable)
         self._report_unavailable((student | teacher).intersection(match.unavailable))
+        compares_layers = bool(self.student_kinds - MODEL_KINDS)
+        if compares_layers:
+            match.require_layers(type(self).__name__)
+        every = range(len(match.layers)) if compares_layers else ()
+        self.feature_layers = tuple(every if feature_layers is None else feature_layers)
         self.feature_end = feature_end
         self.layer_stride = layer_stride
         self._check_features()
@@ -95,17 +103,16 @@ class BaseDistiller(BaseModule):
 
     def _check_features(self) -> None:
         """UserError for settings of features that change nothing."""
-        compares, name = bool(self.student_kinds - MODEL_KINDS), type(self).__name__
-        if self.feature_end is not None and not compares:
+        name, num_layers = type(self).__name__, len(self.feature_layers)
+        if self.feature_end is not None and not num_layers:
             raise UserError(
                 f'feature_end={self.feature_end} of {name} ends features of layers, but none are '
                 'compared: remove it, or give one of their terms a weight.'
             )
-        most = max(len(self.match.layers), 1) if compares else 1
-        if self.layer_stride > most:
+        if self.layer_stride > max(num_layers, 1):
             raise UserError(
-                f'layer_stride={self.layer_stride} of {name}, but it compares '
-                f'{len(self.match.layers) if compares else 0} layers: choose at most {most}.'
+                f'layer_stride={self.layer_stride} of {name}, but it compares {num_layers} layers: '
+                f'choose at most {max(num_layers, 1)}.'
             )
 
     def _report_unavailable(self, kinds: frozenset[FeatureKind]) -> None:
@@ -128,10 +135,9 @@ class BaseDistiller(BaseModule):
     @property
     def compared_layers(self) -> tuple[int, ...]:
         """Which of ``match.layers`` this step compares, by index; none if no features are."""
-        if self.feature_weight == 0 or not self.student_kinds - MODEL_KINDS:
+        if self.feature_weight == 0:
             return ()
-        first = self.progress.step % self.layer_stride
-        return tuple(range(first, len(self.match.layers), self.layer_stride))
+        return self.feature_layers[self.progress.step % self.layer_stride :: self.layer_stride]
 
     @property
     def compared_matches(self) -> list[LayerMatch]:
@@ -155,7 +161,7 @@ class BaseDistiller(BaseModule):
                 outputs[key] = self.feature_weight * value if 'loss' in key else value
         outputs |= self.compare_outputs(student, teacher)
         parameters = [*self.parameters()]
-        if is_distributed() and parameters and len(self.compared_layers) < len(self.match.layers):
+        if is_distributed() and parameters and self.compared_layers != self.feature_layers:
             # DDP waits for a gradient of every parameter, of the layers that are left out, too.
             outputs['unused_loss'] = sum(0 * p.sum() for p in parameters)
         return outputs

@@ -110,7 +110,12 @@ class WSAB(BaseDistiller):
         if layer_weight > 0 or direction_weight > 0:
             teacher_kinds.add(FeatureKind.LAYER_FEATURES)
         super().__init__(
-            match, task_weight, student_kinds, teacher_kinds, feature_end, layer_stride
+            match,
+            task_weight,
+            student_kinds,
+            teacher_kinds,
+            feature_end=feature_end,
+            layer_stride=layer_stride,
         )
         self.layer_weight = layer_weight
         self.direction_weight = direction_weight
@@ -140,11 +145,6 @@ class WSAB(BaseDistiller):
 
     def _check(self) -> None:
         compares_features = self.layer_weight > 0 or self.direction_weight > 0
-        if compares_features and not self.match.layers:
-            raise UserError(
-                'WSAB compares features, but layer_map matches no student layer with a teacher '
-                'layer: change layer_map, or set layer_weight=0 and direction_weight=0.'
-            )
         if compares_features and self.task_weight == 1:
             raise UserError(
                 'task_weight=1 of WSAB leaves nothing to features, which count 1 - task_weight: '

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
-from transmamba_mm.transfer.features.features import MODEL_KINDS
+from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind, class_labels
 from transmamba_mm.transfer.features.model_match import ModelMatch
 from transmamba_mm.transfer.progress import Progress
 from transmamba_mm.transfer.subcloning.by_tower import build_subcloning, subclone_towers
@@ -161,6 +161,8 @@ class KnowledgeTransfer(BaseModel):
         ours.check_graph()
         sizes = tuple(inputs.shape[2:]), tuple(images.shape[2:])
         student, teacher = reader.read(models, (ours, theirs), sizes)
+        if FeatureKind.LABELS in self.distiller.student_kinds:
+            student.labels = class_labels(data_samples)
         outputs = self._scale_task(losses) | self.distiller(student, teacher)
         if self.distiller.feature_end is not None:
             outputs['feature_weight'] = inputs.new_tensor(self.distiller.feature_weight)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from transmamba_mm.transfer.features.frames import mean_over_frames
@@ -21,10 +23,11 @@ class FeatureKind(str, Enum):
     ATTENTION_MAPS = 'attention_maps'
     EMBEDDINGS = 'embeddings'
     LOGITS = 'logits'
+    LABELS = 'labels'
 
 
 #: Kinds of a whole model; all others are kinds of a layer.
-MODEL_KINDS = frozenset({FeatureKind.EMBEDDINGS, FeatureKind.LOGITS})
+MODEL_KINDS = frozenset({FeatureKind.EMBEDDINGS, FeatureKind.LOGITS, FeatureKind.LABELS})
 
 
 @dataclass
@@ -69,6 +72,8 @@ class Features:
             taken frame by frame (B * T, heads, tokens, tokens).
         embeddings (dict[str, Tensor]): Final embedding (B, D) of each tower that has one, by name.
         logits (Tensor | None): (B, classes).
+        labels (Tensor | None): Class of each image (B,), of the student's side alone; of a mixed
+            image the one with the largest share.
     """
 
     layer_features: list[TokenFeature] = field(default_factory=list)
@@ -78,7 +83,18 @@ class Features:
     attention_maps: list[Tensor] = field(default_factory=list)
     embeddings: dict[str, Tensor] = field(default_factory=dict)
     logits: Tensor | None = None
+    labels: Tensor | None = None
 
     def of_layers(self, kind: FeatureKind) -> list:
         """The list of a kind of layer feature."""
         return getattr(self, kind.value)
+
+
+def class_labels(data_samples: Any) -> Tensor:
+    """Class of each sample (B,), of mmpretrain's labels or of the scores of mixed ones."""
+    return torch.stack(
+        [
+            sample.gt_score.argmax() if 'gt_score' in sample else sample.gt_label.squeeze()
+            for sample in data_samples
+        ]
+    )

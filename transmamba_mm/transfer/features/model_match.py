@@ -103,12 +103,14 @@ class ModelMatch:
         embeddings (Sequence[EmbeddingMatch]): Those of the towers that have final embeddings.
         unavailable (Mapping[FeatureKind, str]): Kinds that these two models cannot compare, and
             why.
+        num_classes (int | None): Of the student, if it is a classifier.
     """
 
     towers: Sequence[TowerMatch] = ()
     layers: Sequence[LayerMatch] = ()
     embeddings: Sequence[EmbeddingMatch] = ()
     unavailable: Mapping[FeatureKind, str] = field(default_factory=dict)
+    num_classes: int | None = None
 
     @classmethod
     def of(cls, student: nn.Module, teacher: nn.Module, layer_map: Any) -> 'ModelMatch':
@@ -135,12 +137,23 @@ class ModelMatch:
             for name in (tower.name for tower in towers)
             if ours[name].embeddings and theirs[name].embeddings
         ]
-        unavailable = {}
+        unavailable: dict[FeatureKind, str] = {}
         if not embeddings:
             unavailable[FeatureKind.EMBEDDINGS] = 'no tower has final embeddings in both models'
         if reason := _different_vocabularies(student, teacher):
             unavailable |= {FeatureKind.LOGITS: reason, FeatureKind.EMBEDDINGS: reason}
-        return cls(towers, layers, embeddings, unavailable)
+        num_classes = view_of(student).num_classes
+        if num_classes is None:
+            unavailable[FeatureKind.LABELS] = 'the student is no classifier'
+        return cls(towers, layers, embeddings, unavailable, num_classes)
+
+    def require_layers(self, owner: str) -> None:
+        """UserError of ``owner``, which compares features of layers, if none are matched."""
+        if not self.layers:
+            raise UserError(
+                f'{owner} compares features, but layer_map matches no student layer with a teacher '
+                'layer: change layer_map, or compare logits alone (LogitsDistiller).'
+            )
 
     def of_layers(self, chosen: Collection[int]) -> 'ModelMatch':
         """The same match with some of its layers; ``chosen`` are indices of ``layers``."""
