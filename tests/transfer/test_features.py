@@ -137,6 +137,33 @@ def test_mixers_of_students_and_teachers_are_those_of_plain_hooks(pair, extra):
         torch.testing.assert_close(mixed.patches, total, atol=1e-4, rtol=1e-4)
 
 
+def test_parts_of_a_layer_are_compared_with_what_is_behind_each():
+    kinds = ['layer_features', *MIXERS]
+    parts = ['attention of 1', 'mlp of 0', 1]
+    model = build(vim_config(), vit_config(), parts, student=kinds)
+    assert [match.part.value for match in model.match.layers] == ['attention', 'mlp', 'layer']
+    ours, theirs, data = run(model, batch())
+    layers = model.teacher.model.backbone.layers
+    act = lambda: model.teacher.model(data['inputs'])  # noqa: E731
+    middle = hooked(layers[1].ln2, act)[0][0]
+    (before,), read = hooked(layers[0].ln2, act)
+    behind = [middle, hooked(layers[0], act)[1], hooked(layers[1], act)[1]]
+    inputs = [hooked(layers[1].ln1, act)[1], read, hooked(layers[1].ln1, act)[1]]
+    outputs = [hooked(layers[1].attn, act)[1], behind[1] - before, hooked(layers[1].attn, act)[1]]
+    for kind, expected in zip(kinds, (behind, inputs, outputs), strict=True):
+        assert len(getattr(ours, kind)) == 3
+        for feature, value in zip(getattr(theirs, kind), expected, strict=True):
+            torch.testing.assert_close(feature.patches, value[:, 1:])
+            torch.testing.assert_close(feature.cls, value[:, 0])
+
+
+def test_an_mlp_has_no_attention_maps():
+    kinds = {'student': ['layer_features'], 'teacher': ['attention_maps']}
+    build(vim_config(), vit_config(), ['attention of 0', None, None], **kinds)
+    with pytest.raises(UserError, match='MLP'):
+        build(vim_config(), vit_config(), ['attention of 0', 'mlp of 0', None], **kinds)
+
+
 def test_mixers_of_a_teacher_that_sees_frames_stand_in_the_order_of_the_clip():
     model = build(*PAIRS['videomamba-vit'], student=MIXERS, teacher=[*MIXERS, 'attention_maps'])
     ours, theirs, data = run(model, clips())

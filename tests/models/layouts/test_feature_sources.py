@@ -175,6 +175,36 @@ def test_an_attention_reads_the_normalized_stream_and_adds_to_it(name):
         torch.testing.assert_close(join(*outputs[layer]), added, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize('name', [*NORMS, 'swin v2'])
+def test_an_mlp_goes_from_the_stream_between_to_the_output_of_its_layer(name):
+    is_v2 = name == 'swin v2'
+    make, _, after = NORMS['swin' if is_v2 else name]
+    backbone, run, grids = swin(SwinTransformerV2) if is_v2 else make()
+    middle, inputs, outputs, behind = (
+        features(kind, backbone, run, grids)
+        for kind in ('middle_features', 'mlp_inputs', 'mlp_outputs', 'layer_features')
+    )
+    for layer, path in enumerate(layout_of(backbone).layer_paths()):
+        stream = join(*middle[layer])
+        norm = getattr(backbone.get_submodule(path), after)
+        expected = stream if is_v2 else norm(stream)
+        torch.testing.assert_close(join(*inputs[layer]), expected)
+        total = stream + join(*outputs[layer])
+        torch.testing.assert_close(join(*behind[layer]), total, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'make, activation',
+    [
+        *((make, 'gelu') for make in (vit, swin)),
+        *((make, 'quick_gelu') for make in (clip_vision, own_clip_vision, clip_text)),
+        (llama, None),  # gated
+    ],
+)
+def test_activations_of_mlps(make, activation):
+    assert layout_of(make()[0]).mlp_activation == activation
+
+
 @pytest.mark.parametrize('apart', [False, True], ids=['merged', 'directions kept apart'])
 @pytest.mark.parametrize('name', STUDENTS)
 def test_a_scan_reads_the_normalized_stream_and_adds_to_it(name, apart):

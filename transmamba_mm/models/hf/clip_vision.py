@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from transmamba_mm.checks import FLAG, Number, check, checked, one_of
 from transmamba_mm.models.backbones.load_positions import fit_positions
-from transmamba_mm.models.layouts import FeatureSource, TokenLayout
+from transmamba_mm.models.layouts import FeatureSource, MLPPaths, TokenLayout
 from transmamba_mm.models.layouts.clip import ClipVisionLayout
 from transmamba_mm.registry import MODELS
 
@@ -126,6 +126,15 @@ class ClipVision(BaseModule, TokenLayout):
     def mixer_paths(self) -> list[str]:
         """Attention of each layer."""
         return [f'model.{path}' for path in self.layout.mixer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around the MLP of each layer."""
+        return [paths.below('model') for paths in self.layout.mlp_paths()]
+
+    @property
+    def mlp_activation(self) -> str | None:
+        """Name of the MLPs' activation."""
+        return self.layout.mlp_activation
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
+from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 Grid = tuple[int, int]
 
@@ -38,7 +39,9 @@ class TokenLayout(ABC):
     Each kind of feature that a distiller may compare is one method, which returns a
     :class:`FeatureSource` for every layer and has the name of its ``FeatureKind``:
     :meth:`layer_features`, :meth:`direction_features`, :meth:`mixer_inputs`, :meth:`mixer_outputs`,
-    :meth:`attention_maps`. A family that lacks a kind raises a ``UserError``.
+    :meth:`attention_maps`. A family that lacks a kind raises a ``UserError``. A student layer that
+    is matched with one branch of a teacher layer compares with :meth:`middle_features`,
+    :meth:`mlp_inputs` and :meth:`mlp_outputs`.
     """
 
     #: Whether clips (B, C, T, H, W) are taken whole, rather than frame by frame.
@@ -102,6 +105,31 @@ class TokenLayout(ABC):
     def mixer_outputs(self) -> list[FeatureSource]:
         """What each mixer adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
         return [FeatureSource(path, self.to_canonical) for path in self.mixer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around the MLP of each layer.
+
+        Raises:
+            UserError: The layout does not name them.
+        """
+        raise self.lacks('MLP in its layers', 'mlp_paths')
+
+    def middle_features(self) -> list[FeatureSource]:
+        """Residual stream between attention and MLP: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(paths.stream, self._split_inputs, True) for paths in self.mlp_paths()]
+
+    def mlp_inputs(self) -> list[FeatureSource]:
+        """What each MLP reads, behind the norm: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(paths.inputs, self._split_inputs, True) for paths in self.mlp_paths()]
+
+    def mlp_outputs(self) -> list[FeatureSource]:
+        """What each MLP adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        return [FeatureSource(paths.output, self.to_canonical) for paths in self.mlp_paths()]
+
+    @property
+    def mlp_activation(self) -> str | None:
+        """Activation of MLPs ``fc2(act(fc1 h))``, as transformers spells it; None of gated ones."""
+        return None
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities of each layer, (B, heads, tokens, tokens); each row sums to 1.

@@ -10,6 +10,7 @@ from transmamba_mm.key_map import KeyMap
 from transmamba_mm.models.layouts.attention import attention_sources, rerun_attention
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import FeatureSource
+from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 LAYER = {
     'encoder.layers.#.layer_norm1': 'layers.#.norm1',
@@ -68,6 +69,18 @@ class ClipTransformerLayout(AdapterLayout):
     def mixer_paths(self) -> list[str]:
         """Attention of each layer."""
         return [f'{path}.self_attn' for path in self.layer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around the MLP of each layer."""
+        return [
+            MLPPaths(f'{path}.layer_norm2', f'{path}.mlp', f'{path}.mlp')
+            for path in self.layer_paths()
+        ]
+
+    @property
+    def mlp_activation(self) -> str:
+        """Name of the MLPs' activation."""
+        return self.backbone.config.hidden_act
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, L, L), computed again from the input."""

@@ -9,6 +9,7 @@ from transmamba_mm.key_map import KeyMap
 from transmamba_mm.models.layouts.attention import attention_sources, rerun_attention
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import FeatureSource
+from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 NAMES = KeyMap(
     {
@@ -57,6 +58,13 @@ class DecoderLayout(AdapterLayout):
     def mixer_paths(self) -> list[str]:
         """Attention of each layer."""
         return [f'{path}.self_attn' for path in self.layer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around the MLP of each layer."""
+        return [
+            MLPPaths(f'{path}.post_attention_layernorm', f'{path}.mlp', f'{path}.mlp')
+            for path in self.layer_paths()
+        ]
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, L, L), computed again from the input."""

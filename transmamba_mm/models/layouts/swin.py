@@ -14,6 +14,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.key_map import KeyMap, Stack
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import FeatureSource
+from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 BLOCK = {
     'norm1': 'norm1',
@@ -67,6 +68,18 @@ class SwinLayout(AdapterLayout):
     def mixer_paths(self) -> list[str]:
         """Attention of each block; V2 normalizes its output before adding it."""
         return [f'{path}.attn' for path in self.layer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around each MLP; the V1's output has the residual stream in it."""
+        names = ('norm2', 'ffn', 'ffn.gamma2')
+        if isinstance(self.backbone, SwinTransformerV2):
+            names = ('ffn', 'ffn', 'norm2')
+        return [MLPPaths(*(f'{path}.{name}' for name in names)) for path in self.layer_paths()]
+
+    @property
+    def mlp_activation(self) -> str:
+        """Name of the MLPs' activation."""
+        return type(self.backbone.stages[0].blocks[0].ffn.layers[0][1]).__name__.lower()
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, L, L), 0 between tokens of different windows.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from transmamba_mm.key_map import KeyMap, Stack
 from transmamba_mm.models.layouts.attention import attention_sources
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
 from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
+from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 #: Queries, keys and values of a layer, which mmpretrain has as one tensor.
 QKV = Stack(tuple(f'layers.#.attn.{part}' for part in 'qkv'))
@@ -84,6 +86,19 @@ class VisionTransformerLayout(AdapterLayout):
     def mixer_paths(self) -> list[str]:
         """Attention of each layer; its output includes the layer scale, if there is one."""
         return [f'{path}.attn' for path in self.layer_paths()]
+
+    def mlp_paths(self) -> list[MLPPaths]:
+        """Modules around each MLP; its own output has the residual stream in it."""
+        return [
+            MLPPaths(f'{path}.ln2', f'{path}.ffn', f'{path}.ffn.gamma2')
+            for path in self.layer_paths()
+        ]
+
+    @property
+    def mlp_activation(self) -> str | None:
+        """Name of the MLPs' activation; None of a gated MLP."""
+        ffn = self.backbone.layers[0].ffn
+        return type(ffn.layers[0][1]).__name__.lower() if isinstance(ffn, FFN) else None
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""

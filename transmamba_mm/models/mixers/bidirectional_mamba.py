@@ -147,6 +147,28 @@ class BidirectionalMamba(nn.Module):
         nn.init.zeros_(self.in_proj.weight[inner_dims:])
         nn.init.constant_(self.in_proj.bias[inner_dims:], SILU_ONE)
 
+    def constant_scan(self) -> dict[str, Tensor]:
+        """Values of parameters with which the scan gives 1, so the mixer ``out_proj(SiLU(z))``.
+
+        The convolution gives 1, B is 0 and D is the share of a direction. Other parameters do not
+        matter until these are trained.
+        """
+        values = {}
+        rows = slice(self.dt_rank, self.dt_rank + self.state_dims)
+        bias = 1.0 if self.conv_activation is None else SILU_ONE
+        for name, direction in (('fwd', self.fwd), ('bwd', self.bwd)):
+            if direction.owns_projections:
+                x_proj = direction.x_proj.weight.clone()
+                x_proj[rows] = 0  # those of B
+                share = 1.0 if self.merge == 'mean' else 0.5
+                values |= {
+                    f'{name}.conv.weight': torch.zeros_like(direction.conv.weight),
+                    f'{name}.conv.bias': torch.full_like(direction.conv.bias, bias),
+                    f'{name}.x_proj.weight': x_proj,
+                    f'{name}.D': torch.full_like(direction.D, share),
+                }
+        return values
+
     def forward(self, hidden: Tensor, keep_directions: bool = False) -> Tensor:
         """Mix tokens (B, L, D) along both directions; they may be kept apart, (B, 2, L, D)."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each

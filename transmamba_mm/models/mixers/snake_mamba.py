@@ -4,15 +4,16 @@ import math
 from typing import NamedTuple
 
 import torch.nn.functional as F
-from torch import Tensor, device, nn
+from torch import Tensor, device, full_like, nn, zeros_like
 from torch.nn.init import kaiming_uniform_, ones_, trunc_normal_, zeros_
 
 from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
+from transmamba_mm.models.mixers.scan_init import SILU_ONE, init_decay, init_step_sizes
 from transmamba_mm.ops import arrival_moves, directional_scan, invert_order, snake_order
 
 NUM_MOVES = 5
+NUM_DIRECTIONS = 4
 
 
 class SnakePath(NamedTuple):
@@ -138,6 +139,30 @@ class SnakeMamba(nn.Module):
         self.out_proj.weight.data /= math.sqrt(num_layers)
         if self.out_proj.bias is not None:
             zeros_(self.out_proj.bias)
+
+    def constant_scan(self) -> dict[str, Tensor]:
+        """Values of parameters with which the scan gives 1, so the mixer ``out_proj(SiLU(z))``.
+
+        The convolution gives 1, B is 0 and D is the share of a direction. Other parameters do not
+        matter until these are trained.
+
+        Raises:
+            UserError: A convolution without bias.
+        """
+        if self.conv.bias is None:
+            raise UserError(
+                'conv_bias=False: without a bias the convolution cannot give 1, so this mixer '
+                'takes no MLP. Use conv_bias=True, or a layer_map without MLPs.'
+            )
+        x_proj = self.x_proj.weight.clone()
+        x_proj[self.dt_rank : self.dt_rank + self.state_dims] = 0  # the rows of B
+        return {
+            'conv.weight': zeros_like(self.conv.weight),
+            'conv.bias': full_like(self.conv.bias, SILU_ONE),
+            'x_proj.weight': x_proj,
+            'direction_B': zeros_like(self.direction_B),
+            'D': full_like(self.D, 1 / NUM_DIRECTIONS),
+        }
 
     def forward(self, hidden: Tensor, path: SnakePath, keep_directions: bool = False) -> Tensor:
         """Mix raster tokens (B, L, D); directions may be kept apart, (B, 4, L, D)."""

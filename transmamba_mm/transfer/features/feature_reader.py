@@ -52,17 +52,13 @@ class FeatureReader:
         teacher_kinds: Collection[FeatureKind],
     ) -> None:
         self.match = match
-        self.student, self.teacher = (
-            ModelReader(
-                model,
-                {tower.name: [pair[side] for pair in tower.indices] for tower in match.towers},
-                kinds,
-                [embedding.tower for embedding in match.embeddings],
-            )
-            for side, (model, kinds) in enumerate(
-                ((student, student_kinds), (teacher, teacher_kinds))
-            )
-        )
+        pairs = {tower.name: tower.pairs for tower in match.towers}
+        ours = {name: [pair.student for pair in found] for name, found in pairs.items()}
+        theirs = {name: [pair.teacher for pair in found] for name, found in pairs.items()}
+        parts = {name: [pair.part for pair in found] for name, found in pairs.items()}
+        embeddings = [embedding.tower for embedding in match.embeddings]
+        self.student = ModelReader(student, ours, student_kinds, embeddings)
+        self.teacher = ModelReader(teacher, theirs, teacher_kinds, embeddings, parts)
         if FeatureKind.LOGITS in student_kinds:
             _check_classes(student, teacher)
 

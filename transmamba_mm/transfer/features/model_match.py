@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.layouts import layout_of
+from transmamba_mm.models.layouts import LayerPart, layout_of
 from transmamba_mm.models.towers import Tower, towers_of, view_of
 from transmamba_mm.transfer.features.features import FeatureKind
-from transmamba_mm.transfer.layer_map import LayerMap, is_by_tower
+from transmamba_mm.transfer.layer_map import LayerMap, LayerPair, is_by_tower
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class LayerMatch:
             all its towers.
         student_dims, teacher_dims (int): Widths of the two features.
         num_directions (int): Scan directions K of the student layer.
+        part (LayerPart): What of the teacher layer: all of it, its attention or its MLP.
     """
 
     student: int
@@ -29,6 +30,7 @@ class LayerMatch:
     student_dims: int
     teacher_dims: int
     num_directions: int = 0
+    part: LayerPart = LayerPart.WHOLE
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class TowerMatch:
     Attributes:
         name (str): Of the tower, in both models.
         reads (str): ``'images'`` or ``'text'``.
-        indices (list[tuple[int, int]]): Layers inside the tower, of the student and the teacher.
+        pairs (list[LayerPair]): Layers inside the tower, of the student and the teacher.
         layers (list[LayerMatch]): The same, with their widths.
         description (str): One line for the log: every student layer and its teacher layer.
     """
 
     name: str
     reads: str
-    indices: list[tuple[int, int]]
+    pairs: list[LayerPair]
     layers: list[LayerMatch]
     description: str
 
@@ -86,10 +88,10 @@ class TowerMatch:
         layouts = layout_of(student.backbone), layout_of(teacher.backbone)
         depths = [layout.stage_depths() for layout in layouts]
         ours, theirs = (layout.layer_dims() for layout in layouts)
-        indices = layer_map.pairs(*depths)
+        pairs = layer_map.pairs(*depths)
         count = layouts[0].num_directions
-        layers = [LayerMatch(first + i, j, ours[i], theirs[j], count) for i, j in indices]
-        return cls(name, student.reads, indices, layers, layer_map.describe(*depths))
+        layers = [LayerMatch(first + i, j, ours[i], theirs[j], count, part) for i, j, part in pairs]
+        return cls(name, student.reads, pairs, layers, layer_map.describe(*depths))
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,8 @@ class ModelMatch:
         for tower in self.towers:
             kept = [i for i in range(len(tower.layers)) if first + i in chosen]
             first += len(tower.layers)
-            indices = [tower.indices[i] for i in kept]
-            towers.append(replace(tower, indices=indices, layers=[tower.layers[i] for i in kept]))
+            pairs = [tower.pairs[i] for i in kept]
+            towers.append(replace(tower, pairs=pairs, layers=[tower.layers[i] for i in kept]))
         return replace(self, towers=towers, layers=[self.layers[i] for i in sorted(chosen)])
 
 

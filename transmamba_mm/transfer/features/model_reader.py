@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.models.layouts import FeatureSource, layout_of
+from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import FeatureSource, LayerPart, TokenLayout, layout_of
 from transmamba_mm.models.token_batch import TokenBatch
 from transmamba_mm.models.towers import Tower, view_of
 from transmamba_mm.transfer.features.features import (
@@ -20,6 +21,12 @@ from transmamba_mm.transfer.features.recorder import FeatureRecorder, Recording
 
 #: Features of the matched layers of one tower.
 LayerFeatures = dict[FeatureKind, list[Any]]
+#: What a kind is of one branch of a layer: a method of ``TokenLayout``.
+OF_PART = {
+    (FeatureKind.LAYER_FEATURES, LayerPart.ATTENTION): 'middle_features',
+    (FeatureKind.MIXER_INPUTS, LayerPart.MLP): 'mlp_inputs',
+    (FeatureKind.MIXER_OUTPUTS, LayerPart.MLP): 'mlp_outputs',
+}
 
 
 class ModelReader:
@@ -30,12 +37,15 @@ class ModelReader:
         layers (Mapping[str, Sequence[int]]): Layers to read, by tower; a layer may repeat.
         kinds (Collection[FeatureKind]): Kinds of features to read.
         embeddings (Sequence[str]): Towers whose final embeddings are read, if ``kinds`` has them.
+        parts (Mapping[str, Sequence[LayerPart]], optional): What of each layer; by default all.
+            Of a part, layer features are the residual stream behind it, mixer inputs and outputs
+            are its own.
 
     Attributes:
         recorder (FeatureRecorder): Records what the features are read from.
 
     Raises:
-        UserError: A kind that the model does not have.
+        UserError: A kind that the model, or an MLP, does not have.
     """
 
     def __init__(
@@ -44,8 +54,13 @@ class ModelReader:
         layers: Mapping[str, Sequence[int]],
         kinds: Collection[FeatureKind],
         embeddings: Sequence[str] = (),
+        parts: Mapping[str, Sequence[LayerPart]] | None = None,
     ) -> None:
         self.layers = {name: list(indices) for name, indices in layers.items()}
+        self.parts = {
+            name: list(parts[name]) if parts else [LayerPart.WHOLE] * len(indices)
+            for name, indices in self.layers.items()
+        }
         self.layer_kinds = [
             kind for kind in FeatureKind if kind in kinds and kind not in MODEL_KINDS
         ]
@@ -143,8 +158,11 @@ class ModelReader:
         layout = layout_of(tower.backbone)
         found = {}
         for kind in self.layer_kinds:
-            sources = getattr(layout, kind.value)()
-            found[kind] = [sources[layer].below(tower.path) for layer in self.layers[name]]
+            of_part = {part: _sources(layout, kind, part) for part in set(self.parts[name])}
+            found[kind] = [
+                of_part[part][layer].below(tower.path)
+                for layer, part in zip(self.layers[name], self.parts[name], strict=True)
+            ]
         return found
 
     def _read_layers(
@@ -157,6 +175,16 @@ class ModelReader:
             ]
             for kind, sources in self._layer_sources(tower, name).items()
         }
+
+
+def _sources(layout: TokenLayout, kind: FeatureKind, part: LayerPart) -> list[FeatureSource]:
+    """Where each layer has a kind of feature, of one of its parts."""
+    if kind is FeatureKind.ATTENTION_MAPS and part is LayerPart.MLP:
+        raise UserError(
+            'layer_map matches layers with MLPs, which have no attention maps: choose a distiller '
+            'that does not compare them, or match with layers or their attention alone.'
+        )
+    return getattr(layout, OF_PART.get((kind, part), kind.value))()
 
 
 def _embeddings(tower: Tower) -> FeatureSource:

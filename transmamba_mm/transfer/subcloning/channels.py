@@ -15,6 +15,7 @@ from transmamba_mm.transfer.subcloning.rules import STREAM, Axis, Clone, Student
 RESIDUAL = (Axis.RESIDUAL, Axis.RESIDUAL_IN)
 INNER = (Axis.INNER, Axis.INNER_IN)
 HIDDEN = (Axis.HIDDEN, Axis.HIDDEN_IN)
+GATE = (Axis.GATE, Axis.GATE_IN)
 STATE = (Axis.STATE,)
 Channels = tuple[Axis, ...]
 
@@ -170,12 +171,13 @@ class ChannelPlan:
     def inside(self, channels: Channels, layer: int, num_student: int) -> ChannelChoice:
         """The choice of ``num_student`` channels inside a block made from a teacher layer.
 
-        A wider mixer repeats channels: each has a convolution and step sizes of its own, so they
-        part. In an MLP copies would get the same gradients and stay copies; a wider one is padded.
-        Row r of the query meets row r of the key, in a state too, so both keep the same rows.
+        A wider mixer repeats channels and gates: each has a convolution and step sizes of its own,
+        so they part. In an MLP copies would get the same gradients and stay copies; a wider one is
+        padded. Row r of the query meets row r of the key, in a state too, so both keep the same
+        rows.
 
         Args:
-            channels (Channels): ``INNER``, ``HIDDEN`` or ``STATE``.
+            channels (Channels): ``INNER``, ``HIDDEN``, ``GATE`` or ``STATE``.
             layer (int): Number of the teacher layer.
             num_student (int): Channels of the student's block.
 
@@ -198,7 +200,10 @@ class ChannelPlan:
                 rows.detach().double().square().reshape(len(rows), -1).sum(1) for rows in writing
             )
             self._block_choices[wanted] = ChannelChoice.most_important(
-                self._rank(touching), num_student, channels == INNER, torch.as_tensor(sizes).sqrt()
+                self._rank(touching),
+                num_student,
+                channels in (INNER, GATE),
+                torch.as_tensor(sizes).sqrt(),
             )
         return self._block_choices[wanted]
 

@@ -11,12 +11,21 @@ from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
 from transmamba_mm.models.backbones.videomamba import inflate_kernel
 from transmamba_mm.transfer.features.alignment import resize_kernel, split_positions
-from transmamba_mm.transfer.subcloning.channels import HIDDEN, INNER, RESIDUAL, STATE, ChannelPlan
+from transmamba_mm.transfer.subcloning.channels import (
+    GATE,
+    HIDDEN,
+    INNER,
+    RESIDUAL,
+    STATE,
+    ChannelChoice,
+    ChannelPlan,
+)
+from transmamba_mm.transfer.subcloning.folding import NormFolder, slope_of
 from transmamba_mm.transfer.subcloning.names import match
-from transmamba_mm.transfer.subcloning.rules import CLS_TOKENS, Axis, Clone
+from transmamba_mm.transfer.subcloning.rules import CLS_TOKENS, Axis, Clone, NormFold
 from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
 
-FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN)
+FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN, Axis.GATE_IN)
 #: What to do, by the meaning of the axis that differs.
 FIXES: dict[Axis | None, str] = {
     Axis.CLASSES: 'Use a teacher of the same classes (a projection: of the same embed_dims)',
@@ -81,6 +90,7 @@ class TensorFitter:
 
     def __init__(self, teacher: TeacherWeights, plan: ChannelPlan, student: StudentWeights) -> None:
         self.teacher = teacher.tensors
+        self.weights = teacher
         self.plan = plan
         self.backbone: Any = student.layout
         self.parameters = student.parameters
@@ -102,10 +112,16 @@ class TensorFitter:
             UserError: The teacher lacks the tensor, or its shape cannot be met.
         """
         fitted = self._open(rule, key, layer)
+        folder = self._folder(rule.fold, fitted)
+        if folder:
+            matrix = fitted.value
+            fitted.value = (
+                folder.scale(matrix) if matrix.dim() > 1 else folder.constant().to(matrix)
+            )
         if Axis.PATCH in rule.axes:
             self._fit_patch(fitted)
         for axis, meaning in enumerate(rule.axes):
-            if meaning in RESIDUAL + INNER + HIDDEN + STATE:
+            if meaning in RESIDUAL + INNER + HIDDEN + GATE + STATE:
                 self._fit_channels(fitted, axis)
             elif meaning is Axis.CLS:
                 fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
@@ -115,8 +131,15 @@ class TensorFitter:
             taken, wanted = fitted.sizes(axis)
             if meaning in EQUAL and taken != wanted:
                 raise self._misfit(fitted, f'{taken} {meaning.value} against {wanted}', meaning)
+        if folder and fitted.value.dim() > 1:
+            fitted.value, note = folder.read(fitted.value, self._choice_inside(fitted, 0))
+            fitted.notes.append(note)
+        if rule.slope:
+            factor = slope_of(rule, self.weights) ** rule.slope
+            fitted.value = fitted.value * factor
+            fitted.notes.append(f'times {factor:.4g}')
         fitted.target[tuple(fitted.region)] = fitted.value
-        self.used.add(fitted.source)
+        self.used |= {fitted.source, *(folder.used if folder else ())}
         return fitted
 
     def copy(self, key: str) -> bool:
@@ -147,9 +170,10 @@ class TensorFitter:
         if target.dim() != len(rule.axes) or value.dim() != num_axes:
             raise self._misfit(fitted, f'{value.dim()} axes where {num_axes} are expected')
         if len(target) < len(parameter):
-            fitted.notes.append(f'to the first {len(target)} of {len(parameter)} rows')
+            which = 'last' if rule.last_rows else 'first'
+            fitted.notes.append(f'to the {which} {len(target)} of {len(parameter)} rows')
         gain = rule.gain.replace('#', str(layer)) if rule.gain else ''
-        if gain in self.teacher and not self._has(rule.gain or '', rule, key):
+        if gain in self.teacher and not self._has(rule.gain or '', fitted):
             factor = self.teacher[gain].to(value)
             fitted.value = value * factor.view(-1, *[1] * (value.dim() - 1))
             fitted.notes.append(f'times {gain}')
@@ -160,18 +184,35 @@ class TensorFitter:
             fitted.value = torch.cat(tokens, dim=rule.axes.index(Axis.CLS))
         return fitted
 
-    def _has(self, name: str, rule: Clone, key: str) -> bool:
+    def _path(self, rule: Clone, key: str) -> str:
+        """Path of the student's layer that a parameter is of."""
+        return match(rule.student, key, self.plan.table.layer) or ''
+
+    def _has(self, name: str, fitted: FittedTensor) -> bool:
         """Whether the student's layer has a canonical parameter of its own."""
-        layer = match(rule.student, key, self.plan.table.layer) or ''
-        return name.replace('layers.#', layer) in self.parameters
+        return name.replace('layers.#', self._path(fitted.rule, fitted.key)) in self.parameters
+
+    def _folder(self, fold: NormFold | None, fitted: FittedTensor) -> NormFolder | None:
+        if fold is None:
+            return None
+        assert fitted.layer is not None, 'a norm is of a layer'
+        path = self._path(fitted.rule, fitted.key)
+        return NormFolder(fold, self.weights, fitted.layer, self.parameters, path)
 
     def _rows(self, rule: Clone, key: str) -> Tensor:
         """View of the rows of a student parameter that a rule is about."""
         if rule.rows_of is None:
             return self.parameters[key]
-        layer = match(rule.student, key, self.plan.table.layer) or ''
-        reader = self.parameters[rule.rows_of.replace('{layer}', layer)]
-        return self.parameters[key][: reader.shape[1]]
+        reader = self.parameters[rule.rows_of.replace('{layer}', self._path(rule, key))]
+        rows = self.parameters[key]
+        return rows[-reader.shape[1] :] if rule.last_rows else rows[: reader.shape[1]]
+
+    def _choice_inside(self, fitted: FittedTensor, axis: int) -> ChannelChoice:
+        """The choice of channels inside a block."""
+        meaning = fitted.rule.axes[axis]
+        channels = next(kind for kind in (INNER, HIDDEN, GATE, STATE) if meaning in kind)
+        assert fitted.layer is not None, 'channels inside a block are of a layer'
+        return self.plan.inside(channels, fitted.layer, fitted.target.shape[axis])
 
     def _fit_channels(self, fitted: FittedTensor, axis: int) -> None:
         meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
@@ -185,12 +226,16 @@ class TensorFitter:
                     )
             choice = self.plan.residual(taken, wanted)
         else:
-            channels = next(kind for kind in (INNER, HIDDEN, STATE) if meaning in kind)
-            assert fitted.layer is not None, 'channels inside a block are of a layer'
-            choice = self.plan.inside(channels, fitted.layer, wanted)
+            choice = self._choice_inside(fitted, axis)
             if taken != choice.num_teacher:
                 raise self._misfit(fitted, f'{taken} {meaning.value}, not {choice.num_teacher}')
-        fitted.value = choice.take(fitted.value, axis, meaning in FAN_INS)
+        folder = self._folder(fitted.rule.refit, fitted)
+        if folder and meaning in GATE and choice.kind == 'sliced':
+            refit = folder.refit(fitted.rule, choice)
+            fitted.value = fitted.value @ refit.to(fitted.value)
+            fitted.notes.append('refitted to do the work of all')
+        else:
+            fitted.value = choice.take(fitted.value, axis, meaning in FAN_INS)
         fitted.region[axis] = slice(len(choice.sources))
         if choice.kind != 'cloned':
             fitted.note(choice.kind, f'{choice} {meaning.value}')

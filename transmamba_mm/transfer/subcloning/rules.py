@@ -6,7 +6,7 @@ from enum import Enum
 
 from torch import Tensor
 
-from transmamba_mm.models.layouts import TokenLayout
+from transmamba_mm.models.layouts import LayerPart, TokenLayout
 
 
 class Axis(Enum):
@@ -21,6 +21,8 @@ class Axis(Enum):
     INNER_IN = 'inner channels read'
     HIDDEN = 'hidden channels of the MLP'
     HIDDEN_IN = 'hidden channels of the MLP read'
+    GATE = 'hidden channels of the MLP, as gates'
+    GATE_IN = 'hidden channels of the MLP, as gates read'
     STATE = 'rows of query and key'
     CLASSES = 'classes'
     IMAGE = 'image channels'
@@ -63,6 +65,28 @@ CLS_TOKENS = ('cls_token', 'dist_token')
 
 
 @dataclass(frozen=True)
+class NormFold:
+    """A norm of the teacher that goes into the projection behind it.
+
+    The teacher computes ``W (g * n(x) + b) + c`` of a LayerNorm, with the normalized n(x). The norm
+    of the student gets the weight 1, and its projection ``W diag(g) (I - 11^T / D)``, which takes
+    the mean of the channels off, as an RMS norm does not. The constant ``W b + c`` goes to the bias
+    of the projection. Without one it goes through the norm's bias, which becomes 1: the channels of
+    n(x) add up to 0, so ``(W b + c) 1^T / D`` on top of the projection reads it exactly. A student
+    that has neither does without.
+
+    Attributes:
+        norm, linear (str): Canonical names of the norm, and of W and c.
+        in_bias, norm_bias (str): The two biases of the student.
+    """
+
+    norm: str
+    linear: str
+    in_bias: str
+    norm_bias: str
+
+
+@dataclass(frozen=True)
 class Clone:
     """Student weights that start from teacher weights.
 
@@ -76,11 +100,19 @@ class Clone:
             has the axis ``FRAMES``.
         rows_of (str | None): The student's matrix that reads what this parameter writes: the rule
             is about as many of its first rows as that one has columns. By default all.
+        last_rows (bool): About the last rows instead.
         gain (str | None): Canonical name of a factor per entry of axis 0 that is multiplied in; a
             teacher without it has no such factor.
+        slope (int): Power of the slope of the MLP's activation that is multiplied in (see
+            ``SLOPES``): 1 in front of it, -1 behind it.
+        fold (NormFold | None): The norm in front, which is folded into the matrix or its bias.
+        refit (NormFold | None): Where a student has fewer hidden channels, let them do the work of
+            all (:func:`~transmamba_mm.transfer.subcloning.refit.hidden_refit`). What is in front.
         optional (bool): Not every student of the family has the parameter.
         otherwise (str | None): Why the parameter keeps its own initialization if the teacher lacks
             the tensor. By default that is an error.
+        part (LayerPart | None): Only about layers that are matched with this part of a teacher
+            layer; by default about all.
     """
 
     name: str
@@ -91,6 +123,11 @@ class Clone:
     gain: str | None = None
     optional: bool = False
     otherwise: str | None = None
+    last_rows: bool = False
+    slope: int = 0
+    fold: NormFold | None = None
+    refit: NormFold | None = None
+    part: LayerPart | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +144,7 @@ class Keep:
     student: str
     reason: str
     mimic: Callable[[Tensor], None] | None = None
+    part: LayerPart | None = None
 
 
 @dataclass(frozen=True)
@@ -115,12 +153,51 @@ class Same:
 
     Attributes:
         student (str): As in :class:`Keep`.
+        part (LayerPart | None): As in :class:`Clone`.
     """
 
     student: str
+    part: LayerPart | None = None
 
 
-Rule = Clone | Keep | Same
+@dataclass(frozen=True)
+class Fixed:
+    """Student weights that are all set to one value.
+
+    Attributes:
+        student (str): As in :class:`Keep`.
+        value (float): The value.
+        reason (str): For the report.
+        part (LayerPart | None): As in :class:`Clone`.
+    """
+
+    student: str
+    value: float
+    reason: str
+    part: LayerPart | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Parameters of a mixer that start from values of its own choice.
+
+    Attributes:
+        student (str): As in :class:`Keep`, below the mixer.
+        values (str): Method of the mixer that returns them, by name; others keep their
+            initialization.
+        reason (str): What they do, for the report.
+        otherwise (str): Why the others are kept.
+        part (LayerPart | None): As in :class:`Clone`.
+    """
+
+    student: str
+    values: str
+    reason: str
+    otherwise: str
+    part: LayerPart | None = None
+
+
+Rule = Clone | Keep | Same | Fixed | Start
 
 
 @dataclass(frozen=True)
@@ -130,7 +207,7 @@ class StudentTable:
     Attributes:
         family (type[TokenLayout]): The backbone, or the layout of a backbone of another library.
         layer (str): Path of a layer, ``#`` for every number: ``'stages.#.blocks.#'``.
-        rules (tuple[Clone | Keep | Same, ...]): The first whose pattern fits a parameter counts.
+        rules (tuple[Rule, ...]): The first whose pattern and part fit a parameter counts.
     """
 
     family: type[TokenLayout]
@@ -139,6 +216,11 @@ class StudentTable:
 
     def __post_init__(self) -> None:
         TABLES[self.family] = self
+
+    @property
+    def parts(self) -> set[LayerPart]:
+        """Parts of a teacher layer that some rule is about alone."""
+        return {rule.part for rule in self.rules if rule.part}
 
 
 #: By family.

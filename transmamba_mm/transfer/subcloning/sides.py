@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,11 +19,13 @@ class TeacherWeights:
         tensors (dict[str, Tensor]): The weights, those of the heads behind the tower included.
         stages (list[int]): Layers of each stage.
         grid (tuple[int, int] | None): Patch grid (H, W) of the positions, where it is not square.
+        activation (str | None): Of its MLPs, see ``TokenLayout.mlp_activation``.
     """
 
     tensors: dict[str, Tensor]
     stages: list[int]
     grid: Grid | None = None
+    activation: str | None = None
 
     @classmethod
     def of(
@@ -44,7 +47,7 @@ class TeacherWeights:
         tensors = layout.canonical_weights(_below(state, part.path))
         for name, path in part.heads.items():
             tensors |= {f'{name}.{key}': value for key, value in _below(state, path).items()}
-        return cls(tensors, layout.stage_depths(), layout.position_grid)
+        return cls(tensors, layout.stage_depths(), layout.position_grid, layout.mlp_activation)
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,19 @@ class StudentWeights:
         parameters (dict[str, Tensor]): The parameters, or views of them; a head's as ``head``.
         names (dict[str, str]): Of which parameter of the whole student each is.
         layers (list[str]): Path of each layer in the names of ``parameters``.
+        backbone (nn.Module): Its backbone.
     """
 
     layout: TokenLayout
     parameters: dict[str, Tensor]
     names: dict[str, str]
     layers: list[str]
+    backbone: nn.Module
+
+    def mixer(self, layer: str) -> Any:
+        """The mixer of the layer at a path."""
+        index = self.layers.index(layer)
+        return self.backbone.get_submodule(self.layout.mixer_paths()[index])
 
     @classmethod
     def of(cls, model: nn.Module, tower: str) -> 'StudentWeights':
@@ -77,7 +87,7 @@ class StudentWeights:
             for key, parameter in model.get_submodule(path).named_parameters():
                 parameters[f'{name}.{key}'] = parameter
                 names[f'{name}.{key}'] = f'{path}.{key}'
-        return cls(layout, parameters, names, layout.rule_layers())
+        return cls(layout, parameters, names, layout.rule_layers(), part.backbone)
 
 
 def _owner(value: Tensor) -> Tensor:

@@ -10,14 +10,24 @@ from torch import Tensor, nn
 from transmamba_mm.checkpoint import check_finite, load_state_dict
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError, nearest
+from transmamba_mm.models.layouts import LayerPart
 from transmamba_mm.models.towers import towers_of
 from transmamba_mm.registry import MODELS
-from transmamba_mm.transfer.layer_map import LayerMap
+from transmamba_mm.transfer.layer_map import Entry, LayerMap, LayerPair
 from transmamba_mm.transfer.subcloning.channels import ChannelPlan
 from transmamba_mm.transfer.subcloning.fitting import TensorFitter
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.report import TransferLine, TransferReport
-from transmamba_mm.transfer.subcloning.rules import TABLES, Clone, Keep, Rule, Same, StudentTable
+from transmamba_mm.transfer.subcloning.rules import (
+    TABLES,
+    Clone,
+    Fixed,
+    Keep,
+    Rule,
+    Same,
+    Start,
+    StudentTable,
+)
 from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
 
 IMPORTANCES = ('magnitude', 'stability')
@@ -55,7 +65,7 @@ class WeightSubcloning:
         self,
         importance: str = 'magnitude',
         pretrained: str | Path | Mapping[str, Tensor] | None = None,
-        layer_map: str | Mapping | Sequence[int | None] | LayerMap = 'uniform',
+        layer_map: str | Mapping | Sequence[Entry] | LayerMap = 'uniform',
         skip: Sequence[str] = (),
         mimic_scan: bool = False,
         table: StudentTable | None = None,
@@ -99,7 +109,8 @@ class WeightSubcloning:
         plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
         fitting = TensorFitter(theirs, plan, ours)
         pairs = self.layer_map.pairs(ours.layout.stage_depths(), theirs.stages)
-        sources = {ours.layers[i]: j for i, j in pairs}
+        _check_parts(table, pairs, type(ours.layout).__name__)
+        sources = {ours.layers[pair.student]: pair for pair in pairs}
         lines = [self._transfer(key, table, ours, fitting, sources) for key in ours.names]
         channels = {
             f'{taken} -> {wanted}': choice.sources.tolist()
@@ -128,11 +139,11 @@ class WeightSubcloning:
         table: StudentTable,
         student: StudentWeights,
         fitting: TensorFitter,
-        sources: Mapping[str, int],
+        sources: Mapping[str, LayerPair],
     ) -> TransferLine:
         """Set one parameter of the student; its line of the report.
 
-        ``sources`` are the teacher layers of those student layers that have one.
+        ``sources`` are the pairs of those student layers that have a teacher layer.
         """
         parameter = student.parameters[key]
 
@@ -143,7 +154,7 @@ class WeightSubcloning:
 
         if self._skips(student.names[key]):
             return line('skipped', 'listed in skip')
-        rule, layer = _find_rule(table, key)
+        rule, layer = _find_rule(table, key, sources)
         if rule is None:
             return line('initialized', 'no rule is about it')
         if isinstance(rule, Keep):
@@ -155,9 +166,19 @@ class WeightSubcloning:
             if not fitting.copy(key):
                 return line('initialized', 'the teacher has nothing of this name and shape')
             return line('cloned', 'same name', parameter.numel(), key)
+        if isinstance(rule, Fixed):
+            nn.init.constant_(parameter, rule.value)
+            return line('mimic', rule.reason)
+        if isinstance(rule, Start):
+            values = getattr(student.mixer(layer), rule.values)()
+            name = key.partition(rule.student.partition('.')[2].removesuffix('**'))[2]
+            if name not in values:
+                return line('initialized', rule.otherwise)
+            parameter.copy_(values[name])
+            return line('mimic', rule.reason)
         if layer and layer not in sources:
             return line('initialized', 'the layer map gives this layer no teacher')
-        source = sources.get(layer)
+        source = sources[layer].teacher if layer else None
         if rule.otherwise and rule.teacher.replace('#', str(source)) not in fitting.teacher:
             return line('initialized', rule.otherwise)
         fitted = fitting.fit(rule, key, source)
@@ -202,8 +223,22 @@ def _table_of(student: StudentWeights) -> StudentTable:
     )
 
 
-def _find_rule(table: StudentTable, key: str) -> tuple[Rule | None, str]:
+def _find_rule(
+    table: StudentTable, key: str, pairs: Mapping[str, LayerPair]
+) -> tuple[Rule | None, str]:
     for rule in table.rules:
         if (layer := match(rule.student, key, table.layer)) is not None:
-            return rule, layer
+            part = pairs[layer].part if layer in pairs else None
+            if rule.part is None or rule.part == part:
+                return rule, layer
     return None, ''
+
+
+def _check_parts(table: StudentTable, pairs: Sequence[LayerPair], family: str) -> None:
+    """UserError for parts of a layer that a table has no rules for."""
+    for pair in pairs:
+        if pair.part is not LayerPart.WHOLE and not table.parts:
+            raise UserError(
+                f"layer_map gives layer {pair.student} of the student '{pair}', but {family} takes "
+                f"a teacher layer whole: list {pair.teacher}, or use 'uniform'."
+            )

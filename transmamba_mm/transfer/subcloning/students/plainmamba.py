@@ -1,7 +1,7 @@
-"""PlainMamba: attention into its mixers.
+"""PlainMamba: attention into its mixers, or MLPs into its gates, as the layer map says.
 
-Its projections have biases, so value and attention output arrive whole. It has no cls token: the
-teacher's stays behind.
+Its projections have biases, so value, attention output and the biases of an MLP arrive whole. It
+has no cls token: the teacher's stays behind.
 """
 
 from transmamba_mm.models.backbones.plainmamba import PlainMamba
@@ -14,6 +14,7 @@ from transmamba_mm.transfer.subcloning.common import (
     image_scan,
     norm,
 )
+from transmamba_mm.transfer.subcloning.gates import GATES
 from transmamba_mm.transfer.subcloning.rules import Keep, StudentTable
 
 TABLE = StudentTable(
@@ -25,6 +26,7 @@ TABLE = StudentTable(
             'patches come from a stack of convolutions, the Transformer cuts them with one',
         ),
         POSITIONS,
+        *GATES,
         *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
         *attention('mixer', bias=True),
         Keep(f'{LAYER}.mixer.direction_B', 'attention knows no directions'),

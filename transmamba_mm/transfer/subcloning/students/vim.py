@@ -1,4 +1,4 @@
-"""Vim: attention into its mixers. The Transformer's MLP has no place in a Vim block."""
+"""Vim: attention into its mixers, or MLPs into its gates, as the layer map says."""
 
 from transmamba_mm.models.backbones.vim import Vim
 from transmamba_mm.transfer.subcloning.common import (
@@ -16,9 +16,11 @@ from transmamba_mm.transfer.subcloning.common import (
     norm,
     patch_embedding,
 )
+from transmamba_mm.transfer.subcloning.gates import GATES
 from transmamba_mm.transfer.subcloning.rules import Keep, Rule, StudentTable
 
 BLOCKS: tuple[Rule, ...] = (
+    *GATES,
     *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
     *attention('mixer'),
     Keep(f'{LAYER}.mixer.*.x_proj.weight', READ),
