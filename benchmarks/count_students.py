@@ -25,7 +25,7 @@ from transmamba_mm.registry import MODELS
 STUDENTS = ('Vim', 'VMamba', 'PlainMamba', 'VideoMamba')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.count_students',
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         '--students', nargs='+', choices=STUDENTS, default=STUDENTS, help='families'
     )
     parser.add_argument('--img-size', type=int, default=224, help='side of the image')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def sizes_of(student: str, arch: str, img_size: int) -> tuple[float, float, int]:
@@ -54,9 +54,9 @@ def sizes_of(student: str, arch: str, img_size: int) -> tuple[float, float, int]
     return sum(p.numel() for p in model.parameters()) / 1e6, flops / 1e9, directions
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Count and print."""
-    args = parse_args()
+    args = parse_args(argv)
     pairs = []
     for student in args.students:
         module = importlib.import_module(MODELS.get(student).__module__)

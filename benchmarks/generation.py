@@ -24,7 +24,7 @@ from transmamba_mm.launch.cli import HelpFormatter, run
 from transmamba_mm.models.hf import MambaLM
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.generation', description=__doc__, formatter_class=HelpFormatter
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=1, help='prompts at once')
     parser.add_argument('--rounds', type=int, default=3, help='the best one counts')
     parser.add_argument('--threads', type=int, help='default: as torch chooses')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def build_pair(args: argparse.Namespace) -> dict[str, transformers.MambaForCausalLM]:
@@ -102,9 +102,9 @@ def measure(
     return {name: tuple(map(min, zip(*pairs, strict=True))) for name, pairs in times.items()}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure every prompt length and print the table."""
-    args = parse_args()
+    args = parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     transformers.logging.set_verbosity_error()

@@ -22,13 +22,13 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Read safely, rename, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('family', choices=sorted(FAMILIES), help='whose checkpoint it is')
     parser.add_argument('src', help='official checkpoint: file or URL')
     parser.add_argument('dst', help='.pth or .safetensors; a folder for mamba_lm')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.family == 'mamba_lm':
         convert_language_model(args.src, args.dst)
         return

@@ -45,7 +45,7 @@ FILES = {
 }
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--work-dir', help='default: work_dirs/demo, or work_dirs/demo-quick')
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--quick', action='store_true', help='a tenth of the steps: a check, not a result'
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def schedule(steps: int) -> dict:
@@ -61,9 +61,9 @@ def schedule(steps: int) -> dict:
     return {'train_cfg.max_iters': steps, 'train_cfg.val_interval': steps // 5}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train what is missing, print the table, write the figures."""
-    args = parse_args()
+    args = parse_args(argv)
     started = time.perf_counter()
     console = Console(highlight=False)
     work_dir = Path(args.work_dir or ('work_dirs/demo-quick' if args.quick else 'work_dirs/demo'))

@@ -15,13 +15,13 @@ from transmamba_mm import compat
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Strip the prefix and everything that only training needs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a transfer: file, work_dir or URL')
     parser.add_argument('out', help='.pth (mmpretrain reads it) or .safetensors')
     parser.add_argument('--config', help='of the transfer; default: the one beside the checkpoint')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     compat.load_checkpoints_safely()
     compat.import_datasets_quietly()  # seconds --help need not wait
     from transmamba_mm.apis.export_student import export_student

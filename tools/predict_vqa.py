@@ -19,7 +19,7 @@ from transmamba_mm import compat
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--image', required=True, help='image file')
@@ -29,12 +29,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', required=True, help='.pth, .safetensors, work_dir or URL')
     parser.add_argument('--config', help='default: the one that your training left beside it')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Load the model, answer, print."""
-    args = parse_args()
+    args = parse_args(argv)
     compat.load_checkpoints_safely()
     logging.disable(logging.WARNING)
     compat.import_datasets_quietly()

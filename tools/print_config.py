@@ -13,7 +13,7 @@ from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Resolve and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
@@ -25,7 +25,7 @@ def main() -> None:
         default={},
         help='override entries of the config',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, args.method)
     print(cfg.pretty_text)
 

@@ -24,7 +24,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
@@ -39,12 +39,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='PNG', help='default: search.png beside the checkpoint')
     parser.add_argument('--jobs', type=int, default=2, help='processes that decode')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the fastest there is')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Bring the index up to date, search it, print and draw."""
-    args = parse_args()
+    args = parse_args(argv)
     check('search_videos.py', '--top', args.top, COUNT)
     check('search_videos.py', '--jobs', args.jobs, INDEX)
     if args.out and Path(args.out).suffix.lower() != '.png':

@@ -32,7 +32,7 @@ from transmamba_mm.transfer.teacher import load_strict
 FORMATS = {'metrics': ('.json', '.yaml', '.yml', '.pkl'), 'pred': ('.pkl', '.pickle')}
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-item', choices=['metrics', 'pred'], default='metrics', help='what --out receives'
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def check_out(file: str | None, item: str) -> None:
@@ -54,9 +54,9 @@ def check_out(file: str | None, item: str) -> None:
         )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Build the student, fill it and run its test loop."""
-    args = parse_args()
+    args = parse_args(argv)
     check_out(args.out, args.out_item)
     cfg = load_config(args)
     cfg.model = student_config(cfg.model)

@@ -20,7 +20,7 @@ from transmamba_mm.launch.runtime import prepare_runtime
 from transmamba_mm.launch.work_dir_lock import lock_work_dir
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
@@ -37,12 +37,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale the learning rate by actual / base batch size',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Check everything that can be checked beforehand, then train."""
-    args = parse_args()
+    args = parse_args(argv)
     compat.load_checkpoints_safely()
     cfg = load_config(args)
     if args.no_validate:

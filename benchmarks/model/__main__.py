@@ -29,7 +29,7 @@ from transmamba_mm.launch.runtime import prepare_runtime
 SIZES = [224, 384, 512, 640, 768, 1024]
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.model', description=__doc__, formatter_class=HelpFormatter
@@ -50,12 +50,12 @@ def parse_args() -> argparse.Namespace:
         default={},
         help='override entries of the config',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, save and draw."""
-    args = parse_args()
+    args = parse_args(argv)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     prepare_runtime(cfg)

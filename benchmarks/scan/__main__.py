@@ -26,7 +26,7 @@ from benchmarks.scan.report import scan_table
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.scan', description=__doc__, formatter_class=HelpFormatter
@@ -39,12 +39,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where all run')
     parser.add_argument('--threads', type=int, help="default: torch's")
     parser.add_argument('--out', default='work_dirs/benchmark_scan', help='folder of the results')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, save and draw."""
-    args = parse_args()
+    args = parse_args(argv)
     shapes = [ScanShape.parse(text) for text in args.shapes]
     device = pick_device(args.device, args.threads)
     machine = describe_machine(device)

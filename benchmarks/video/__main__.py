@@ -34,7 +34,7 @@ from transmamba_mm.datasets.video.open_video import check_backend
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.video', description=__doc__, formatter_class=HelpFormatter
@@ -48,12 +48,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--max-videos', type=int, default=64, help='take the first')
     parser.add_argument('--model-step-ms', type=float, help='instead of a real training step')
     parser.add_argument('--out', default='work_dirs/benchmark_video', help='folder of the results')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, save."""
-    args = parse_args()
+    args = parse_args(argv)
     for backend in ('decord', 'pyav'):
         check_backend(backend)
     videos = [path for path in find_videos(args.videos) if Path(path).is_file()][: args.max_videos]

@@ -5,7 +5,7 @@ import math
 
 from matplotlib import image
 
-from tests.tools.command_line import ROOT, run_module
+from tests.tools.command_line import ROOT, call_module
 
 CONFIG = ROOT / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 
@@ -20,7 +20,7 @@ def check_png(path):
 
 def test_scan(tmp_path):
     options = ['--shapes', '1x2x4x6x1', '--seconds', '0.01', '--all', '--out', 'out']
-    done = run_module('benchmarks.scan', *options, cwd=tmp_path)
+    done = call_module('benchmarks.scan.__main__', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert '1·(2·4)·6·1' in done.stdout and 'unbind loop' in done.stdout
     values = results(tmp_path / 'out', 'scan.json')
@@ -40,14 +40,14 @@ def test_scan(tmp_path):
 
 
 def test_a_mistake_is_one_message(tmp_path):
-    done = run_module('benchmarks.scan', '--shapes', '8x384', cwd=tmp_path)
+    done = call_module('benchmarks.scan.__main__', '--shapes', '8x384', cwd=tmp_path)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert done.stderr.startswith("error: '8x384' is no shape of a scan: write BxDxLxN")
 
 
 def test_model(tmp_path):
     options = ['--sizes', '16', '8', '--train', '--batch-size', '2', '--seconds', '0.02']
-    done = run_module('benchmarks.model', CONFIG, *options, '--out', 'out', cwd=tmp_path)
+    done = call_module('benchmarks.model.__main__', CONFIG, *options, '--out', 'out', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'Forward, crossover' in done.stdout
     values = results(tmp_path / 'out', 'model.json')
@@ -64,7 +64,7 @@ def test_model(tmp_path):
 
 def test_blocks(tmp_path):
     options = ['--blocks', '5', '9', '--batch-size', '2', '--seconds', '0.01', '--out', 'out']
-    done = run_module('benchmarks.model', CONFIG, *options, cwd=tmp_path)
+    done = call_module('benchmarks.model.__main__', CONFIG, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = results(tmp_path / 'out', 'blocks.json')
     assert [block['tokens'] for block in values['blocks']] == [5, 9]

@@ -20,7 +20,7 @@ from tests.datasets.video.clips import (
     write_clip,
     write_frames,
 )
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.datasets.video.check_videos import (
     VideoCheck,
     check_table,
@@ -52,7 +52,7 @@ def videos(tmp_path_factory):
 
 
 def test_finds_and_explains(videos, tmp_path):
-    done = run_tool(TOOL, videos, '--write-list', 'good.txt', cwd=tmp_path)
+    done = call_tool(TOOL, videos, '--write-list', 'good.txt', cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert '9 of 12 videos need care' in done.stdout
     for cause in FIXES.keys() - {'missing', 'no frames'}:
@@ -67,7 +67,7 @@ def test_finds_and_explains(videos, tmp_path):
 def test_good_videos_pass(videos, tmp_path):
     write_clip(tmp_path / 'good.mp4', 5)
     options = ['--min-frames', '5', '--jobs', '1', '--write-list', 'all.json']
-    done = run_tool(TOOL, tmp_path, *options, cwd=tmp_path)
+    done = call_tool(TOOL, tmp_path, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'All 1 videos are good' in done.stdout
     report = json.loads((tmp_path / 'all.json').read_text())
@@ -131,7 +131,7 @@ def test_names_that_are_no_text_are_listed_as_they_are(tmp_path, file):
 
 
 def test_a_list_that_cannot_be_written_is_refused_before_the_work(videos, tmp_path):
-    done = run_tool(TOOL, videos, '--write-list', 'absent/good.txt', cwd=tmp_path)
+    done = call_tool(TOOL, videos, '--write-list', 'absent/good.txt', cwd=tmp_path)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert 'absent/good.txt: there is no such folder' in done.stderr
     assert 'need care' not in done.stdout

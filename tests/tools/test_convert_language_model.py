@@ -3,7 +3,7 @@
 import torch
 
 from tests.golden import Golden
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.models.hf import MambaLM
 
 
@@ -13,11 +13,11 @@ def test_file_to_folder(tmp_path):
     official = {names[key]: value for key, value in golden.state_dict.items()}
     torch.save(official, tmp_path / 'pytorch_model.bin')
     command = ['convert.py', 'mamba_lm', 'pytorch_model.bin']
-    done = run_tool(*command, 'converted', cwd=tmp_path)
+    done = call_tool(*command, 'converted', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'converted: 23 tensors' in done.stdout
     model = MambaLM(checkpoint=tmp_path / 'converted')
     golden.check('logits', model(golden.input('input_ids', torch.long)).logits)
-    done = run_tool(*command, 'converted.pth', cwd=tmp_path)
+    done = call_tool(*command, 'converted.pth', cwd=tmp_path)
     assert done.returncode == 1
     assert 'saved as a folder' in done.stderr

@@ -1,33 +1,30 @@
 """The demo, end to end, in fewer steps: teacher, three students, table, figures, report."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from matplotlib import image
 
-TOOL = Path(__file__).parents[2] / 'tools/demo.py'
+from tests.tools.command_line import load_tool
+
+STEPS = 35  # the schedules warm up for 30
 
 
 @pytest.fixture
-def demo(monkeypatch, tmp_path):
-    """A call of the tool with little to do: the full amount of data only, 35 steps."""
-    spec = importlib.util.spec_from_file_location('demo', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def demo(monkeypatch):
+    """The tool with little to do: the full amount of data alone, and few steps."""
+    module = load_tool('demo.py')
     monkeypatch.setattr(module, 'FRACTIONS', [1])
-    monkeypatch.setattr(module, 'QUICK_TEACHER_STEPS', 35)
-    monkeypatch.setattr(module, 'QUICK_STUDENT_STEPS', 35)
-    monkeypatch.setattr(sys, 'argv', ['demo.py', '--quick', '--work-dir', str(tmp_path / 'demo')])
+    monkeypatch.setattr(module, 'QUICK_TEACHER_STEPS', STEPS)
+    monkeypatch.setattr(module, 'QUICK_STUDENT_STEPS', STEPS)
     return module
 
 
 def test_demo_and_demo_again(demo, tmp_path, capsys):
-    demo.main()
+    command = ['--quick', '--jobs', '1', '--work-dir', str(tmp_path / 'demo')]
+    demo.main(command)
     out = capsys.readouterr().out
-    assert 'Quick: 35 steps' in out
+    assert f'Quick: {STEPS} steps' in out
     assert '[4/4]' in out
     table = (tmp_path / 'demo/table.md').read_text()
     assert table.splitlines()[0] == '| data | scratch | logits | wsab |'
@@ -38,7 +35,7 @@ def test_demo_and_demo_again(demo, tmp_path, capsys):
 
     logs = {path: path.read_text() for path in tmp_path.glob('demo/**/output.log')}
     assert len(logs) == 4
-    demo.main()
+    demo.main(command)
     assert '4 of 4 trainings were done before' in capsys.readouterr().out
     assert logs == {path: path.read_text() for path in logs}
     assert (tmp_path / 'demo/table.md').read_text() == table

@@ -1,13 +1,35 @@
-"""What README and the tools' examples name is there."""
+"""Every tool's help shows an example, and what README and the examples name exists."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-TEXTS = [ROOT / 'README.md', *sorted((ROOT / 'tools').rglob('*.py'))]
+from tests.tools.command_line import ROOT, call_tool, run_tool
+
+FILES = sorted((ROOT / 'tools').rglob('*.py'))
+TOOLS = [str(file.relative_to(ROOT / 'tools')) for file in FILES]
+TEXTS = [ROOT / 'README.md', *FILES]
 CONFIGS = {file.stem for file in (ROOT / 'configs').rglob('*.py')}
+#: No other test runs these in a process of their own.
+IN_PROCESS = [
+    *('analysis/browse_dataset.py', 'analysis/data_efficiency.py', 'analysis/layer_similarity.py'),
+    *('datasets/check_videos.py', 'datasets/make_moving_digits.py', 'demo.py', 'search_videos.py'),
+]
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_shows_an_example(tool, tmp_path):
+    done = call_tool(tool, '--help', cwd=tmp_path)
+    assert done.returncode == 0
+    assert f'python tools/{tool}' in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('tool', IN_PROCESS)
+def test_tool_is_a_script(tool, tmp_path):
+    done = run_tool(tool, '--help', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f'python tools/{tool}' in done.stdout
 
 
 @pytest.mark.parametrize('text', TEXTS, ids=lambda path: path.name)

@@ -9,7 +9,7 @@ from mmpretrain.apis import get_model
 
 from tests.models.hf.small_lm import ours_alone
 from tests.models.retrieval.small_retrieval import VIM, word_tokenizer
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.models.hf.hf_assets import FOLDER, save_hf_assets
 from transmamba_mm.models.vqa import MambaVQA
@@ -39,7 +39,7 @@ def write_run(folder, model):
 def test_it_needs_neither_the_run_nor_its_sources(model, tmp_path):
     trained = write_run(tmp_path / 'run', model)
     command = ['export_student.py', 'run/iter_1.pth', 'out/student.pth', '--config', 'run/run.py']
-    done = run_tool(*command, cwd=tmp_path)
+    done = call_tool(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f'out/{FOLDER}: ' in done.stdout
     shutil.rmtree(tmp_path / 'run')
@@ -60,10 +60,10 @@ def test_two_models_do_not_share_a_folder(model, tmp_path):
     write_run(tmp_path / 'run', model)
     command = ['export_student.py', 'run/iter_1.pth', '--config', 'run/run.py']
     for name in ('a.pth', 'b.safetensors'):  # the same model twice is well
-        assert run_tool(*command, f'out/{name}', cwd=tmp_path).returncode == 0
+        assert call_tool(*command, f'out/{name}', cwd=tmp_path).returncode == 0
     config = tmp_path / 'run' / FOLDER / 'language/config.json'
     config.write_text(config.read_text().replace('24', '48'))
-    done = run_tool(*command, 'out/c.pth', cwd=tmp_path)
+    done = call_tool(*command, 'out/c.pth', cwd=tmp_path)
     assert done.returncode == 1 and 'belongs to another model' in done.stderr
     assert 'Traceback' not in done.stderr and not (tmp_path / 'out/c.pth').exists()
 
@@ -73,6 +73,6 @@ def test_two_configs_do_not_share_a_name(model, tmp_path):
     command = ['export_student.py', 'run/iter_1.pth', 'out/a.pth', '--config', 'run/run.py']
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out/a.py').write_text('model = dict()')
-    done = run_tool(*command, cwd=tmp_path)
+    done = call_tool(*command, cwd=tmp_path)
     assert done.returncode == 1 and 'out/a.py is the config of another model' in done.stderr
     assert (tmp_path / 'out/a.py').read_text() == 'model = dict()'

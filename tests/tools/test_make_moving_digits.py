@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.datasets import MovingDigits
 from transmamba_mm.datasets.make_moving_digits import SETTINGS, make_moving_digits
 from transmamba_mm.datasets.video import open_video
@@ -28,11 +28,11 @@ def content(folder) -> dict[str, bytes]:
 
 def test_tool_makes_a_data_set_once(tmp_path):
     command = [TOOL, '--train', '5', '--test', '3']
-    done = run_tool(*command, cwd=tmp_path)
+    done = call_tool(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'Made 8 videos in data/moving_digits' in done.stdout
     made = content(tmp_path)
-    again = run_tool(*command, cwd=tmp_path)
+    again = call_tool(*command, cwd=tmp_path)
     assert again.returncode == 0 and 'Nothing to do' in again.stdout
     assert content(tmp_path) == made
 
@@ -42,10 +42,6 @@ def test_tool_makes_a_data_set_once(tmp_path):
     assert len(test) == 3
     with open_video(test[0]['video_path']) as video:
         assert (len(video), round(video.fps, 3), video.shape) == (16, 8, (64, 64))
-
-
-def test_help_shows_an_example(tmp_path):
-    assert f'python tools/{TOOL} --out' in run_tool(TOOL, '--help', cwd=tmp_path).stdout
 
 
 def test_same_arguments_give_the_same_bytes(tmp_path):
@@ -93,6 +89,6 @@ def test_a_part_is_told_from_the_whole(tmp_path):
 
 
 def test_too_many_test_videos(tmp_path):
-    with pytest.raises(UserError, match=r'test.*481'):
+    with pytest.raises(UserError, match=r'481.*test'):
         make(tmp_path / 'digits', test=481)
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from matplotlib import image
 
 from tests.apis.search_run import write_run
 from tests.datasets.video.clips import write_clip
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 
 TOOL = 'search_videos.py'
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 def test_finds_remembers_and_draws(folder):
     command = [TOOL, '--checkpoint', 'run', '--videos', 'videos', '--text', 'a seven', 'two']
-    first = run_tool(*command, '--text', 'left', cwd=folder)
+    first = call_tool(*command, '--text', 'left', cwd=folder)
     assert first.returncode == 0, first.stderr
     assert '2 videos embedded, 0 known, 0 gone, 1 unreadable' in first.stdout
     assert '1 of 3 videos need care' in first.stdout and 'not a video' in first.stdout
@@ -35,7 +35,7 @@ def test_finds_remembers_and_draws(folder):
         assert ranks == ('1', '2') and sorted(paths) == ['a.mp4', 'b.mp4']
         assert float(scores[0]) >= float(scores[1])
     assert image.imread(folder / 'run' / 'search.png').std() > 0.05
-    second = run_tool(*command, '--top', '1', '--out', 'found.png', cwd=folder)
+    second = call_tool(*command, '--top', '1', '--out', 'found.png', cwd=folder)
     assert '0 videos embedded, 2 known, 0 gone, 1 unreadable' in second.stdout
     assert second.stdout.count('.mp4') == 3  # one of each text, and the damaged one
     assert (folder / 'found.png').is_file()
@@ -44,7 +44,7 @@ def test_finds_remembers_and_draws(folder):
 def test_words_that_the_model_does_not_know_are_told(folder):
     texts = ['a zebra moves', '七', 'a seven']
     command = [TOOL, '--checkpoint', 'run', '--videos', 'videos', '--text', *texts]
-    done = run_tool(*command, '--jobs', '0', cwd=folder)
+    done = call_tool(*command, '--jobs', '0', cwd=folder)
     assert done.returncode == 0, done.stderr
     parts = [part for part in done.stdout.split('\n\n') if part.split('\n')[0] in texts]
     seconds = [part.splitlines()[1].strip() for part in parts]
@@ -67,6 +67,6 @@ def test_words_that_the_model_does_not_know_are_told(folder):
 def test_mistakes_end_in_one_message(folder, options, message):
     (folder / 'empty').mkdir(exist_ok=True)
     command = ['--checkpoint', 'run', '--videos', 'videos', '--jobs', '0', *options]
-    done = run_tool(TOOL, *command, cwd=folder)
+    done = call_tool(TOOL, *command, cwd=folder)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert done.stderr.startswith('error: ') and message in done.stderr

@@ -93,15 +93,6 @@ def test_print_config_resolves_what_a_config_inherits(trained, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    'tool', ['train', 'test', 'export_student', 'convert', 'print_config'], ids=str
-)
-def test_help_shows_an_example(tool, tmp_path):
-    result = run_tool(f'{tool}.py', '--help', cwd=tmp_path)
-    assert result.returncode == 0
-    assert f'python tools/{tool}.py' in result.stdout
-
-
 @pytest.mark.parametrize('tool', ['dist_train', 'dist_test', 'slurm_train'])
 def test_script_without_arguments_shows_its_use(tool, tmp_path):
     result = run_tool(f'{tool}.sh', cwd=tmp_path)

@@ -15,7 +15,7 @@ from transmamba_mm.registry import MODELS
 from transmamba_mm.study.figures import plot_images
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
@@ -28,12 +28,12 @@ def parse_args() -> argparse.Namespace:
         default={},
         help='override entries of the config',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Draw one batch."""
-    args = parse_args()
+    args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     set_random_seed(args.seed)

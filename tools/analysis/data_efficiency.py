@@ -18,7 +18,7 @@ from transmamba_mm.study.figures import plot_accuracy
 from transmamba_mm.study.table import markdown_table, summary_sentence
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='a config of configs/transmamba/')
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
         default={},
         help='change an entry in every config of the student that has it',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def _report(study: DataEfficiencyStudy, records: list[Record], metric: str) -> str:
@@ -68,9 +68,9 @@ def _report(study: DataEfficiencyStudy, records: list[Record], metric: str) -> s
     return '\n\n'.join(parts)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then print the table and draw it."""
-    args = parse_args()
+    args = parse_args(argv)
     console = Console()
     work_dir = Path(args.work_dir or f'work_dirs/{Path(args.config).stem}_study')
     study = DataEfficiencyStudy(

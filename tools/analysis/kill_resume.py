@@ -27,7 +27,7 @@ from transmamba_mm.study.kill_resume import kill_and_resume, train_undisturbed
 KILLS_OF_A_RUN = 8
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, of a training that counts iterations')
@@ -36,12 +36,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--steps', type=int, default=48, help='length of the training')
     parser.add_argument('--interval', type=int, default=3, help='steps between two checkpoints')
     parser.add_argument('--seed', type=int, default=0, help='decides when to kill')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train once undisturbed, then kill."""
-    args = parse_args()
+    args = parse_args(argv)
     torch.set_num_threads(1)  # a fork does not inherit threads
     cfg = load_config(args)
     cfg.train_cfg.max_iters = args.steps

@@ -15,7 +15,7 @@ from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.study.figures import plot_similarity
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='a config of configs/transmamba/')
@@ -32,12 +32,12 @@ def parse_args() -> argparse.Namespace:
         default={},
         help='override entries of the config',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure and draw."""
-    args = parse_args()
+    args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, args.method)
     checkpoints = {str(Path(path)): path for path in args.checkpoints}
     plot_similarity(compare_layers(cfg, checkpoints, args.max_images), args.out)

@@ -25,7 +25,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('sources', nargs='+', help='folders, lists, annotation files, videos')
@@ -37,14 +37,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--write-list', metavar='FILE', help='write the good ones: a .txt, or a .json with all'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     check('check_videos.py', '--jobs', args.jobs, COUNT)
     return args
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Look at every video, print the table, write the list."""
-    args = parse_args()
+    args = parse_args(argv)
     if args.write_list and not Path(args.write_list).absolute().parent.is_dir():
         raise UserError(f'--write-list {args.write_list}: there is no such folder, make it first.')
     check_backend(args.backend)

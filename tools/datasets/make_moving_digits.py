@@ -20,7 +20,7 @@ from transmamba_mm.datasets.moving_digits import MEANINGS
 from transmamba_mm.launch.cli import HelpFormatter, run
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--out', default='data/moving_digits', help='folder of the data set')
@@ -30,12 +30,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace moving digits of other settings'
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Write all videos, unless they are there."""
-    args = parse_args()
+    args = parse_args(argv)
     console = Console()
     counts = {'train': args.train, 'test': args.test}
     videos = make_moving_digits(args.out, counts, args.seed, args.overwrite)
