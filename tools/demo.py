@@ -11,7 +11,6 @@ Under five minutes on two cores. What is finished is not run again.
 """
 
 import argparse
-import json
 import shutil
 import time
 from pathlib import Path
@@ -20,19 +19,18 @@ from rich.console import Console
 
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.launch.cli import HelpFormatter, run
-from transmamba_mm.study.data_efficiency import METRIC, DataEfficiencyStudy, Record
-from transmamba_mm.study.figures import plot_accuracy, plot_similarity
-from transmamba_mm.study.study_figures import (
-    plot_training_curves,
-    plot_weights_over_time,
-)
-from transmamba_mm.study.table import markdown_table
+from transmamba_mm.study.design import Block, Regime
+from transmamba_mm.study.figures import plot_accuracy, plot_curves, plot_similarity
+from transmamba_mm.study.study import Study
+from transmamba_mm.study.study_figures import plot_weights_over_time
+from transmamba_mm.study.table import accuracy_table, teacher_text
 
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 #: Steps of a student: fewer than its config has, so that ten trainings fit into five minutes.
 STUDENT_STEPS = 300
 #: With ``--quick``: enough to see every part at work, too few for good numbers.
 QUICK_TEACHER_STEPS, QUICK_STUDENT_STEPS = 100, 50
+METHODS = ['scratch', 'logits', 'wsab']
 FRACTIONS = [1, 0.25, 0.1]
 FILES = {
     'table.md': 'the table above',
@@ -72,26 +70,24 @@ def main(argv: list[str] | None = None) -> None:
         console.print(
             f'Quick: {QUICK_STUDENT_STEPS} steps. It shows that all works, and no accuracy.'
         )
-    study = DataEfficiencyStudy(
-        config=str(CONFIG),
-        fractions=FRACTIONS,
-        seeds=[0],
+    study = Study(
+        blocks={'demo': Block([str(CONFIG)], METHODS, FRACTIONS)},
+        results=str(work_dir / 'lines.jsonl'),
         work_dir=str(work_dir / 'runs'),
+        regimes={'A': Regime(schedule(QUICK_TEACHER_STEPS) if args.quick else {})},
         options={
             'model.teacher.checkpoint': str(work_dir / 'teacher'),
             **schedule(QUICK_STUDENT_STEPS if args.quick else STUDENT_STEPS),
         },
-        teacher_options=schedule(QUICK_TEACHER_STEPS) if args.quick else {},
     )
-    records = study.run(args.jobs, console)
+    lines = study.run(['demo'], args.jobs, console)
     console.print('Drawing the figures.')
-    draw(study, records, work_dir)
-    table = markdown_table(records)
+    draw(study, work_dir)
+    table = accuracy_table(study, 'demo')
     (work_dir / 'table.md').write_text(f'{table}\n')
-    teacher = json.loads((work_dir / 'teacher' / 'result.json').read_text())
     console.print(
-        f'\nTest accuracy, %, after {records[0].steps} steps each; '
-        f'the teacher reaches {teacher["metrics"][METRIC]:.2f}. One image is 0.28.\n\n{table}\n',
+        f'\nTest accuracy, %, after {lines[0]["steps"]} steps each. '
+        f'{teacher_text(study, "demo")} One image is 0.28.\n\n{table}\n',
         soft_wrap=True,
     )
     for name, meaning in FILES.items():
@@ -99,16 +95,20 @@ def main(argv: list[str] | None = None) -> None:
     console.print(f'{time.perf_counter() - started:.0f} s.')
 
 
-def draw(study: DataEfficiencyStudy, records: list[Record], work_dir: Path) -> None:
+def draw(study: Study, work_dir: Path) -> None:
     """Write the figures and put the transfer's report beside them."""
-    runs = {(record.method, record.fraction): record.work_dir for record in records}
-    plot_accuracy(records, work_dir / 'accuracy.png')
-    plot_training_curves(records, work_dir / 'training.png')
-    plot_weights_over_time(runs['wsab', 1], work_dir / 'layer_weights.png')
-    students = {f'{method}, all data': runs[method, 1] for method in study.methods}
-    cfg = study.load('wsab')
+    folders = {
+        run.method: Path(study.job(run, None).work_dir)
+        for run in study.runs(['demo'])
+        if run.fraction == 1
+    }
+    plot_accuracy(study, 'demo', work_dir / 'accuracy.png')
+    plot_curves(study, 'demo', work_dir / 'training.png')
+    plot_weights_over_time(folders['wsab'], work_dir / 'layer_weights.png')
+    students = {f'{method}, all data': str(folder) for method, folder in folders.items()}
+    cfg = study.config(str(CONFIG), 'wsab')
     plot_similarity(compare_layers(cfg, students), work_dir / 'similarity.png')
-    report = max(Path(runs['wsab', 1]).glob('*/transfer_report.json'))
+    report = max(folders['wsab'].glob('*/transfer_report.json'))
     shutil.copy(report, work_dir / 'transfer_report.json')
 
 

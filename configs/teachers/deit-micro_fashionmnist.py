@@ -8,4 +8,4 @@ _base_ = [
 model = _base_.teacher.model
 
 # Images that no student is trained on.
-train_dataloader = dict(dataset=dict(split='teacher'))
+train_dataloader = dict(batch_size=128, dataset=dict(split='teacher'))

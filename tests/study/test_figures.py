@@ -5,19 +5,10 @@ import pytest
 from matplotlib import image
 from matplotlib import pyplot as plt
 
+from tests.study.hand_made import line, make_study
 from transmamba_mm.study import figures
-from transmamba_mm.study.data_efficiency import Record
 
 STEPS = np.arange(1, 6)
-
-
-def records(seeds):
-    return [
-        Record(method, fraction, seed, 90 + 5 * fraction + seed, 10, 1.0, '')
-        for method in ('scratch', 'wsab')
-        for fraction in (1.0, 0.25, 0.1)
-        for seed in seeds
-    ]
 
 
 @pytest.fixture
@@ -36,23 +27,27 @@ def check_png(path):
     assert pixels.std() > 0.02  # not blank
 
 
-@pytest.mark.parametrize('seeds', [[0], [0, 1, 2]])
-def test_accuracy(tmp_path, drawn, seeds):
-    figures.plot_accuracy(records(seeds), tmp_path / 'sub' / 'a.png')
+def test_accuracy(tmp_path, drawn):
+    figures.plot_accuracy(make_study(tmp_path), 'headline', tmp_path / 'sub' / 'a.png')
     check_png(tmp_path / 'sub' / 'a.png')
-    axes = drawn[0].axes[0]
+    (axes,) = drawn[0].axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ['scratch', 'wsab']
     assert sorted(label.get_text() for label in axes.get_xticklabels()) == ['10 %', '100 %', '25 %']
-    bars = [line for container in axes.containers for line in container.lines[2]]
-    assert len(bars) == (2 if len(seeds) > 1 else 0)
+    assert len([line for container in axes.containers for line in container.lines[2]]) == 2
+    scratch = axes.containers[0].lines[0]
+    assert list(scratch.get_xdata()) == [10, 25, 100]
+    assert list(scratch.get_ydata()) == [80.0, 83.5, 86.0]
+    assert axes.lines[-1].get_ydata()[0] == 86.0 - 0.3
 
 
-def test_training(tmp_path, drawn):
-    curves = {f: {'scratch': (STEPS, STEPS * f), 'wsab': (STEPS, STEPS)} for f in (1.0, 0.1)}
-    figures.plot_training(curves, tmp_path / 'c.png')
+def test_curves_over_images_seen(tmp_path, drawn):
+    curves = {0: [[50, 80.0], [100, 86.0]], 1: [[50, 82.0], [100, 88.0]]}
+    lines = [line('wsab', 1, seed, 0.0, val_curve=curve) for seed, curve in curves.items()]
+    figures.plot_curves(make_study(tmp_path, lines), 'headline', tmp_path / 'c.png')
     check_png(tmp_path / 'c.png')
-    assert [axes.get_title() for axes in drawn[0].axes] == ['100 % of the data', '10 % of the data']
-    assert len(drawn[0].axes[0].lines) == 2
+    (curve,) = drawn[0].axes[0].lines
+    assert list(curve.get_xdata()) == [0.4, 0.8]  # thousands: 8 images a step
+    assert list(curve.get_ydata()) == [81.0, 87.0]
 
 
 def test_similarity(tmp_path, drawn):

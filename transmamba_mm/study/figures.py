@@ -8,64 +8,75 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from transmamba_mm.plots import COLORS, STYLE, save_figure
-from transmamba_mm.study.data_efficiency import Record
 from transmamba_mm.study.scalars import Curve
-from transmamba_mm.study.table import (
-    accuracies,
-    fractions_of,
-    methods_of,
-    spread,
-)
+from transmamba_mm.study.study import Study
+from transmamba_mm.study.table import MARGIN, Row, mean_curve, reference_of, rows_of, split_of
 
 
-def plot_accuracy(
-    records: Sequence[Record], path: str | Path, metric: str = 'test accuracy'
-) -> None:
-    """A metric against the share of training data; error bars are the spread over seeds."""
-    fractions = fractions_of(records)
-    percent = [100 * fraction for fraction in fractions]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6, 4))
-        for method, color in zip(methods_of(records), COLORS, strict=False):
-            values = [accuracies(records, method, fraction) for fraction in fractions]
-            axes.errorbar(
-                percent,
-                [v.mean() for v in values],
-                yerr=[spread(v) for v in values] if len(values[0]) > 1 else None,
-                label=method,
-                color=color,
-                marker='o',
-                capsize=3,
-            )
-        axes.set_xscale('log')
-        axes.set_xticks(percent, [f'{value:g} %' for value in percent])
-        axes.minorticks_off()
-        seeds = len({record.seed for record in records})
-        axes.set_xlabel('training data used, equal number of steps')
-        axes.set_ylabel(f'{metric}, %')
-        axes.set_title(f'mean of {seeds} seeds ± std' if seeds > 1 else 'one seed')
-        axes.legend()
-        save_figure(figure, path)
+def plot_accuracy(study: Study, block: str, path: str | Path) -> None:
+    """A block's metric against the share of data, one panel per student.
 
-
-def plot_training(curves: Mapping[float, Mapping[str, Curve]], path: str | Path) -> None:
-    """Test accuracy against steps: one panel per fraction, one line per method.
-
-    Args:
-        curves: Fraction -> method -> (steps, accuracies in percent).
+    Bars are 95 % intervals; dashed is scratch with all data at its best, less the margin.
     """
+    rows = rows_of(study, block)
+    split = split_of(study, block)
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(
-            1, len(curves), figsize=(3.4 * len(curves), 3.4), sharey=True, squeeze=False
-        )
-        for axes, (fraction, methods) in zip(panels[0], curves.items(), strict=True):
-            for (method, (steps, values)), color in zip(methods.items(), COLORS, strict=False):
-                axes.plot(steps, values, label=method, color=color)
-            axes.set_title(f'{100 * fraction:g} % of the data')
-            axes.set_xlabel('step')
-        panels[0][0].set_ylabel('test accuracy, %')
-        panels[0][0].legend(loc='lower right')
+        figure, panels = _panels(rows)
+        for student, axes in panels.items():
+            shown = [row for row in rows if row.student == student]
+            for row, color in zip(shown, COLORS, strict=False):
+                found = sorted(row.estimates(study.metric, split).items())
+                percent = [100 * fraction for fraction, _ in found]
+                means = np.array([estimate.mean for _, estimate in found])
+                lows = [estimate.low for _, estimate in found]
+                highs = [estimate.high for _, estimate in found]
+                bars = None if lows == highs else (means - lows, highs - means)
+                axes.errorbar(
+                    percent, means, bars, label=_label(row), color=color, marker='o', capsize=3
+                )
+            scratch = reference_of(study, block, student)
+            if scratch and 1 in (found := scratch.estimates(study.metric, split)):
+                axes.axhline(found[1].mean - MARGIN, color=COLORS[0], linestyle='--')
+            ticks = sorted({100 * fraction for row in shown for fraction in row.lines})
+            axes.set_xscale('log')
+            axes.set_xticks(ticks, [f'{value:g} %' for value in ticks])
+            axes.minorticks_off()
+            axes.set_xlabel('training data used')
+            axes.set_title(student)
+            axes.legend()
+        next(iter(panels.values())).set_ylabel(f'{split}, %')
         save_figure(figure, path)
+
+
+def plot_curves(study: Study, block: str, path: str | Path) -> None:
+    """Validation against images seen with the most data, averaged over seeds."""
+    rows = [row for row in rows_of(study, block) if row.lines]
+    with plt.rc_context(STYLE):
+        figure, panels = _panels(rows)
+        for student, axes in panels.items():
+            shown = [row for row in rows if row.student == student]
+            for row, color in zip(shown, COLORS, strict=False):
+                lines = list(row.lines[max(row.lines)].values())
+                steps, values = mean_curve(lines)
+                images = np.array(steps) * lines[0]['images'] / lines[0]['steps']
+                axes.plot(images / 1000, values, label=_label(row), color=color, marker='.')
+            axes.set_xlabel('images seen, thousands')
+            axes.set_title(student)
+            axes.legend(loc='lower right')
+        next(iter(panels.values())).set_ylabel('val, %')
+        save_figure(figure, path)
+
+
+def _panels(rows: Sequence[Row]) -> tuple[plt.Figure, dict[str, plt.Axes]]:
+    students = list(dict.fromkeys(row.student for row in rows)) or ['']
+    figure, panels = plt.subplots(
+        1, len(students), figsize=(1 + 4.5 * len(students), 4), sharey=True, squeeze=False
+    )
+    return figure, dict(zip(students, panels[0], strict=True))
+
+
+def _label(row: Row) -> str:
+    return f'{row.method}, {row.trial}' if row.trial else row.method
 
 
 def plot_similarity(similarities: Mapping[str, np.ndarray], path: str | Path) -> None:

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty
 
 from rich.console import Console
@@ -13,50 +13,66 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.study.training_job import TrainingJob, work
 
 #: Where there are no bars (a file, a CI log), one line of progress in this time.
-LOG_SECONDS = 15
+LOG_SECONDS = 60
+#: Seconds per step, by kind of job.
+Pace = Mapping[tuple[str, str | None], float]
 
 
 def run_jobs(
-    jobs: Sequence[TrainingJob], workers: int | None = None, console: Console | None = None
-) -> dict[str, dict]:
+    jobs: Sequence[TrainingJob],
+    keep: Callable[[str, dict], None],
+    workers: int | None = None,
+    console: Console | None = None,
+    pace: Pace | None = None,
+) -> None:
     """Train every job that is not finished yet, in order, ``workers`` at a time.
 
     The workers are spawned, so that imports are paid once each and nothing is inherited. A line is
     printed for each training that ends; a terminal also sees bars. When it is interrupted, the same
-    call goes on from there.
+    call goes on from there. One that fails does not stop those that do without it.
 
     Args:
         jobs (Sequence[TrainingJob]): A job comes after the one it needs.
+        keep (Callable): Called with the name and the result of each job that is finished.
         workers (int, optional): Defaults to one per core.
         console (Console, optional): Where to print.
-
-    Returns:
-        dict[str, dict]: Result of each job, by name.
+        pace (Pace, optional): Known from earlier runs, for the time that is left.
 
     Raises:
-        UserError: If a training fails; names it, its message and its log.
+        UserError: Trainings failed; names them, their messages and logs.
     """
     console = console or Console()
-    results = {job.name: result for job in jobs if (result := job.result()) is not None}
-    waiting = [job for job in jobs if job.name not in results]
-    if results:
-        console.print(f'{len(results)} of {len(jobs)} trainings were done before.')
+    done = {job.name: result for job in jobs if (result := job.result()) is not None}
+    for name, result in done.items():
+        keep(name, result)
+    waiting = [job for job in jobs if job.name not in done]
+    if done:
+        console.print(f'{len(done)} of {len(jobs)} trainings were done before.')
     if not waiting:
-        return results
+        return
     logs = {job.name: job.log_path for job in jobs}
+    failed: dict[str, str] = {}
+    running = 0
     count = min(workers or os.cpu_count() or 1, len(waiting))
-    with _Board(waiting, console) as board, _Workers(count) as pool:
-        while len(results) < len(jobs):
-            for job in [job for job in waiting if job.needs is None or job.needs in results]:
+    with _Board(waiting, count, console, pace or {}) as board, _Workers(count) as pool:
+        while True:
+            for job in [job for job in waiting if job.needs is None or job.needs in done]:
                 waiting.remove(job)
                 pool.submit(job)
+                running += 1
+            if not running:
+                break
             kind, name, value = pool.next_event()
+            running -= kind in ('done', 'failed')
             if kind == 'failed':
-                raise UserError(f'Training {name} failed: {value}\nIts log: {logs[name]}')
+                failed[name] = f'Training {name} failed: {value}\nIts log: {logs[name]}'
             if kind == 'done':
-                results[name] = value
+                done[name] = value
+                keep(name, value)
             board.show(kind, name, value)
-    return results
+    if failed:
+        skipped = f'\n{len(waiting)} trainings need them and were left out.' if waiting else ''
+        raise UserError('\n'.join(failed.values()) + skipped)
 
 
 class _Workers:
@@ -103,9 +119,11 @@ class _Workers:
 
 
 class _Board:
-    """A line per finished training and, on a terminal, a bar per running one."""
+    """A line per finished training, the time that is left and, on a terminal, a bar per job."""
 
-    def __init__(self, jobs: Sequence[TrainingJob], console: Console) -> None:
+    def __init__(
+        self, jobs: Sequence[TrainingJob], workers: int, console: Console, pace: Pace
+    ) -> None:
         self._bars = Progress(
             TextColumn('{task.description:<28}'),
             BarColumn(),
@@ -115,11 +133,15 @@ class _Board:
             console=console,
             transient=True,
         )
-        self._steps = {job.name: job.load().train_cfg.max_iters for job in jobs}
+        self._steps = {job.name: job.steps for job in jobs}
         self._taken = dict.fromkeys(self._steps, 0)
+        self._first: dict[str, int] = {}  # where this call has found a job
+        usual = sum(pace.values()) / len(pace) if pace else 1.0
+        self._pace = {job.name: pace.get(job.kind, usual) for job in jobs}
         self._rows: dict = {}
         self._finished = 0
-        self._silent_until = time.monotonic() + LOG_SECONDS
+        self._began = time.monotonic()
+        self._silent_until = self._began + LOG_SECONDS
 
     def __enter__(self) -> '_Board':
         self._bars.start()
@@ -135,19 +157,25 @@ class _Board:
         if kind == 'start':
             self._rows[name] = self._bars.add_task(name, total=self._steps[name])
             return
+        if kind == 'step':
+            self._first.setdefault(name, value)
         self._taken[name] = value if kind == 'step' else self._steps[name]
         self._bars.update(self._rows[name], completed=self._taken[name])
-        if kind == 'done':
+        if kind in ('done', 'failed'):
             self._finished += 1
             self._bars.remove_task(self._rows.pop(name))
-            metrics = ', '.join(f'{key} {number:.2f}' for key, number in value['metrics'].items())
-            self._bars.console.print(
-                f'[{self._finished}/{len(self._steps)}] {name}: {metrics}, '
-                f'{value["steps"]} steps in {value["seconds"]:.0f} s',
-                markup=False,
-                highlight=False,
-            )
+            self._print(f'[{self._finished}/{len(self._steps)}] {name}: {_outcome(kind, value)}')
         self._update_total()
+
+    def _seconds_left(self) -> float | None:
+        """By the paces of earlier runs, scaled to what this call has measured so far."""
+        made = sum(
+            (self._taken[name] - first) * self._pace[name] for name, first in self._first.items()
+        )
+        left = sum(
+            (steps - self._taken[name]) * self._pace[name] for name, steps in self._steps.items()
+        )
+        return (time.monotonic() - self._began) / made * left if made else None
 
     def _update_total(self) -> None:
         taken, all_ = sum(self._taken.values()), sum(self._steps.values())
@@ -155,4 +183,18 @@ class _Board:
         self._bars.update(self._total, completed=taken, description=done)
         if not self._bars.console.is_terminal and time.monotonic() > self._silent_until:
             self._silent_until = time.monotonic() + LOG_SECONDS
-            self._bars.console.print(f'{done}, {taken} of {all_} steps', highlight=False)
+            left = self._seconds_left()
+            about = f', about {left / 60:.0f} minutes left' if left is not None else ''
+            self._print(f'{done}, {taken} of {all_} steps{about}')
+
+    def _print(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+
+def _outcome(kind: str, value) -> str:
+    if kind == 'failed':
+        return f'failed: {value}'
+    metrics = value['test'] or value['val']
+    which = 'test' if value['test'] else 'val'
+    numbers = ', '.join(f'{key} {number:.2f}' for key, number in metrics.items())
+    return f'{which} {numbers}, {value["steps"]} steps in {value["seconds"]:.0f} s'

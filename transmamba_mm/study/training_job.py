@@ -12,18 +12,25 @@ from threading import Thread
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.hooks import Hook
+from mmengine.utils import get_git_hash
 
 from transmamba_mm import compat
 from transmamba_mm.atomic_file import write_atomically
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.build_runner import build_runner
 from transmamba_mm.launch.explain import explain
+from transmamba_mm.launch.method import method_name
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.launch.resumable import make_resumable
 from transmamba_mm.launch.runtime import prepare_runtime
 from transmamba_mm.launch.work_dir_lock import lock_work_dir
+
+METRIC = 'accuracy/top1'
+#: Of a training, over all its starts.
+COSTS = ('seconds', 'cpu_seconds')
 
 
 @dataclass(frozen=True)
@@ -34,17 +41,26 @@ class TrainingJob:
         name (str): Shown to the user; unique in a study.
         config (str): Path of the config.
         work_dir (str): Where its log, checkpoints and ``result.json`` go.
+        steps (int): Its ``train_cfg.max_iters``.
         options (dict): Dotted keys to change in the config.
         method (str, optional): Another than the config's own.
+        test (bool): Whether the test set is evaluated at the end.
         needs (str, optional): Name of the job that has to be finished before.
     """
 
     name: str
     config: str
     work_dir: str
+    steps: int
     options: dict = field(default_factory=dict)
     method: str | None = None
+    test: bool = True
     needs: str | None = None
+
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """Jobs of one kind take equally long a step."""
+        return Path(self.config).stem, self.method and method_name(self.method)
 
     def load(self) -> Config:
         """The config to run, which goes on where an interrupted training stopped."""
@@ -85,41 +101,96 @@ def config_hash(cfg: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class StepReporter(Hook):
-    """Tells the parent process every few steps how far a training is."""
+class RunRecorder(Hook):
+    """Record what a training costs and its validations; report steps to the parent process.
 
-    priority = 'VERY_LOW'
+    All is kept in the message hub, and so in the checkpoints: a resumed training goes on counting.
+
+    Attributes:
+        record (dict): ``seconds`` and ``cpu_seconds``, validations included; ``validations``, the
+            metrics by step.
+    """
+
+    priority = 'LOW'  # before the checkpoint is written
 
     def __init__(self, name: str, events, interval: int = 5) -> None:
         self.name = name
         self.events = events
         self.interval = interval
+        self.record = {'seconds': 0.0, 'cpu_seconds': 0.0, 'validations': {}}
+
+    def before_train(self, runner) -> None:
+        """Go on where a checkpoint was written."""
+        self.record = dict(runner.message_hub.runtime_info.get('record', self.record))
+        self.began = [now - self.record[name] for name, now in zip(COSTS, _clocks(), strict=True)]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Report the number of steps taken."""
+        self._keep(runner)
         if (runner.iter + 1) % self.interval == 0:
             self.events.put(('step', self.name, runner.iter + 1))
 
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Keep the metrics."""
+        values = {name: round(float(value), 4) for name, value in metrics.items()}
+        self.record['validations'] = self.record['validations'] | {runner.iter: values}
+        self._keep(runner)
+
+    def _keep(self, runner) -> None:
+        spent = [now - began for now, began in zip(_clocks(), self.began, strict=True)]
+        self.record |= dict(zip(COSTS, spent, strict=True))
+        runner.message_hub.update_info('record', self.record)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
 
 def train(job: TrainingJob, events) -> dict:
-    """Run ``job`` to its end and evaluate it; the result is also written to its ``work_dir``."""
+    """Run ``job`` to its end and evaluate its last weights; the result also goes to its folder.
+
+    Returns:
+        dict: ``steps``; ``images`` seen; ``seconds`` and ``cpu_seconds`` of the training with its
+        validations; ``val_curve`` (steps and values of the metric that the config chooses by);
+        ``val`` and ``test`` (all metrics of the last weights, None if there was no test);
+        ``config_hash``, ``commit``, ``device``.
+    """
     cfg = job.load()
     lock = lock_work_dir(cfg)
     write_atomically(Path(job.work_dir, 'config.sha256'), config_hash(cfg).encode())
-    preflight(cfg, ('train', 'val'))
+    preflight(cfg, ('train', 'val', 'test') if job.test else ('train', 'val'))
     prepare_runtime(cfg)
     make_resumable(cfg)
-    started = time.perf_counter()
     runner = build_runner(cfg)
-    runner.register_hook(StepReporter(job.name, events))
+    recorder = RunRecorder(job.name, events)
+    runner.register_hook(recorder)
     runner.train()
-    metrics = {key: float(value) for key, value in runner.val_loop.run().items()}
-    seconds = round(time.perf_counter() - started, 1)
-    result = {'name': job.name, 'steps': runner.iter, 'seconds': seconds, 'metrics': metrics}
+    record = recorder.record
+    validations, metric = record['validations'], metric_of(cfg)
+    test = None
+    if job.test:
+        test = {name: round(float(value), 4) for name, value in runner.test_loop.run().items()}
+    result = {
+        'steps': runner.iter,
+        'images': runner.iter * cfg.train_dataloader.batch_size,
+        **{name: round(record[name], 1) for name in COSTS},
+        'val_curve': [[step, values[metric]] for step, values in validations.items()],
+        'val': validations[runner.iter],
+        'test': test,
+        'config_hash': config_hash(cfg),
+        'commit': get_git_hash(digits=10),
+        'device': get_device(),
+    }
     write_atomically(job.result_path, json.dumps(result, indent=2).encode())
     if lock:
         lock.close()
     return result
+
+
+def metric_of(cfg: Config) -> str:
+    """What a study compares: the metric that chooses the config's best checkpoint, if it does."""
+    best = cfg.default_hooks.checkpoint.get('save_best')
+    return METRIC if best in (None, 'auto') else best
 
 
 def work(inbox, events) -> None:

@@ -19,7 +19,7 @@ data_preprocessor = dict(
 )
 
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=64,
     num_workers=0,  # the images are in memory
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='InfiniteSampler', shuffle=True),

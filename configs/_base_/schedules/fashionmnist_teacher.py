@@ -1,5 +1,7 @@
 _base_ = 'fashionmnist.py'
 
-# 15 epochs of the teacher's 30,000 images; positions learn faster, as in digits_teacher.py.
-optim_wrapper = dict(paramwise_cfg=dict(position_lr_mult=10.0, token_lr_mult=10.0))
-train_cfg = dict(max_iters=3500, val_interval=500)
+# 17 epochs of the teacher's 30,000 images; positions learn faster, as in digits_teacher.py.
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3), paramwise_cfg=dict(position_lr_mult=10.0, token_lr_mult=10.0)
+)
+train_cfg = dict(max_iters=4000, val_interval=1000)

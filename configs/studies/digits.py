@@ -1,0 +1,12 @@
+# A DeiT becomes a Vim on 8x8 digits: python tools/analysis/study.py configs/studies/digits.py
+# Regime A: the teacher has seen all images, so this shows how fast a transfer learns.
+results = 'docs/results/digits.jsonl'
+regimes = dict(A=dict())
+blocks = dict(
+    methods=dict(
+        configs=['configs/transmamba/vim-nano_deit-nano_digits.py'],
+        methods=['scratch', 'logits', 'wsab'],
+        fractions=[1, 0.75, 0.5, 0.25, 0.1, 0.05],
+        seeds=[0, 1, 2],
+    ),
+)
