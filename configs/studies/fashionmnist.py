@@ -2,7 +2,9 @@
 # Regime C: the teacher is trained on 30,000 images that no student gets. Regime B: on the student's
 # own images. Scratch has no teacher and is shared by both.
 _leaf = 'configs/transmamba/{}_deit-micro_fashionmnist.py'
-_vim, _vmamba, _plainmamba = map(_leaf.format, ('vim-micro', 'vmamba-micro', 'plainmamba-micro'))
+_vim, _swap, _vmamba, _plainmamba = map(
+    _leaf.format, ('vim-micro', 'swap', 'vmamba-micro', 'plainmamba-micro')
+)
 _lr, _decay = 'optim_wrapper.optimizer.lr', 'optim_wrapper.optimizer.weight_decay'
 _steps, _validate = 'train_cfg.max_iters', 'train_cfg.val_interval'
 
@@ -21,12 +23,14 @@ _nine = [
 ]
 tuned = []
 
+_headline = ['scratch', 'init_only', 'logits', 'wsab']
+
 blocks = dict(
     # The most telling runs, one seed.
-    first=dict(configs=[_vim], methods=['scratch', 'logits', 'wsab'], fractions=[1, 0.25]),
+    first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
     # Choices are made on the validation set, with a seed of their own.
     tuning=dict(
-        configs=[_vim],
+        configs=[_vim, _swap],
         methods=['scratch', 'wsab'],
         fractions=[1, 0.25],
         seeds=[100],
@@ -34,25 +38,39 @@ blocks = dict(
         test=False,
     ),
     converged=dict(
-        configs=[_vim],
+        configs=[_vim, _swap],
         methods=['scratch'],
         seeds=[0, 1, 2],
         trials=[{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000)],
     ),
     headline=dict(
-        configs=[_vim],
-        methods=['scratch', 'logits', 'wsab'],
+        configs=[_vim, _swap],
+        methods=_headline,
         fractions=[1, 0.25, 0.1, 0.01],
         seeds=[0, 1, 2, 3, 4],
         reference='converged',
     ),
     regime_b=dict(
-        configs=[_vim],
+        configs=[_vim, _swap],
         methods=['scratch', 'logits', 'wsab'],
         fractions=[1, 0.25],
         seeds=[0, 1, 2],
         regime='B',
         reference='converged',
+    ),
+    ablation=dict(
+        configs=[_vim],
+        methods=['wsab', 'no_subcloning', 'no_layers', 'no_directions', 'no_features', 'uniform'],
+        fractions=[0.25],
+        seeds=[0, 1, 2],
+        baseline='wsab',
+    ),
+    peers=dict(
+        configs=[_vim],
+        methods=['wsab', 'wsab_paper'],
+        fractions=[1, 0.25],
+        seeds=[0, 1, 2],
+        baseline='wsab',
     ),
     students=dict(
         configs=[_vmamba, _plainmamba],
