@@ -29,6 +29,9 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_archive
 from transmamba_mm.work_dir import checkpoints_in
 
+#: What torch raises of a file that is no checkpoint.
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError)
+
 
 def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu') -> dict:
     """Read a checkpoint as it was saved.
@@ -52,11 +55,25 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
     try:
         with torch.serialization.safe_globals(_harmless_globals()):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+    except UNREADABLE as error:
         raise UserError(explain_archive(path) or _why_unreadable(path, error)) from error
     if not isinstance(checkpoint, dict):
         raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a dict of weights.')
     return checkpoint
+
+
+def read_meta(path: Path) -> dict:
+    """Read what a checkpoint notes of its training (epoch, iter, ...), and none of its weights.
+
+    Empty where the file has no such notes, or cannot be read.
+    """
+    try:
+        with torch.serialization.safe_globals(_harmless_globals()):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except (*UNREADABLE, OSError):
+        return {}
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    return meta if isinstance(meta, dict) else {}
 
 
 def load_state_dict(source: str | Path) -> dict[str, Tensor]:

@@ -136,6 +136,26 @@ def test_cam(trained, monkeypatch, tmp_path):
     assert mmcv.imread(str(tmp_path / 'cam.png')).shape == (8, 8, 3)
 
 
+#: Leaves whose trainings count epochs or iterations, of images, of questions and of videos.
+SCHEDULED = {
+    'vim-nano_deit-nano_digits': 'train_cfg.max_iters=35',
+    'vim-t_deit-t_cifar100': 'train_cfg.max_epochs=7',
+    'mambavqa-nano_llava-nano_easyvqa': 'train_cfg.max_iters=35',
+    'videomamba-nano_clip-nano_movingdigits': 'train_cfg.max_iters=35',
+}
+
+
+@pytest.mark.parametrize('leaf', SCHEDULED)
+def test_schedule(leaf, monkeypatch, tmp_path):
+    pytest.importorskip('matplotlib').use('Agg')
+    leaf, length = str(ROOT / f'configs/transmamba/{leaf}.py'), SCHEDULED[leaf]
+    # At the end of a short data set mmengine waits two seconds: this one is long enough.
+    options = ('-d', 20000, '--not-show', '-s', tmp_path / 'lr.png', '--cfg-options', length)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        tool(monkeypatch, tmp_path, 'visualization/vis_scheduler.py', leaf, *options)
+    assert mmcv.imread(str(tmp_path / 'lr.png')).std() > 0
+
+
 def test_a_fresh_process_needs_no_import_but_the_config_s():
     leaf = ROOT / 'configs/transmamba/vim-nano_deit-nano_digits.py'
     script = f'from mmpretrain import get_model; print(type(get_model({str(leaf)!r}).backbone))'

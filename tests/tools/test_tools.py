@@ -40,6 +40,15 @@ def test_resume_continues_at_the_right_step(trained, tmp_path):
     assert load_checkpoint(tmp_path / 'work_dirs/transmamba')['meta']['iter'] == 6
 
 
+def test_resume_past_the_end_leaves_the_work_dir_as_it_was(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    files = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+    options = ['--resume', '--cfg-options', 'train_cfg.max_iters=2']
+    result = run_tool('train.py', 'transmamba.py', *options, cwd=tmp_path)
+    assert result.returncode == 1 and 'iter 4' in result.stderr and 'max_iters=2' in result.stderr
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+
+
 def test_config_that_training_and_testing_leave_is_known_as_one_s_own(trained, tmp_path):
     assert is_own_config(trained / 'work_dirs/transmamba/transmamba.py')
     metrics(trained, tmp_path, 'transmamba.py', trained / 'work_dirs/transmamba')

@@ -32,6 +32,9 @@ class _ResumableLoop:
         """Train; hooks with ``after_failure`` can save what there is before an error goes on."""
         if self.runner.val_loop is not None:
             seed_batches(self.runner.val_dataloader)
+        if self.iter >= self.max_iters:
+            done = f'the checkpoint is of iteration {self.iter} of {self.max_iters}'
+            self.runner.logger.info(f'Nothing is left to train: {done}.')
         try:
             return super().run()
         except Exception:
@@ -61,7 +64,8 @@ class EpochBasedTrainLoop(_ResumableLoop, mmengine.EpochBasedTrainLoop):
 
     def _batches_left(self):
         loader, done = self.dataloader, self.batches_done
-        if type(loader.batch_sampler) is BatchSampler and isinstance(loader.sampler, SeededSampler):
+        seeded = isinstance(getattr(loader, 'sampler', None), SeededSampler)
+        if seeded and type(loader.batch_sampler) is BatchSampler:
             loader.sampler.start_at(done * loader.batch_size)
             return enumerate(loader, done)
         return islice(enumerate(loader), done, None)  # batches of unknown sizes: made, not used

@@ -24,9 +24,10 @@ from transmamba_mm.engine.stop_signals import outlive_a_stop
 def seed_batches(loader: DataLoader) -> DataLoader:
     """Let the position of each batch of ``loader`` seed what its pipeline draws.
 
-    Samplers without a seed and data sets without indices stay as they are.
+    Samplers without a seed and data sets without indices stay as they are, and so does what is no
+    DataLoader, as the list of batches by which mmpretrain's ``vis_scheduler`` draws a schedule.
     """
-    sampler = getattr(loader.batch_sampler, 'sampler', None)
+    sampler = getattr(getattr(loader, 'batch_sampler', None), 'sampler', None)
     known = hasattr(sampler, 'seed') and not isinstance(loader.dataset, IterableDataset)
     if not known or isinstance(sampler, SeededSampler):
         return loader

@@ -14,8 +14,9 @@ from transmamba_mm.compat import import_datasets_quietly
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import iter_datasets, type_name
 from transmamba_mm.launch.preflight_data import missing_data, unseen_gaps
-from transmamba_mm.launch.preflight_metrics import unknown_best
+from transmamba_mm.launch.preflight_metrics import excessive_topk, impossible_hits, unknown_best
 from transmamba_mm.launch.preflight_parts import wrong_parts
+from transmamba_mm.launch.preflight_resume import finished_training
 from transmamba_mm.launch.read_config import KNOWN_KEYS, explain_unread
 
 
@@ -38,6 +39,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
         raise UserError(_listed(cfg, problems))
     problems += _uncovered_images(cfg.get('model') or {})
     for phase in phases:
+        problems += excessive_topk(cfg, phase)
         for leaf in iter_datasets((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
             problems += missing_data(leaf)
             if phase != 'train':
@@ -45,6 +47,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     if 'train' in phases:
         problems += [*_missing_weights(cfg), *_late_schedules(cfg), *unknown_best(cfg)]
         problems += [*_missing_rate(cfg), *_too_much_decay(cfg), *_unsupported_amp(cfg)]
+        problems += [*impossible_hits(cfg), *finished_training(cfg)]
     if problems:
         raise UserError(_listed(cfg, problems))
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import HOOKS
@@ -124,7 +124,9 @@ def _steps(dataset: object) -> Iterator[object]:
 
 
 def _leaves(dataset: object) -> Iterator[Any]:
-    """A data set, or those that it wraps."""
+    """A data set, or those that it wraps; none of what only stands in for one."""
+    if not isinstance(dataset, Dataset):
+        return
     inner = getattr(dataset, 'dataset', None)
     wrapped = [inner] if inner is not None else getattr(dataset, 'datasets', ())
     if not wrapped:
