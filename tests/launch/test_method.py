@@ -64,7 +64,9 @@ def test_logits_weigh_what_they_weigh_in_the_config_s_own_method(leaf):
     }
 
 
-@pytest.mark.parametrize(('method', 'type_'), [('fitnets', 'FitNets'), ('ofa', 'OFA')])
+@pytest.mark.parametrize(
+    ('method', 'type_'), [('fitnets', 'FitNets'), ('ofa', 'OFA'), ('cab', 'CAB')]
+)
 def test_peers_begin_with_a_student_of_their_own(method, type_):
     wsab, model = (read_config(DIGITS, method=name).model for name in (None, method))
     assert type_name(model.distiller) == type_ and model.subcloning is None

@@ -321,4 +321,5 @@ def test_towers_without_embeddings_in_both_have_none_to_compare():
 
     match = ModelMatch.of(Headless(), Headless(), 'uniform')
     assert not match.embeddings and FeatureKind.EMBEDDINGS in match.unavailable
-    assert match.layers[0] == LayerMatch(0, 0, 16, 16, 2)
+    keys = {'student_key_dims': 4, 'teacher_key_dims': 4}
+    assert match.layers[0] == LayerMatch(0, 0, 16, 16, 2, **keys)

@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from transmamba_mm.checks import NOT_NEGATIVE, POSITIVE, check, checked, one_of
-from transmamba_mm.distillers.base import BaseDistiller
-from transmamba_mm.distillers.label_losses import soft_label_loss
+from transmamba_mm.checks import POSITIVE, check, checked, one_of
+from transmamba_mm.distillers.feature_distiller import FeatureDistiller
 from transmamba_mm.registry import DISTILLERS
 from transmamba_mm.transfer.features.alignment import to_grid
 from transmamba_mm.transfer.features.features import FeatureKind, Features
@@ -12,7 +11,7 @@ from transmamba_mm.transfer.features.model_match import ModelMatch
 
 
 @DISTILLERS.register_module()
-class FitNets(BaseDistiller):
+class FitNets(FeatureDistiller):
     """Regress one hidden layer of the teacher (Romero et al., arXiv 1412.6550).
 
     ::
@@ -40,7 +39,7 @@ class FitNets(BaseDistiller):
         UserError: A layer without a teacher layer; a factor below 0, a temperature not above it.
     """
 
-    @checked(logits_weight=NOT_NEGATIVE, temperature=POSITIVE, hint_weight=POSITIVE)
+    @checked(hint_weight=POSITIVE)
     def __init__(
         self,
         match: ModelMatch,
@@ -57,12 +56,15 @@ class FitNets(BaseDistiller):
             guided_layer = layers[(len(layers) - 1) // 2]
         check('FitNets', 'guided_layer', guided_layer, one_of(*layers))
         index = layers.index(guided_layer)
-        kinds = {FeatureKind.LAYER_FEATURES}
-        if logits_weight > 0:
-            kinds.add(FeatureKind.LOGITS)
-        super().__init__(match, task_weight, kinds, feature_layers=[index], feature_end=feature_end)
-        self.logits_weight = logits_weight
-        self.temperature = temperature
+        super().__init__(
+            match,
+            task_weight,
+            logits_weight,
+            temperature,
+            {FeatureKind.LAYER_FEATURES},
+            feature_layers=[index],
+            feature_end=feature_end,
+        )
         self.hint_weight = hint_weight
         layer = match.layers[index]
         self.regressor = nn.Linear(layer.student_dims, layer.teacher_dims)
@@ -73,10 +75,3 @@ class FitNets(BaseDistiller):
         hint = to_grid(theirs.patches, theirs.grid, ours.grid)  # (B, L, Dt)
         difference = hint.float() - self.regressor(ours.patches).float()
         return {'hint_loss': self.hint_weight * 0.5 * difference.square().mean()}
-
-    def compare_outputs(self, student: Features, teacher: Features) -> dict[str, Tensor]:
-        """``logits_loss``, if it has a weight."""
-        if FeatureKind.LOGITS not in self.student_kinds:
-            return {}
-        loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
-        return {'logits_loss': self.logits_weight * loss}

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, NOT_NEGATIVE, POSITIVE, checked, one_of
-from transmamba_mm.distillers.base import BaseDistiller
-from transmamba_mm.distillers.label_losses import soft_label_loss
+from transmamba_mm.distillers.feature_distiller import FeatureDistiller
 from transmamba_mm.distillers.similarity import token_cosine
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
@@ -19,7 +18,7 @@ REDUCTIONS = ('mean', 'sum')
 
 
 @DISTILLERS.register_module()
-class WSAB(BaseDistiller):
+class WSAB(FeatureDistiller):
     """Adaptive bidirectional distillation (TransMamba, arXiv 2502.15130).
 
     ::
@@ -77,8 +76,6 @@ class WSAB(BaseDistiller):
     @checked(
         layer_weight=NOT_NEGATIVE,
         direction_weight=NOT_NEGATIVE,
-        logits_weight=NOT_NEGATIVE,
-        temperature=POSITIVE,
         cls_token=FLAG,
         weighting=one_of(*WEIGHTINGS),
         tau=POSITIVE,
@@ -103,24 +100,20 @@ class WSAB(BaseDistiller):
         used = {
             FeatureKind.LAYER_FEATURES: layer_weight > 0,
             FeatureKind.DIRECTION_FEATURES: direction_weight > 0,
-            FeatureKind.LOGITS: logits_weight > 0,
         }
         student_kinds = {kind for kind, is_used in used.items() if is_used}
-        teacher_kinds = student_kinds & {FeatureKind.LOGITS}
-        if layer_weight > 0 or direction_weight > 0:
-            teacher_kinds.add(FeatureKind.LAYER_FEATURES)
         super().__init__(
             match,
             task_weight,
+            logits_weight,
+            temperature,
             student_kinds,
-            teacher_kinds,
+            {FeatureKind.LAYER_FEATURES} if student_kinds else (),
             feature_end=feature_end,
             layer_stride=layer_stride,
         )
         self.layer_weight = layer_weight
         self.direction_weight = direction_weight
-        self.logits_weight = logits_weight
-        self.temperature = temperature
         self.cls_token = cls_token
         self.weighting = weighting
         self.tau = tau
@@ -171,13 +164,6 @@ class WSAB(BaseDistiller):
         if self.direction_weight > 0:
             outputs |= self._compare_directions(student, targets)
         return outputs
-
-    def compare_outputs(self, student: Features, teacher: Features) -> dict[str, Tensor]:
-        """Compare logits, where there is such a term."""
-        if FeatureKind.LOGITS not in self.student_kinds:
-            return {}
-        loss = soft_label_loss(student.logits, teacher.logits, self.temperature)
-        return {'logits_loss': self.logits_weight * loss}
 
     def _compare_layers(
         self, student: Features, teacher: Features, targets: list[Tensor]

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from functools import partial
 
 from mmcv.cnn.bricks import DropPath
 from torch import LongTensor, Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn.init import trunc_normal_, zeros_
 
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone
 from transmamba_mm.models.backbones.token_block import TokenBlock
+from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
 from transmamba_mm.ops import bidirectional_order
@@ -83,6 +85,22 @@ class BidirectionalBackbone(TokenBackbone):
     def directions(self, grid: tuple[int, ...]) -> LongTensor:
         """Forward and backward raster order, (2, L)."""
         return bidirectional_order(math.prod(grid))
+
+    def key_dims(self) -> list[int]:
+        """State size N of each layer: the width of B and of C."""
+        return [block.mixer.state_dims for block in self.blocks]
+
+    def keys_queries(self) -> list[FeatureSource]:
+        """B and C of each layer and direction, (B, 2, L, 2N), computed again from the input."""
+        return [
+            FeatureSource(path, partial(self._keys_queries, block.mixer), True)
+            for path, block in zip(self.mixer_paths(), self.blocks, strict=True)
+        ]
+
+    def _keys_queries(
+        self, mixer: BidirectionalMamba, inputs: CallInputs, grid: tuple[int, ...]
+    ) -> tuple[Tensor, None]:
+        return self._split_directions(mixer.keys_queries(inputs.hidden_states), grid)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features of ``images`` at the layers ``out_indices``."""

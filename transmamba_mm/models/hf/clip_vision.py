@@ -140,6 +140,14 @@ class ClipVision(BaseModule, TokenLayout):
         """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""
         return [source.below('model') for source in self.layout.attention_maps()]
 
+    def key_dims(self) -> list[int]:
+        """Width of the keys of each layer."""
+        return self.layout.key_dims()
+
+    def keys_queries(self) -> list[FeatureSource]:
+        """Keys and queries of each layer, computed again from the input."""
+        return [source.below('model') for source in self.layout.keys_queries()]
+
     def layer_dims(self) -> list[int]:
         """Width of each layer's feature."""
         return self.layout.layer_dims()

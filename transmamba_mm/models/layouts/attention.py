@@ -1,4 +1,4 @@
-"""Attention maps of modules that do not hand them out."""
+"""What attention modules compute inside, computed again from their inputs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,9 +11,9 @@ from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSourc
 
 
 def attention_sources(
-    backbone: nn.Module, paths: Sequence[str], compute: Callable[[Any, CallInputs, Any], Tensor]
+    backbone: nn.Module, paths: Sequence[str], compute: Callable[[Any, CallInputs, Any], Any]
 ) -> list[FeatureSource]:
-    """Attention maps that are computed again from the inputs of the modules at ``paths``.
+    """Features that are computed again from the inputs of the modules at ``paths``.
 
     Args:
         backbone (nn.Module): Has the modules.

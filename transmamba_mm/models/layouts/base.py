@@ -39,9 +39,9 @@ class TokenLayout(ABC):
     Each kind of feature that a distiller may compare is one method, which returns a
     :class:`FeatureSource` for every layer and has the name of its ``FeatureKind``:
     :meth:`layer_features`, :meth:`direction_features`, :meth:`mixer_inputs`, :meth:`mixer_outputs`,
-    :meth:`attention_maps`. A family that lacks a kind raises a ``UserError``. A student layer that
-    is matched with one branch of a teacher layer compares with :meth:`middle_features`,
-    :meth:`mlp_inputs` and :meth:`mlp_outputs`.
+    :meth:`attention_maps`, :meth:`keys_queries`. A family that lacks a kind raises a ``UserError``.
+    A student layer that is matched with one branch of a teacher layer compares with
+    :meth:`middle_features`, :meth:`mlp_inputs` and :meth:`mlp_outputs`.
     """
 
     #: Whether clips (B, C, T, H, W) are taken whole, rather than frame by frame.
@@ -140,6 +140,21 @@ class TokenLayout(ABC):
             UserError: The family has no attention.
         """
         raise self.lacks('attention maps', 'attention_maps')
+
+    def key_dims(self) -> list[int]:
+        """Width of the keys of each layer, as wide as its queries; 0 if they are not named."""
+        return [0] * len(self.layer_paths())
+
+    def keys_queries(self) -> list[FeatureSource]:
+        """Keys and queries of each layer, side by side: patches (B, L, 2E) and cls (B, 2E) or None.
+
+        Heads stand one after another. Of scans they are B and C in each direction, (B, K, L, 2N)
+        and no cls.
+
+        Raises:
+            UserError: The family does not name them.
+        """
+        raise self.lacks('keys and queries', 'keys_queries')
 
     @property
     def family(self) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.key_map import KeyMap
 from transmamba_mm.models.layouts.attention import attention_sources, rerun_attention
 from transmamba_mm.models.layouts.base import AdapterLayout, Grid
-from transmamba_mm.models.layouts.feature_source import FeatureSource
+from transmamba_mm.models.layouts.feature_source import CallInputs, FeatureSource
 from transmamba_mm.models.layouts.layer_part import MLPPaths
 
 LAYER = {
@@ -81,6 +82,21 @@ class ClipTransformerLayout(AdapterLayout):
     def mlp_activation(self) -> str:
         """Name of the MLPs' activation."""
         return self.backbone.config.hidden_act
+
+    def key_dims(self) -> list[int]:
+        """Width of the keys of each layer."""
+        return self.layer_dims()
+
+    def keys_queries(self) -> list[FeatureSource]:
+        """Keys and queries (B, L, 2D) of each layer, computed again from the input."""
+        return attention_sources(self.backbone, self.mixer_paths(), self._keys_queries)
+
+    def _keys_queries(
+        self, attention: Any, inputs: CallInputs, grid: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        tokens = inputs.hidden_states
+        pair = [attention.k_proj(tokens), attention.q_proj(tokens)]
+        return self.to_canonical(torch.cat(pair, dim=-1), grid)
 
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, L, L), computed again from the input."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
@@ -103,6 +104,20 @@ class VisionTransformerLayout(AdapterLayout):
     def attention_maps(self) -> list[FeatureSource]:
         """Attention probabilities (B, heads, tokens, tokens), computed again from the input."""
         return attention_sources(self.backbone, self.mixer_paths(), _attention_map)
+
+    def key_dims(self) -> list[int]:
+        """Width of the keys of each layer."""
+        return self.layer_dims()
+
+    def keys_queries(self) -> list[FeatureSource]:
+        """Keys and queries (B, L, 2D) of each layer, computed again from the input."""
+        return attention_sources(self.backbone, self.mixer_paths(), self._keys_queries)
+
+    def _keys_queries(
+        self, attention: Any, inputs: CallInputs, grid: Grid
+    ) -> tuple[Tensor, Tensor | None]:
+        query, key, _ = attention.qkv(inputs.hidden_states).chunk(3, dim=-1)
+        return self.to_canonical(torch.cat([key, query], dim=-1), grid)
 
     @property
     def position_grid(self) -> Grid:

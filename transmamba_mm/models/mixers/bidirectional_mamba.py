@@ -182,27 +182,48 @@ class BidirectionalMamba(nn.Module):
         share = None if bias is None else bias / contributions.shape[1]
         return F.linear(contributions, self.out_proj.weight, share)
 
+    def keys_queries(self, hidden: Tensor) -> Tensor:
+        """B and C of tokens (B, L, D) in each direction, side by side: (B, 2, L, 2N).
+
+        Where Mamba is read as attention, B is the key of a token and C its query.
+        """
+        x, _ = self.in_proj(hidden).chunk(2, dim=-1)
+        found = self._project(self._convolve(x))[..., self.dt_rank :]
+        return found.unflatten(1, x.shape[:2]).transpose(0, 1).expand(-1, 2, -1, -1)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """Values u (K, B, L, E) of tokens (B, L, E); K is 1 for shared projections."""
+        return directional_conv1d(
+            x,
+            torch.stack([d.conv.weight.squeeze(1) for d in self._owners]),
+            torch.stack([d.conv.bias for d in self._owners]),
+            [d is self.bwd for d in self._owners],
+            self.conv_activation,
+        )
+
+    def _project(self, u: Tensor) -> Tensor:
+        """dt, B and C side by side, (K, B * L, R + 2N), of values (K, B, L, E)."""
+        x_proj = torch.stack([d.x_proj.weight for d in self._owners])  # (K, R + 2N, E)
+        return torch.bmm(u.flatten(1, 2), x_proj.transpose(1, 2))
+
+    @property
+    def _owners(self) -> list[ScanDirection]:
+        """Directions with projections of their own."""
+        return [self.fwd] if self.shared_projections else [self.fwd, self.bwd]
+
     def scan(self, x: Tensor, z: Tensor, merge: str) -> Tensor:
         """Scan (B, L, E) in both directions, gated by z: (B, L, E), or (B, 2, L, E) for 'none'."""
-        owners = [self.fwd] if self.shared_projections else [self.fwd, self.bwd]
-        u = directional_conv1d(
-            x,
-            torch.stack([d.conv.weight.squeeze(1) for d in owners]),
-            torch.stack([d.conv.bias for d in owners]),
-            [d is self.bwd for d in owners],
-            self.conv_activation,
-        )  # (K, B, L, E)
-        x_proj = torch.stack([d.x_proj.weight for d in owners])  # (K, R + 2N, E)
-        dt_proj = torch.stack([d.dt_proj.weight for d in owners])  # (K, E, R)
-        projected = torch.bmm(u.flatten(1, 2), x_proj.transpose(1, 2))  # (K, B * L, R + 2N)
-        dt, B, C = projected.split([self.dt_rank, self.state_dims, self.state_dims], dim=-1)
+        u = self._convolve(x)  # (K, B, L, E)
+        dt_proj = torch.stack([d.dt_proj.weight for d in self._owners])  # (K, E, R)
+        sizes = [self.dt_rank, self.state_dims, self.state_dims]
+        dt, B, C = self._project(u).split(sizes, dim=-1)
         # Contiguous, the few columns of dt cost half as much in the product.
         delta = torch.bmm(dt.contiguous(), dt_proj.transpose(1, 2))  # (K, B * L, E)
 
         def batch_first(tokens: Tensor) -> Tensor:
             return tokens.unflatten(1, x.shape[:2]).transpose(0, 1)  # (B, K, L, ...), a view
 
-        per_direction = [self.fwd, self.fwd] if self.shared_projections else owners
+        per_direction = [self.fwd, self.fwd] if self.shared_projections else self._owners
         return directional_scan(
             u[0] if self.shared_projections else u.transpose(0, 1),
             batch_first(delta),

@@ -21,6 +21,7 @@ class FeatureKind(str, Enum):
     MIXER_INPUTS = 'mixer_inputs'
     MIXER_OUTPUTS = 'mixer_outputs'
     ATTENTION_MAPS = 'attention_maps'
+    KEYS_QUERIES = 'keys_queries'
     EMBEDDINGS = 'embeddings'
     LOGITS = 'logits'
     LABELS = 'labels'
@@ -70,6 +71,8 @@ class Features:
         attention_maps (list[Tensor]): Probabilities (B, heads, tokens, tokens), in the order of the
             model, extra tokens before the patches; rows of padding mean nothing. Of clips that are
             taken frame by frame (B * T, heads, tokens, tokens).
+        keys_queries (list[TokenFeature]): Keys and queries of each attention, side by side; of each
+            scan B and C, in each direction.
         embeddings (dict[str, Tensor]): Final embedding (B, D) of each tower that has one, by name.
         logits (Tensor | None): (B, classes).
         labels (Tensor | None): Class of each image (B,), of the student's side alone; of a mixed
@@ -81,6 +84,7 @@ class Features:
     mixer_inputs: list[TokenFeature] = field(default_factory=list)
     mixer_outputs: list[TokenFeature] = field(default_factory=list)
     attention_maps: list[Tensor] = field(default_factory=list)
+    keys_queries: list[TokenFeature] = field(default_factory=list)
     embeddings: dict[str, Tensor] = field(default_factory=dict)
     logits: Tensor | None = None
     labels: Tensor | None = None

@@ -23,6 +23,8 @@ class LayerMatch:
         student_dims, teacher_dims (int): Widths of the two features.
         num_directions (int): Scan directions K of the student layer.
         part (LayerPart): What of the teacher layer: all of it, its attention or its MLP.
+        student_key_dims, teacher_key_dims (int): Widths of their keys, or of B; 0 if a family does
+            not name them.
     """
 
     student: int
@@ -31,6 +33,8 @@ class LayerMatch:
     teacher_dims: int
     num_directions: int = 0
     part: LayerPart = LayerPart.WHOLE
+    student_key_dims: int = 0
+    teacher_key_dims: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,16 @@ class TowerMatch:
             )
         layouts = layout_of(student.backbone), layout_of(teacher.backbone)
         depths = [layout.stage_depths() for layout in layouts]
-        ours, theirs = (layout.layer_dims() for layout in layouts)
+        dims = [layout.layer_dims() for layout in layouts]
+        key_dims = [layout.key_dims() for layout in layouts]
         pairs = layer_map.pairs(*depths)
         count = layouts[0].num_directions
-        layers = [LayerMatch(first + i, j, ours[i], theirs[j], count, part) for i, j, part in pairs]
+        layers = [
+            LayerMatch(
+                first + i, j, dims[0][i], dims[1][j], count, part, key_dims[0][i], key_dims[1][j]
+            )
+            for i, j, part in pairs
+        ]
         return cls(name, student.reads, pairs, layers, layer_map.describe(*depths))
 
 

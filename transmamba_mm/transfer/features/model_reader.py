@@ -179,10 +179,12 @@ class ModelReader:
 
 def _sources(layout: TokenLayout, kind: FeatureKind, part: LayerPart) -> list[FeatureSource]:
     """Where each layer has a kind of feature, of one of its parts."""
-    if kind is FeatureKind.ATTENTION_MAPS and part is LayerPart.MLP:
+    of_attention = (FeatureKind.ATTENTION_MAPS, FeatureKind.KEYS_QUERIES)
+    if kind in of_attention and part is LayerPart.MLP:
+        name = kind.value.replace('_', ' ')
         raise UserError(
-            'layer_map matches layers with MLPs, which have no attention maps: choose a distiller '
-            'that does not compare them, or match with layers or their attention alone.'
+            f'layer_map matches layers with MLPs, which have no {name}: choose a distiller that '
+            'does not compare them, or match with layers or their attention alone.'
         )
     return getattr(layout, OF_PART.get((kind, part), kind.value))()
 
