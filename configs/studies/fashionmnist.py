@@ -67,7 +67,7 @@ blocks = dict(
     ),
     peers=dict(
         configs=[_vim],
-        methods=['wsab', 'wsab_paper'],
+        methods=['wsab', 'wsab_paper', 'fitnets', 'ofa', 'cab'],
         fractions=[1, 0.25],
         seeds=[0, 1, 2],
         baseline='wsab',

@@ -1,7 +1,13 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
-from transmamba_mm.distillers.similarity import token_cosine
+from transmamba_mm.distillers.similarity import (
+    affinity_distance,
+    embedding_distance,
+    token_affinity,
+    token_cosine,
+)
 from transmamba_mm.models import Vim
 
 
@@ -33,3 +39,26 @@ def test_float32_inside_autocast():
         cosine = token_cosine(student, teacher)
     assert cosine.dtype == torch.float32
     torch.testing.assert_close(cosine, token_cosine(student.float(), teacher.float()))
+
+
+def test_affinities_by_hand():
+    # cosines of three tokens: 1 with itself, 0 and 1/sqrt(2) with the others
+    tokens = torch.tensor([[[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]]])
+    root = 0.5**0.5
+    expected = torch.tensor([[[1, 0, root], [0, 1, root], [root, root, 1]]])
+    torch.testing.assert_close(token_affinity(tokens), expected)
+    # a teacher of another width, whose tokens are all alike: squares 2 * 1 and 4 * (1 - root)^2
+    distance = affinity_distance(tokens, torch.ones(1, 3, 5))
+    assert distance.item() == pytest.approx((2 + 4 * (1 - root) ** 2) / 9)
+
+
+def test_affinities_do_not_change_with_a_rotation():
+    tokens = torch.randn(2, 7, 6)
+    rotation = torch.linalg.qr(torch.randn(6, 6))[0]
+    assert affinity_distance(tokens, 3 * tokens @ rotation).item() == pytest.approx(0, abs=1e-10)
+
+
+def test_embeddings_by_hand():
+    student = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    teacher = torch.tensor([[0.0, 1.0], [0.0, 4.0]])  # 2 / 1 and 4 / 16
+    assert embedding_distance(student, teacher).item() == pytest.approx(1.125)

@@ -6,11 +6,15 @@ import torch.nn.functional as F
 
 from transmamba_mm.distillers import WSAB
 from transmamba_mm.distillers.label_losses import soft_label_loss
-from transmamba_mm.distillers.similarity import token_cosine
+from transmamba_mm.distillers.similarity import (
+    affinity_distance,
+    embedding_distance,
+    token_cosine,
+)
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
 from transmamba_mm.transfer.features.features import FeatureKind, Features, TokenFeature
-from transmamba_mm.transfer.features.model_match import LayerMatch, ModelMatch
+from transmamba_mm.transfer.features.model_match import EmbeddingMatch, LayerMatch, ModelMatch
 
 MATCH = ModelMatch(layers=[LayerMatch(1, 0, 6, 8, 2), LayerMatch(3, 1, 6, 8, 2)])
 PAPER = {
@@ -141,6 +145,34 @@ def test_reductions_by_hand(reduction, weights, loss):
     )
 
 
+def test_affinity_term(student, teacher):
+    settings = {'direction_weight': 0, 'logits_weight': 0, 'layer_weight': 0}
+    distiller = WSAB(MATCH, task_weight=0.2, affinity_weight=3, **settings)
+    assert not list(distiller.parameters())
+    distances = [
+        affinity_distance(ours.patches, theirs.patches)
+        for ours, theirs in zip(student.layer_features, teacher.layer_features, strict=True)
+    ]
+    expected = {'affinity_loss': 0.8 * 3 * (distances[0] + distances[1]) / 2}
+    torch.testing.assert_close(distiller(student, teacher), expected)
+
+
+def test_embedding_term(student, teacher):
+    match = replace(MATCH, embeddings=[EmbeddingMatch('backbone', 8, 8)])
+    student.embeddings, teacher.embeddings = (
+        {'backbone': embeddings} for embeddings in torch.randn(2, 4, 8).unbind()
+    )
+    distiller = WSAB(match, embedding_weight=0.5)
+    expected = 0.5 * embedding_distance(
+        student.embeddings['backbone'], teacher.embeddings['backbone']
+    )
+    torch.testing.assert_close(distiller(student, teacher)['backbone_embedding_loss'], expected)
+    narrow = replace(MATCH, embeddings=[EmbeddingMatch('backbone', 6, 8)])
+    with pytest.raises(UserError, match=r'embedding_weight=0.5 .* 6 channels .* 8: .*LinearNeck'):
+        WSAB(narrow, embedding_weight=0.5)
+    WSAB(narrow)
+
+
 def test_logits_term(student, teacher):
     settings = {'layer_weight': 0, 'direction_weight': 0}
     outputs = WSAB(ModelMatch(), logits_weight=0.7, temperature=3, **settings)(student, teacher)
@@ -224,6 +256,11 @@ def test_loss_falls(weighting, projector, student, teacher):
         ({'layer_weight': -1}, 'layer_weight=-1'),
         ({'task_weight': 2}, 'task_weight=2'),
         ({'task_weight': 1}, 'leaves nothing to features'),
+        ({'mask_ratio': 1}, r'mask_ratio=1 .* in \[0, 0.95\]'),
+        (
+            {'mask_ratio': 0.5, 'layer_weight': 0, 'direction_weight': 0},
+            'mask_ratio=0.5 of WSAB .*no features of layers',
+        ),
         ({'match': ModelMatch()}, 'layer_map matches no student layer'),
         ({'match': ModelMatch(layers=[LayerMatch(0, 0, 6, 8)])}, 'direction_weight=0'),
     ],

@@ -17,6 +17,7 @@ DIGITS = CONFIGS / 'transmamba/vim-nano_deit-nano_digits.py'
 VQA = CONFIGS / 'transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 VIDEO = CONFIGS / 'transmamba/videomamba-nano_clip-nano_movingdigits.py'
 LLAVA = CONFIGS / 'transmamba/mambavqa-130m_llava-1.5-7b_vqav2.py'
+IN1K = CONFIGS / 'transmamba/vim-t_deit-s_in1k.py'
 TEACHER = CONFIGS / 'teachers/deit-nano_digits.py'
 #: Methods and the only entries of the model that they change.
 CHANGES = {
@@ -24,6 +25,16 @@ CHANGES = {
     'no_layers': (DIGITS, {'distiller.layer_weight': 0.0}),
     'no_directions': (DIGITS, {'distiller.direction_weight': 0.0}),
     'no_features': (DIGITS, {'distiller.layer_weight': 0.0, 'distiller.direction_weight': 0.0}),
+    'affinity': (
+        DIGITS,
+        {
+            'distiller.layer_weight': 0.0,
+            'distiller.direction_weight': 0.0,
+            'distiller.affinity_weight': 1.0,
+        },
+    ),
+    'masked': (DIGITS, {'distiller.mask_ratio': 0.33, 'distiller.feature_end': 0.5}),
+    'wsab_v2': (DIGITS, {'subcloning.layer_map': {'kind': 'first_n', 'n': 2}}),
     'softmax': (DIGITS, {'distiller.weighting': 'softmax'}),
     'uniform': (DIGITS, {'distiller.weighting': 'uniform'}),
     'concat': (VQA, {'student.cross_mamba': None}),
@@ -71,6 +82,13 @@ def test_peers_begin_with_a_student_of_their_own(method, type_):
     wsab, model = (read_config(DIGITS, method=name).model for name in (None, method))
     assert type_name(model.distiller) == type_ and model.subcloning is None
     assert (model.student, model.teacher) == (wsab.student, wsab.teacher)
+
+
+def test_lift_widens_what_the_head_reads_to_the_teacher():
+    model = read_config(IN1K, method='lift').model
+    assert (model.student.neck.in_channels, model.student.neck.out_channels) == (192, 384)
+    assert model.student.head.in_channels == model.teacher.model.head.in_channels == 384
+    assert model.distiller.embedding_weight == 1.0
 
 
 def test_blind_leaves_out_the_image_and_its_weights():

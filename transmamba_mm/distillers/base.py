@@ -7,11 +7,14 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from transmamba_mm.checks import COUNT, FRACTION, SHARE, checked
+from transmamba_mm.checks import COUNT, FRACTION, SHARE, Number, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind, Features
 from transmamba_mm.transfer.features.model_match import LayerMatch, ModelMatch
 from transmamba_mm.transfer.progress import Progress
+
+#: Share of the patches that may be hidden from the student.
+MOST_MASKED = 0.95
 
 
 class BaseDistiller(BaseModule):
@@ -60,6 +63,9 @@ class BaseDistiller(BaseModule):
         layer_stride (int): Compare every n-th of these layers in a step, beginning with the next
             one in the next step, so that each layer has its turn every n steps. Features of the
             others are not recorded, which saves most of their cost.
+        mask_ratio (float): Share of the patches that are hidden from the student, and not from the
+            teacher, while features of layers are compared (masked prediction; see
+            :func:`~transmamba_mm.transfer.features.masking.mask_images`).
 
     Attributes:
         student_kinds, teacher_kinds (frozenset[FeatureKind]): Those without what is unavailable,
@@ -72,7 +78,12 @@ class BaseDistiller(BaseModule):
             layers skipped than matched.
     """
 
-    @checked(task_weight=FRACTION, feature_end=SHARE, layer_stride=COUNT)
+    @checked(
+        task_weight=FRACTION,
+        feature_end=SHARE,
+        layer_stride=COUNT,
+        mask_ratio=Number(0, MOST_MASKED),
+    )
     def __init__(
         self,
         match: ModelMatch,
@@ -82,6 +93,7 @@ class BaseDistiller(BaseModule):
         feature_layers: Sequence[int] | None = None,
         feature_end: float | None = None,
         layer_stride: int = 1,
+        mask_ratio: float = 0.0,
     ) -> None:
         super().__init__()
         self.match = match
@@ -98,6 +110,7 @@ class BaseDistiller(BaseModule):
         self.feature_layers = tuple(every if feature_layers is None else feature_layers)
         self.feature_end = feature_end
         self.layer_stride = layer_stride
+        self.mask_ratio = mask_ratio
         self._check_features()
         self.progress = Progress()
 
@@ -113,6 +126,12 @@ class BaseDistiller(BaseModule):
             raise UserError(
                 f'layer_stride={self.layer_stride} of {name}, but it compares {num_layers} layers: '
                 f'choose at most {max(num_layers, 1)}.'
+            )
+        if self.mask_ratio and not num_layers:
+            raise UserError(
+                f'mask_ratio={self.mask_ratio} of {name} hides patches whose features are to be '
+                'predicted, but no features of layers are compared: remove it, or give one of '
+                'their terms a weight.'
             )
 
     def _report_unavailable(self, kinds: frozenset[FeatureKind]) -> None:

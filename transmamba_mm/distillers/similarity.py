@@ -21,3 +21,27 @@ def token_cosine(student: Tensor, teacher: Tensor) -> Tensor:
         Tensor: A scalar in [-1, 1], in float32 also inside autocast.
     """
     return F.cosine_similarity(student.float(), teacher.float(), dim=-1).mean()
+
+
+def token_affinity(tokens: Tensor) -> Tensor:
+    """Cosine similarity of every token with every other of the same image: (B, L, L), float32."""
+    directions = F.normalize(tokens.float(), dim=-1)
+    return directions @ directions.mT
+
+
+def affinity_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the token affinities of (B, L, Ds) and (B, L, Dt): a scalar.
+
+    It compares how tokens relate within each model, so widths may differ and nothing is projected
+    (in the spirit of ViT-Linearizer's activation matching, arXiv 2504.00037).
+    """
+    return F.mse_loss(token_affinity(student), token_affinity(teacher))
+
+
+def embedding_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """``mean_b |s_b - t_b|^2 / |t_b|^2`` of embeddings (B, D): a scalar in float32.
+
+    Of unit vectors it is the feature loss of CLIP-KD (arXiv 2307.12732).
+    """
+    student, teacher = student.float(), teacher.float()
+    return ((student - teacher).square().sum(-1) / teacher.square().sum(-1)).mean()

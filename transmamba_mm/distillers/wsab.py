@@ -5,7 +5,11 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, NOT_NEGATIVE, POSITIVE, checked, one_of
 from transmamba_mm.distillers.feature_distiller import FeatureDistiller
-from transmamba_mm.distillers.similarity import token_cosine
+from transmamba_mm.distillers.similarity import (
+    affinity_distance,
+    embedding_distance,
+    token_cosine,
+)
 from transmamba_mm.distillers.weighting import WEIGHTINGS, layer_weights
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.necks import LatentProjector
@@ -24,17 +28,18 @@ class WSAB(FeatureDistiller):
     ::
 
         L = alpha * L_task + (1 - alpha) * (layer_weight * F(features)
-                                            + direction_weight * sum_k F(direction k))
-            + logits_weight * T^2 * KL
+                                            + direction_weight * sum_k F(direction k)
+                                            + affinity_weight * mean_i mse(A_i, A_teacher))
+            + logits_weight * T^2 * KL + embedding_weight * |s - t|^2 / |t|^2
         F(.) = mean_i w_i * (1 - cos_i)
 
     where cos_i compares student layer i, through its own projector, with the teacher layer the
     layer map gives it. The paper's (v1) are the adaptive weight ('ratio') with its double sum over
     n layers (``reduction='sum'``), ``F = sum_i sum_j (cos_j / cos_i) * (1 - cos_i)``, the padded
     projector ('pad_mlp') and the total ``alpha * L_task + (1 - alpha) * (L_forward + L_backward)``.
-    Ours are the whole-layer term, any number of directions instead of two, the logits term, the
-    other weights and projectors, and the mean over i and j, which keeps the strength of a term
-    independent of the depth; the double sum is n^2 times as strong.
+    Ours are the whole-layer term, any number of directions instead of two, the terms of affinities,
+    logits and final embeddings, the other weights and projectors, and the mean over i and j, which
+    keeps the strength of a term independent of the depth; the double sum is n^2 times as strong.
 
     The paper's settings: ``dict(type='WSAB', layer_weight=0, logits_weight=0, weighting='ratio',
     reduction='sum', projector='pad_mlp')``.
@@ -54,7 +59,14 @@ class WSAB(FeatureDistiller):
         task_weight (float): The paper's alpha, in [0, 1].
         layer_weight (float): Factor of the whole-layer term; 0 switches it off.
         direction_weight (float): Factor of the terms per direction; 0 switches them off.
+        affinity_weight (float): Factor of the term of token affinities A, the cosine similarities
+            of all tokens of an image, which needs no projector (see
+            :func:`~transmamba_mm.distillers.similarity.affinity_distance`); 0 switches it off.
         logits_weight (float): Factor of the logits term; 0 switches it off.
+        embedding_weight (float): Factor of the term of the final embeddings: what a classifier's
+            head reads, the vectors of a dual encoder; 0 switches it off. They have to be equally
+            wide; a narrow classifier keeps its projector at inference, as
+            ``neck=dict(type='LinearNeck', ...)`` (see the method ``lift``).
         temperature (float): T of the logits term.
         cls_token (bool): Let the cls token take part in the whole-layer term, as one more token,
             where both models have one.
@@ -66,16 +78,19 @@ class WSAB(FeatureDistiller):
             directions, one per matched layer and direction.
         feature_end (float, optional): See :class:`BaseDistiller`.
         layer_stride (int): See :class:`BaseDistiller`. Weights compare the layers of one step.
+        mask_ratio (float): See :class:`BaseDistiller`.
 
     Raises:
         UserError: An unknown weighting, reduction or projector, a factor below 0, a temperature not
             above it, features to compare but no matched layers or a task_weight of 1, direction
-            terms for a student without scan directions.
+            terms for a student without scan directions, embeddings of two widths.
     """
 
     @checked(
         layer_weight=NOT_NEGATIVE,
         direction_weight=NOT_NEGATIVE,
+        affinity_weight=NOT_NEGATIVE,
+        embedding_weight=NOT_NEGATIVE,
         cls_token=FLAG,
         weighting=one_of(*WEIGHTINGS),
         tau=POSITIVE,
@@ -96,24 +111,32 @@ class WSAB(FeatureDistiller):
         projector: str = 'linear',
         feature_end: float | None = None,
         layer_stride: int = 1,
+        affinity_weight: float = 0.0,
+        embedding_weight: float = 0.0,
+        mask_ratio: float = 0.0,
     ) -> None:
         used = {
-            FeatureKind.LAYER_FEATURES: layer_weight > 0,
+            FeatureKind.LAYER_FEATURES: layer_weight > 0 or affinity_weight > 0,
             FeatureKind.DIRECTION_FEATURES: direction_weight > 0,
         }
         student_kinds = {kind for kind, is_used in used.items() if is_used}
+        teacher_kinds = {FeatureKind.LAYER_FEATURES} if student_kinds else set()
+        embeddings = {FeatureKind.EMBEDDINGS} if embedding_weight > 0 else set()
         super().__init__(
             match,
             task_weight,
             logits_weight,
             temperature,
-            student_kinds,
-            {FeatureKind.LAYER_FEATURES} if student_kinds else (),
+            student_kinds | embeddings,
+            teacher_kinds | embeddings,
             feature_end=feature_end,
             layer_stride=layer_stride,
+            mask_ratio=mask_ratio,
         )
         self.layer_weight = layer_weight
         self.direction_weight = direction_weight
+        self.affinity_weight = affinity_weight
+        self.embedding_weight = embedding_weight
         self.cls_token = cls_token
         self.weighting = weighting
         self.tau = tau
@@ -137,12 +160,22 @@ class WSAB(FeatureDistiller):
             )
 
     def _check(self) -> None:
-        compares_features = self.layer_weight > 0 or self.direction_weight > 0
-        if compares_features and self.task_weight == 1:
+        if self.feature_layers and self.task_weight == 1:
             raise UserError(
                 'task_weight=1 of WSAB leaves nothing to features, which count 1 - task_weight: '
                 'choose less, or set layer_weight=0 and direction_weight=0.'
             )
+        embeddings = self.match.embeddings if FeatureKind.EMBEDDINGS in self.student_kinds else ()
+        for match in embeddings:
+            if match.student_dims != match.teacher_dims:
+                raise UserError(
+                    f"embedding_weight={self.embedding_weight} of WSAB, but the student's final "
+                    f'embedding of {match.tower} has {match.student_dims} channels and the '
+                    f"teacher's {match.teacher_dims}: give a classifier neck=dict(type="
+                    f"'LinearNeck', in_channels={match.student_dims}, "
+                    f'out_channels={match.teacher_dims}, ...), a dual encoder '
+                    f'embed_dims={match.teacher_dims}, or set embedding_weight=0.'
+                )
         if self.direction_weight > 0 and not all(
             layer.num_directions for layer in self.match.layers
         ):
@@ -163,6 +196,16 @@ class WSAB(FeatureDistiller):
             outputs |= self._compare_layers(student, teacher, targets)
         if self.direction_weight > 0:
             outputs |= self._compare_directions(student, targets)
+        if self.affinity_weight > 0:
+            outputs |= self._compare_affinities(student, targets)
+        return outputs
+
+    def compare_outputs(self, student: Features, teacher: Features) -> dict[str, Tensor]:
+        """Compare logits and final embeddings."""
+        outputs = super().compare_outputs(student, teacher)
+        for name, ours in student.embeddings.items():
+            distance = embedding_distance(ours, teacher.embeddings[name])
+            outputs[f'{name}_embedding_loss'] = self.embedding_weight * distance
         return outputs
 
     def _compare_layers(
@@ -205,6 +248,23 @@ class WSAB(FeatureDistiller):
             outputs[f'direction{k}_cos'] = torch.stack(cosines).mean().detach()
         return outputs
 
+    def _compare_affinities(self, student: Features, targets: list[Tensor]) -> dict[str, Tensor]:
+        distances = [
+            affinity_distance(ours.patches, target)
+            for ours, target in zip(student.layer_features, targets, strict=True)
+        ]
+        share = self._share(len(distances), len(self.match.layers))
+        loss = (1 - self.task_weight) * share * torch.stack(distances).mean()
+        return {'affinity_loss': self.affinity_weight * loss}
+
+    def _share(self, num_compared: int, num_layers: int) -> float:
+        """Factor of a mean over the layers of this step.
+
+        With it every layer counts alike over ``layer_stride`` steps, also where some of these have
+        one layer more than others.
+        """
+        return num_compared * self.layer_stride / num_layers
+
     def _weigh(self, found: list[Tensor], num_layers: int) -> tuple[Tensor, Tensor]:
         """Loss of one term, (1 - alpha) * F, and the weights (n,) it used.
 
@@ -217,6 +277,5 @@ class WSAB(FeatureDistiller):
         loss = (weights * (1 - cosines)).mean()
         if self.reduction == 'sum':
             weights, loss = num_layers * weights, num_layers**2 * loss
-        # Every layer counts alike over layer_stride steps, also where some have one layer more.
-        share = len(cosines) * self.layer_stride / num_layers
-        return (1 - self.task_weight) * share * loss, weights
+        loss = self._share(len(cosines), num_layers) * loss
+        return (1 - self.task_weight) * loss, weights

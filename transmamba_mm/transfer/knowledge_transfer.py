@@ -10,6 +10,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind, class_labels
+from transmamba_mm.transfer.features.masking import mask_images
 from transmamba_mm.transfer.features.model_match import ModelMatch
 from transmamba_mm.transfer.progress import Progress
 from transmamba_mm.transfer.subcloning.by_tower import build_subcloning, subclone_towers
@@ -156,6 +157,8 @@ class KnowledgeTransfer(BaseModel):
         with reader.teacher.recorder.record(self.teacher.model) as theirs:
             if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
                 self.teacher(images, data_samples)
+        if self.distiller.mask_ratio and self.distiller.compared_layers:
+            inputs = mask_images(self.student, inputs, self.distiller.mask_ratio)
         with reader.student.recorder.record(self.student) as ours:
             losses = self.student(inputs, data_samples, mode='loss')
         ours.check_graph()

@@ -217,8 +217,10 @@ class TensorFitter:
     def _fit_channels(self, fitted: FittedTensor, axis: int) -> None:
         meaning, (taken, wanted) = fitted.rule.axes[axis], fitted.sizes(axis)
         if meaning in RESIDUAL:
-            streams = self.plan.stream_widths
-            for size, real, side in ((taken, streams, 'teacher'), (wanted, self.widths, 'student')):
+            streams, own = self.plan.stream_widths, self.widths
+            if fitted.rule.name == 'head':  # perhaps behind a projector to the teacher's width
+                own = own | {taken}
+            for size, real, side in ((taken, streams, 'teacher'), (wanted, own, 'student')):
                 if size not in real:
                     widths = ', '.join(map(str, sorted(real)))
                     raise self._misfit(
