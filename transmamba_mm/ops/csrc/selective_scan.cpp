@@ -100,6 +100,8 @@ struct Pass {
     void forward(const Forward& o) const {
         const bool first = n0 == 0 && o.y.first(k);
         vec h[N][V], size[STEPS][V], gain[STEPS][V], slope;
+        // Of a short sequence the next block of channels, of a long one a later token.
+        const i64 ahead = s.L <= s.chunk ? V * W : 0;
         for (int v = 0; v < V; v++)
             for (int n = 0; n < N; n++) h[n][v] = state_of(s.h0, n, v);
         for (i64 begin = 0; begin < s.L; begin += s.chunk) {
@@ -109,10 +111,11 @@ struct Pass {
                     for (int n = 0; n < N; n++)
                         lanes.store(o.states + kept(begin / s.chunk, n, v), h[n][v]);
             for (i64 j = 0; j < steps; j++) {
-                const i64 later = visited[std::min(steps - 1, j + 8)];
+                const i64 later = ahead ? visited[j] : visited[std::min(steps - 1, j + 8)];
                 for (int v = 0; v < V; v++) {
                     // The order hides what comes next from the hardware's own prefetching.
-                    for (const View* from : {&s.x, &s.dt}) __builtin_prefetch(row(*from, later, v));
+                    for (const View* from : {&s.x, &s.dt, &s.z})
+                        if (from->data) __builtin_prefetch(row(*from, later, v) + ahead);
                     size[j][v] = step_size(visited[j], v, slope);
                     gain[j][v] = splat(scale);
                     if (s.z.data) gain[j][v] *= silu(lanes.load(row(s.z, visited[j], v)));
@@ -152,10 +155,10 @@ struct Pass {
         for (i64 j = 0; j < steps; j++) {
             const i64 i = visited[j], next = hop > 0 || c == 0 ? i : visited[j - s.chunk];
             for (int v = 0; v < V; v++) {
-                for (const View* from : {&s.x, &s.dt, &o.dy})
-                    __builtin_prefetch(row(*from, next, v) + hop);
-                for (const View* to : {&o.dx, &o.ddt})
-                    __builtin_prefetch(row(*to, next, v) + hop, 1);
+                for (const View* from : {&s.x, &s.dt, &s.z, &o.dy})
+                    if (from->data) __builtin_prefetch(row(*from, next, v) + hop);
+                for (const View* to : {&o.dx, &o.ddt, &o.dz})
+                    if (to->data) __builtin_prefetch(row(*to, next, v) + hop, 1);
                 size[j][v] = step_size(i, v, slope[j][v]);
                 dy[j][v] = scale * lanes.load(row(o.dy, i, v));
                 if (s.z.data) {
