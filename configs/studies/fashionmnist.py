@@ -14,35 +14,32 @@ regimes = dict(
     B=dict(options={'train_dataloader.dataset.split': 'train'}, own_data=True),
 )
 
-#: Nine trials of each method: an orthogonal array of rate, steps and decay.
-_rates, _lengths, _decays = (1e-3, 2e-3, 4e-3), (500, 1000, 2000), (0.02, 0.05, 0.2)
-_nine = [
-    {_lr: _rates[i], _steps: _lengths[j], _validate: _lengths[j] // 4, _decay: _decays[(i + j) % 3]}
-    for i in range(3)
-    for j in range(3)
-]
+# Nine trials of each method at equal steps.
+_nine = [{_lr: lr, _decay: decay} for lr in (1e-3, 2e-3, 4e-3) for decay in (0.02, 0.05, 0.2)]
+_longer = [{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000)]
 tuned = []
 
 _headline = ['scratch', 'init_only', 'logits', 'wsab']
 
-blocks = dict(
-    # The most telling runs, one seed.
-    first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
-    # Choices are made on the validation set, with a seed of their own.
-    tuning=dict(
-        configs=[_vim, _swap],
-        methods=['scratch', 'wsab'],
-        fractions=[1, 0.25],
+
+def _tuning(*methods):
+    """Choices are made on the validation set, with a seed of their own."""
+    return dict(
+        configs=[_vim],
+        methods=methods,
+        fractions=[0.25, 1],
         seeds=[100],
         trials=_nine,
         test=False,
-    ),
-    converged=dict(
-        configs=[_vim, _swap],
-        methods=['scratch'],
-        seeds=[0, 1, 2],
-        trials=[{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000)],
-    ),
+    )
+
+
+blocks = dict(
+    # The most telling runs, one seed.
+    first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
+    tuning=_tuning('scratch', 'logits'),
+    tuning_ours=_tuning('wsab'),
+    converged=dict(configs=[_vim], methods=['scratch'], seeds=[0, 1, 2], trials=_longer),
     headline=dict(
         configs=[_vim, _swap],
         methods=_headline,

@@ -68,7 +68,7 @@ class Block:
         fractions (Sequence[float]): Shares of the training data, in (0, 1].
         seeds (Sequence[int]): All methods share them, so that differences are paired.
         regime (str): A regime of the study; by default its first.
-        trials (Sequence[Mapping]): Options (dotted keys) of each trial, in place of the tuned ones.
+        trials (Sequence[Mapping]): Options (dotted keys) of each trial.
         test (bool): False for runs among which a choice is made: they see the validation set only.
         baseline (str): The method that the others are compared with, seed by seed.
         reference (str): The block with scratch tuned and converged; by default this one.
@@ -89,14 +89,14 @@ class Block:
         check('a block', 'seeds', self.seeds, Each(SEED, alone=False))
         check('a block', 'test', self.test, FLAG)
 
-    def cells(self) -> Iterator[tuple[int, float, str, str, Mapping[str, Any] | None]]:
-        """(seed, fraction, config, method, options or None): paired runs beside each other."""
+    def cells(self) -> Iterator[tuple[int, float, str, str, dict[str, Any]]]:
+        """(seed, fraction, config, method, options): paired runs beside each other."""
         for seed in self.seeds:
             for fraction in self.fractions:
                 for config in self.configs:
-                    for trial in self.trials or (None,):
+                    for trial in self.trials or ({},):
                         for method in self.methods:
-                            yield seed, fraction, config, method, trial
+                            yield seed, fraction, config, method, dict(trial)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Study:
         results (str): The file of JSON lines.
         work_dir (str): Where the students are trained.
         regimes (Mapping[str, Regime]): How the teacher is trained, by the regime's name.
-        tuned (Sequence[Tuned]): Options of the runs of blocks without trials.
+        tuned (Sequence[Tuned]): Options of all runs they fit; a trial stands above them.
         options (Mapping): Dotted keys to change, in each config of the students that has them.
         teacher_options (Mapping): The same for the teacher's config.
         metric (str): What tables and figures compare, in percent.
@@ -103,7 +103,7 @@ class Study:
             for seed, fraction, config, method, trial in block.cells():
                 has_teacher = 'teacher' in self.config(config, method).model
                 run = Run(config, method, fraction, seed, regime if has_teacher else None)
-                run = replace(run, options=self._tuned(run) if trial is None else trial)
+                run = replace(run, options=self._tuned(run) | trial)
                 run = replace(run, test=block.test)
                 if run.key not in found or block.test:
                     found[run.key] = run
