@@ -10,6 +10,7 @@ import torch
 from tests.engine.tiny_run import Samples, TinyModel, tiny_runner
 from tests.two_processes import on_two_processes
 from transmamba_mm.engine import MeanLossHook
+from transmamba_mm.errors import UserError
 
 
 class Scaled(Samples):
@@ -38,11 +39,22 @@ class Watched(TinyModel):
         return output
 
 
-def train(folder, hooks, rank):
-    """A few steps; the mean of the losses that this process computed."""
+class Uneven(TinyModel):
+    """In the second step each process has a loss of its own."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.name, self.steps = ('loss_rare', 'loss_other')[rank], 0
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        self.steps += 1
+        return output | ({self.name: 0 * output['loss_cls']} if self.steps == 2 else {})
+
+
+def runner_of(folder, rank, model, *hooks):
     os.environ['LOCAL_RANK'] = str(rank)
-    model = Watched()
-    runner = tiny_runner(
+    return tiny_runner(
         folder,
         *hooks,
         model=model,
@@ -52,8 +64,20 @@ def train(folder, hooks, rank):
         cfg={'model_wrapper_cfg': {'type': 'MMDistributedDataParallel', 'device_ids': None}},
         default_hooks={'logger': {'type': 'LoggerHook', 'interval': 1}},
     )
-    runner.train()
+
+
+def train(folder, hooks, rank):
+    """A few steps; the mean of the losses that this process computed."""
+    model = Watched()
+    runner_of(folder, rank, model, *hooks).train()
     return {'own': torch.stack(model.own).mean()}
+
+
+def refusal(folder, rank):
+    try:
+        runner_of(folder, rank, Uneven(rank), MeanLossHook()).train()
+    except UserError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize('hooks', [[MeanLossHook()], []], ids=['with', 'without'])
@@ -66,3 +90,12 @@ def test_log_is_the_mean_of_all_processes(tmp_path, hooks):
     assert abs(second['own'] - first['own']) > 0.1
     mean = (first['own'] + second['own']) / 2 if hooks else first['own']
     torch.testing.assert_close(torch.tensor(logged), mean, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_that_log_different_values_end_with_their_names(tmp_path):
+    (tmp_path / 'exchange').mkdir()
+    work = functools.partial(refusal, tmp_path / 'run')
+    first, second = on_two_processes(work, tmp_path / 'exchange')
+    assert first == second and 'iteration 2' in first and 'loss_cls' not in first
+    assert 'loss_rare in process 0' in first and 'loss_other in process 1' in first

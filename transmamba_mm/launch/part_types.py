@@ -179,6 +179,8 @@ def fits(value: Any, parameter: inspect.Parameter) -> bool:
 
 def _fits(value: Any, kind: Any) -> bool:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:  # a class from Python 3.11 on, of which nothing is an instance
+        return True
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in arguments)
     if origin is typing.Literal:

@@ -22,8 +22,8 @@ from transmamba_mm.checks import (
 NUMBER_OR_ALL = Number(-1, 10**12, whole=True)
 LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
-#: Where None has a meaning of its own that a training cannot work with (no batches).
-NEVER_NONE = ('*_dataloader.batch_size', 'log_level')
+#: Where a training cannot work with None (no batches).
+NEVER_NONE = ('*_dataloader.batch_size', '*_dataloader.num_workers', 'log_level')
 #: By the pattern of a path; the first that matches counts. Other None is left to the part.
 RANGES: dict[str, Rule] = {
     'optim_wrapper.clip_grad.max_norm': POSITIVE,
