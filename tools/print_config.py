@@ -1,4 +1,4 @@
-"""Print a config with everything it inherits.
+"""Print a config with everything it inherits, then what is wrong with its keys and values.
 
 Examples:
     python tools/print_config.py configs/transmamba/vim-s_deit-b_in1k.py --method scratch
@@ -10,11 +10,12 @@ import argparse
 
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.launch.method import add_method_argument
+from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Resolve and print."""
+    """Resolve, print and check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
     add_method_argument(parser)
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, args.method)
     print(cfg.pretty_text)
+    preflight(cfg, ())
 
 
 if __name__ == '__main__':

@@ -1,14 +1,19 @@
 """--method: a config over a transfer's, recorded, loadable by itself, refused if senseless."""
 
 from argparse import Namespace
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.launch.build_runner import build_runner
 from transmamba_mm.launch.data_config import type_name
+from transmamba_mm.launch.explain import explain
 from transmamba_mm.launch.method import methods
+from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.launch.run_config import load_config
 
@@ -195,3 +200,36 @@ def test_a_method_that_cannot_be_executed_is_named(tmp_path, text):
 def test_the_record_is_not_an_option():
     with pytest.raises(UserError, match='--method'):
         read_config(DIGITS, {'method': 'logits'})
+
+
+@pytest.mark.parametrize('place', ['own file', 'own tree'])
+def test_what_is_wrong_with_a_method_is_said_with_its_file(tmp_path, place):
+    """A key that preflight refuses, a value that the part refuses, a part that is not there."""
+    leaf = tmp_path / 'transmamba/mine.py'
+    file = tmp_path / '_base_/methods/soft.py'
+    for path in (leaf, file):
+        path.parent.mkdir(parents=True)
+    leaf.write_text(f'_base_ = {str(DIGITS)!r}\n')
+    method = 'soft' if place == 'own tree' else str(file)
+    sources = f'{leaf} with --method soft ({file})'
+
+    file.write_text('model = dict(distiller=dict(layer_wieght=2.0))\n')
+    with pytest.raises(UserError, match="'layer_wieght'") as error:
+        preflight(deepcopy(read_config(leaf, method=method)), ())
+    assert str(error.value).startswith(f'{sources} cannot run yet')
+
+    file.write_text('model = dict(distiller=dict(feature_end=7.0))\n')
+    cfg = read_config(leaf, method=method)
+    cfg.work_dir, cfg.launcher = str(tmp_path / 'run'), 'none'
+    build = Registry.build
+    try:
+        with pytest.raises(UserError) as error:
+            build_runner(cfg)
+    finally:
+        Registry.build = build
+    assert explain(error.value).startswith(f'model.distiller (WSAB) of {sources}: feature_end=7.0')
+
+    file.write_text('model = dict(student=dict(language=dict(config=dict())))\n')
+    with pytest.raises(UserError, match=r'model\.student\.language') as error:
+        read_config(leaf, method=method)
+    assert str(file) in str(error.value)

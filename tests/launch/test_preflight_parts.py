@@ -111,6 +111,23 @@ def test_none_among_metrics():
     assert 'val_evaluator.0=None' in message(DIGITS, {'val_evaluator': [None]})
 
 
+@pytest.mark.parametrize(
+    'option',
+    [
+        *('val_dataloader.num_workers', 'val_dataloader.collate_fn'),
+        *('val_dataloader.collate_fn.type', 'optim_wrapper.optimizer'),
+        *('optim_wrapper.optimizer.type', 'optim_wrapper.clip_grad.max_norm'),
+        *('optim_wrapper.paramwise_cfg.position_lr_mult', 'param_scheduler.0.begin'),
+        *('param_scheduler.1.end', 'train_cfg.max_iters', 'train_cfg.val_begin'),
+        *('default_hooks.checkpoint.interval', 'default_hooks.checkpoint.max_keep_ckpts'),
+        *('default_hooks.logger.interval', 'env_cfg.mp_cfg', 'env_cfg.dist_cfg'),
+        *('model.student.type', 'model.student.head.loss.type'),
+    ],
+)
+def test_none_where_something_is_needed(option):
+    assert f'{option}=None' in message(DIGITS, {option: None})
+
+
 def test_all_of_it_at_once():
     said = message(DIGITS, {'train_cfg.max_iters': -5, 'randomness.sed': 1, 'log_level': 'LOUD'})
     assert len(said.splitlines()) == 4

@@ -113,3 +113,39 @@ def test_a_config_in_a_folder_that_is_not_there_is_named_with_the_folder(tmp_pat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r'config/a\.py cannot be read: config is not a folder'):
         read_config('config/a.py')
+
+
+INSTALLED = 'transmamba_mm::_base_/students'
+#: Entries of ``_base_``, and what the message has besides the child and the entry.
+NOT_THERE = {
+    './parts/dat.py': ["Did you mean 'data.py'"],
+    './parts/data': ["Did you mean 'data.py'"],
+    './prts/data.py': ['prts is not a folder', "Did you mean 'parts'"],
+    './parts': ['parts is a folder'],
+    '': ['is a folder'],
+    f'{INSTALLED}/vim-nan.py': ["Did you mean 'vim-nano.py'"],
+    'mmpretrain::vision_transformer/vit-base-p16_32xb128-mae_in1.py': ['vit-base-p16_32xb128-mae'],
+    'unknown::a.py': ['unknown'],
+    3: ['no path'],
+    None: ['no path'],
+}
+
+
+@pytest.mark.parametrize('depth', ['leaf', 'base of a base'])
+@pytest.mark.parametrize('entry', NOT_THERE)
+def test_a_base_that_is_not_there_is_named_with_the_config_that_wants_it(tmp_path, entry, depth):
+    (tmp_path / 'parts').mkdir()
+    (tmp_path / 'parts/data.py').write_text('train_cfg = dict(max_iters=3)\n')
+    wants = tmp_path / 'wants.py'
+    wants.write_text(f'_base_ = ["./parts/data.py", {entry!r}]\n')
+    leaf = child(tmp_path, '', wants) if depth != 'leaf' else wants
+    message = refusal(lambda: read_config(leaf))
+    assert message.startswith(f'{leaf} cannot be read: {wants} has _base_={entry!r}')
+    assert all(fact in message for fact in NOT_THERE[entry]), message
+
+
+def test_configs_that_inherit_from_each_other(tmp_path):
+    first = child(tmp_path, '', tmp_path / 'second.py', 'first.py')
+    second = child(tmp_path, '', first, 'second.py')
+    message = refusal(lambda: read_config(first))
+    assert f'{second} inherits from {first}, which inherits from it' in message

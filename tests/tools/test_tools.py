@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import LEAF, run_tool
 from transmamba_mm.checkpoint import load_checkpoint, load_state_dict
 from transmamba_mm.convert import to_official
 from transmamba_mm.launch.signed_config import is_own_config
@@ -100,6 +100,15 @@ def test_print_config_resolves_what_a_config_inherits(trained, tmp_path):
         "type='transmamba_mm.KnowledgeTransfer'" in result.stdout
         and "layer_map='last'" in result.stdout
     )
+
+
+def test_print_config_checks_the_parts_as_training_does(tmp_path):
+    options = ['--method', 'logits', '--cfg-options', 'model.distiller.wieght=2']
+    result = run_tool('print_config.py', LEAF, *options, cwd=tmp_path)
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    facts = ('methods/logits.py', "model.distiller: LogitsDistiller takes no 'wieght'", "'weight'")
+    assert all(fact in result.stderr for fact in facts), result.stderr
+    assert 'wieght=2' in result.stdout
 
 
 @pytest.mark.parametrize('tool', ['dist_train', 'dist_test', 'slurm_train'])

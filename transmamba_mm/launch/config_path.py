@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from transmamba_mm.launch.data_config import type_name
+from transmamba_mm.launch.method import name_sources
 
 #: Attribute of an error with the place of the part that raised it.
 PLACE = 'config_place'
@@ -17,7 +18,8 @@ _cfg: list[Config] = []
 def name_parts_in_errors(cfg: Config) -> None:
     """Let every error of a part of ``cfg`` that is built in this process carry its place.
 
-    The innermost part counts: of a model whose backbone fails, the backbone. See :func:`place_of`.
+    The innermost part counts: of a model whose backbone fails, the backbone. With a method laid
+    over the config its file is named, too. See :func:`place_of`.
     """
     _cfg[:] = [cfg]
     Registry.build = _build_and_name
@@ -38,8 +40,10 @@ def _build_and_name(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _describe(part: Mapping[str, Any]) -> str | None:
-    path = next((path for path, node in parts_of(_cfg[0]) if _became(node, part)), None)
-    return path and f'{path} ({type_name(part)})'
+    cfg = _cfg[0]
+    path = next((path for path, node in parts_of(cfg) if _became(node, part)), None)
+    sources = '' if name_sources(cfg) == cfg.filename else f' of {name_sources(cfg)}'
+    return path and f'{path} ({type_name(part)}){sources}'
 
 
 def _became(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:

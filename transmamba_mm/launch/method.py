@@ -23,6 +23,8 @@ from transmamba_mm.launch.data_config import type_name
 #: The method of a leaf, which all others change.
 DEFAULT = 'wsab'
 FOLDER = Path('_base_', 'methods')
+#: Where a merged config keeps what it was made of, beside its entries.
+SOURCES = '_sources'
 
 
 def add_method_argument(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +66,22 @@ def apply_method(cfg: Config, method: str) -> Config:
     if method == DEFAULT:
         return cfg
     file = find_method(method, Path(cfg.filename))
+    by = f'--method {method_name(method)} ({file})'
     before = cfg.to_dict()
-    after = _lay(before, _evaluate(file, ConfigDict(before), cfg.filename), f'--method {method}')
+    after = _lay(before, _evaluate(file, ConfigDict(before), cfg.filename), by)
     if 'work_dir' in cfg:
         after['work_dir'] = f'{after["work_dir"]}-{file.stem}'
     after['method'] = method_name(method)
     named = Path(cfg.filename)
     filename = named.with_name(f'{named.stem}-{file.stem}{named.suffix}')
-    return Config(after, cfg_text=cfg.text, filename=str(filename))
+    merged = Config(after, cfg_text=cfg.text, filename=str(filename))
+    vars(merged)[SOURCES] = f'{cfg.filename} with {by}'
+    return merged
+
+
+def name_sources(cfg: Config) -> str | None:
+    """The file of a config for a message, and that of the method that was laid over it, if any."""
+    return vars(cfg).get(SOURCES, cfg.filename)
 
 
 def find_method(method: str, config: Path) -> Path:

@@ -13,6 +13,7 @@ from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.compat import import_datasets_quietly
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import iter_datasets, type_name
+from transmamba_mm.launch.method import name_sources
 from transmamba_mm.launch.preflight_data import missing_data, unseen_gaps
 from transmamba_mm.launch.preflight_metrics import excessive_topk, impossible_hits, unknown_best
 from transmamba_mm.launch.preflight_parts import wrong_parts
@@ -54,7 +55,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
 
 def _listed(cfg: Config, problems: list[str]) -> str:
     listed = '\n'.join(f'  {i}. {text}' for i, text in enumerate(dict.fromkeys(problems), 1))
-    return f'{cfg.filename or "The config"} cannot run yet:\n{listed}'
+    return f'{name_sources(cfg) or "The config"} cannot run yet:\n{listed}'
 
 
 def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:

@@ -89,7 +89,9 @@ def _wrong_constructor(wrapper: Any) -> Iterator[str]:
 def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
     registry = registry_of(path, inherited)
     rule = _rule(path)
-    if fault := _out_of_range(path, node):
+    if node is None and any(fnmatchcase(path, pattern) for pattern in NEVER_NONE):
+        yield f'{path}=None {rule.fault(None) if rule else "is nothing: write one"}.'
+    elif fault := _out_of_range(path, node):
         yield f'{path}={node!r} {fault}.'
     elif rule is None and _is_no_part(path, node):
         yield f'{path}={node!r} is no part of a config: write dict(type=...), or leave it out.'
@@ -185,7 +187,6 @@ def _rule(path: str) -> Rule | None:
 def _out_of_range(path: str, value: Any) -> str | None:
     """What a value has to be instead, if anything is said about its place."""
     if (rule := _rule(path)) is not None:
-        may_be_none = not any(fnmatchcase(path, pattern) for pattern in NEVER_NONE)
-        return None if value is None and may_be_none else rule.fault(value)
+        return None if value is None else rule.fault(value)
     is_number = isinstance(value, float) and not path.endswith('.norm_type')
     return None if not is_number or math.isfinite(value) else 'has to be a finite number'

@@ -22,8 +22,15 @@ from transmamba_mm.checks import (
 NUMBER_OR_ALL = Number(-1, 10**12, whole=True)
 LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
-#: Where a training cannot work with None (no batches).
-NEVER_NONE = ('*_dataloader.batch_size', '*_dataloader.num_workers', 'log_level')
+#: Where None would be no default but a fault: nothing works without a number, or a part.
+NEVER_NONE = (
+    *('*_dataloader.batch_size', '*_dataloader.num_workers', '*_dataloader.timeout'),
+    *('*_dataloader.collate_fn', 'train_cfg.max_*', 'train_cfg.val_*', 'param_scheduler.*.begin'),
+    *('param_scheduler.*.end', 'optim_wrapper.optimizer', 'optim_wrapper.accumulative_counts'),
+    *('optim_wrapper.clip_grad.max_norm', 'optim_wrapper.paramwise_cfg*_mult', 'log_level'),
+    *('optim_wrapper.paramwise_cfg.lr_mults.*', '*_hooks.*.interval', 'env_cfg.*_cfg'),
+    *('*_hooks.checkpoint.max_keep_ckpts', 'log_processor.window_size', '*.type'),
+)
 #: By the pattern of a path; the first that matches counts. Other None is left to the part.
 RANGES: dict[str, Rule] = {
     'optim_wrapper.clip_grad.max_norm': POSITIVE,

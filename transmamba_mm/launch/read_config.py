@@ -14,6 +14,7 @@ from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.explain import explain
 from transmamba_mm.launch.method import apply_method
+from transmamba_mm.launch.missing_config import explain_missing_config
 from transmamba_mm.launch.runtime import RUNTIME_KEYS
 
 #: Top-level entries that a Runner or our tools read besides the Runner's own arguments.
@@ -56,7 +57,8 @@ def read_config(
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is a program, of whoever wrote it
-        reason = _explain_missing(error) or explain(error) or f'{type(error).__name__}: {error}'
+        reason = explain_missing_config(Path(file)) or explain(error)
+        reason = reason or f'{type(error).__name__}: {error}'
         raise UserError(f'{file} cannot be read: {reason}') from error
     variables = {name: cfg.pop(name) for name in _variables(cfg, Path(file))}
     if method is not None:
@@ -74,18 +76,6 @@ def read_config(
         reason = explain(error) or f'{type(error).__name__}: {error}'
         raise UserError(f'{named} cannot be set in {file}: {reason}') from error
     return cfg
-
-
-def _explain_missing(error: Exception) -> str:
-    """Name the config that is not there and the one beside it that is meant; else ''."""
-    if not isinstance(error, FileNotFoundError) or not str(error.filename).endswith('.py'):
-        return ''
-    missing = Path(error.filename)
-    folder = missing.parent
-    if not folder.is_dir():
-        return f'{folder} is not a folder (looked in {Path.cwd()}).'
-    hint = did_you_mean(missing.name, [file.name for file in folder.glob('*.py')])
-    return f'{missing.name} is not in {folder} (looked in {Path.cwd()}).{hint}'
 
 
 def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = None) -> str:

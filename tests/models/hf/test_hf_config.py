@@ -44,6 +44,10 @@ def test_typos_and_values_that_cannot_be(config, message):
 def test_the_models_ask_for_it():
     with pytest.raises(UserError, match=r'Clip4ClipTeacher\.vision_config has no patch;'):
         teacher(config={**CLIP, 'vision_config': {**CLIP['vision_config'], 'patch': 4}})
+    with pytest.raises(UserError, match=r'Clip4ClipTeacher.*eos_token_id=None'):
+        teacher(config={**CLIP, 'text_config': {**CLIP['text_config'], 'eos_token_id': None}})
+    with pytest.raises(UserError, match=r'ClipText.*eos_token_id=None'):
+        MODELS.build({'type': 'ClipText', 'config': {'eos_token_id': None}})
     with pytest.raises(UserError, match='ClipText has no layers'):
         MODELS.build({'type': 'ClipText', 'config': {'layers': 3}})
     words = {'type': 'WordTokenizer', 'words': ['a']}

@@ -37,10 +37,17 @@ def build_config(
         return config
     _check_keys(owner, config_class, config, ours)
     try:
-        return config_class(**config)
+        built = config_class(**config)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = ' '.join(str(error).split())
         raise UserError(f'The config of {owner} cannot be: {reason}') from error
+    text = getattr(built, 'text_config', built)
+    if text.model_type == 'clip_text_model' and text.eos_token_id is None:
+        raise UserError(
+            f'The config of {owner} cannot be: eos_token_id=None of its text, at which CLIP reads '
+            "what a text means. Name the tokenizer's."
+        )
+    return built
 
 
 def _check_keys(
