@@ -54,12 +54,12 @@ class BaseDistiller(BaseModule):
             the student's.
         feature_layers (Sequence[int], optional): Which of ``match.layers`` have features that are
             compared, by index; by default all.
-        feature_end (float, optional): Share of the training's steps over which the losses of
-            :meth:`compare_features` decay, linearly, from their full weight to nothing; then
-            features are neither recorded nor compared, and the log repeats the last values of what
-            only they report. By default they keep their weight. Features that are matched to the
-            end of a long training cost accuracy: CAB reaches 71.3 on ImageNet where soft labels
-            alone reach 74.6.
+        feature_end (float, optional): Share of the steps, of the training or of its stage, over
+            which the losses of :meth:`compare_features` decay, linearly, from their full weight to
+            nothing; then features are neither recorded nor compared, and the log repeats the last
+            values of what only they report. By default they keep their weight. Features that are
+            matched to the end of a long training cost accuracy: CAB reaches 71.3 on ImageNet where
+            soft labels alone reach 74.6.
         layer_stride (int): Compare every n-th of these layers in a step, beginning with the next
             one in the next step, so that each layer has its turn every n steps. Features of the
             others are not recorded, which saves most of their cost.
@@ -77,6 +77,9 @@ class BaseDistiller(BaseModule):
             models can compare; ``feature_end`` or ``layer_stride`` without features of layers; more
             layers skipped than matched.
     """
+
+    #: Only the teacher runs, and each mixer of the student on what the teacher's attention reads.
+    runs_mixers = False
 
     @checked(
         task_weight=FRACTION,

@@ -1,5 +1,6 @@
 """The algorithm: a student trained beside a frozen teacher."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -11,8 +12,9 @@ from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind, class_labels
 from transmamba_mm.transfer.features.masking import mask_images
+from transmamba_mm.transfer.features.mixer_runs import run_mixers
 from transmamba_mm.transfer.features.model_match import ModelMatch
-from transmamba_mm.transfer.progress import Progress
+from transmamba_mm.transfer.stage_plan import StagePlan
 from transmamba_mm.transfer.subcloning.by_tower import build_subcloning, subclone_towers
 from transmamba_mm.transfer.subcloning.report import TransferReport
 from transmamba_mm.transfer.teacher import FrozenTeacher
@@ -23,11 +25,11 @@ from transmamba_mm.transfer_checkpoint import STUDENT
 class KnowledgeTransfer(BaseModel):
     """Transfer a teacher's knowledge to a student (TransMamba, arXiv 2502.15130).
 
-    Stage 1 happens in :meth:`init_weights`: the teacher's weights are loaded and subcloned into the
-    student. Stage 2 is ``mode='loss'``: the frozen teacher and the student run once each on the
-    same augmented and mixed images, and the distiller's losses are added to the student's.
-    ``predict`` and ``tensor`` are the student's own, and need neither the teacher's weights nor its
-    time.
+    Subcloning happens in :meth:`init_weights`: the teacher's weights are loaded and subcloned into
+    the student. Distillation is ``mode='loss'``, in one stage or several: the frozen teacher and
+    the student run once each on the same augmented and mixed images, and the distiller's losses are
+    added to the student's. ``predict`` and ``tensor`` are the student's own, and need neither the
+    teacher's weights nor its time.
 
     The teacher is no submodule (see :class:`FrozenTeacher`): checkpoints hold the student below
     ``student.`` and the projectors below ``distiller.``, nothing else.
@@ -43,11 +45,16 @@ class KnowledgeTransfer(BaseModel):
         subcloning (dict, optional): Stage 1, built through ``MODELS``; follows the same layer map
             unless it has its own. Of models with several towers, a dict of one for each tower that
             is to be cloned. None: the student keeps its own initialization.
+        stages (Sequence[dict], optional): Parts of the training, see
+            :class:`~transmamba_mm.transfer.stages.Stage`; ``StageHook`` enters them. By default all
+            of the student is trained, by the losses of ``distiller``.
         data_preprocessor (dict, optional): Given to a student config that has none.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 
     Attributes:
-        transfer_report (TransferReport | None): What stage 1 did to every parameter of the student.
+        transfer_report (TransferReport | None): What subcloning did to every parameter of the
+            student.
+        plan (StagePlan): The stages.
 
     What an export wrote, the student alone, can be loaded, too. A student of which a part is still
     random predicts nothing: mmengine and mmpretrain only log what a checkpoint lacks.
@@ -63,6 +70,7 @@ class KnowledgeTransfer(BaseModel):
         distiller: dict,
         layer_map: str | dict | list = 'uniform',
         subcloning: dict | None = None,
+        stages: Sequence[dict] | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -80,7 +88,10 @@ class KnowledgeTransfer(BaseModel):
         kinds = self.distiller.student_kinds, self.distiller.teacher_kinds
         self.reader = FeatureReader(*models, self.match, *kinds)
         self.reader.check_sizes(*models, self.teacher.img_size)
-        self._readers: dict[tuple[int, ...], FeatureReader] = {}
+        self.plan = StagePlan(stages or (), self.student, self.match)
+        self._readers: dict[tuple, FeatureReader] = {}
+        for own in self.plan.values():
+            self._reader_of(own).check_sizes(*models, self.teacher.img_size)
         self.subcloning = build_subcloning(subcloning, layer_map, *models)
         self.transfer_report: TransferReport | None = None
         self._random = list(model.state_dict()) if isinstance(student, dict) else []
@@ -89,7 +100,7 @@ class KnowledgeTransfer(BaseModel):
         self.register_load_state_dict_post_hook(_note_random)
 
     def init_weights(self) -> None:
-        """Load the teacher, initialize the student, subclone into it (stage 1).
+        """Load the teacher, initialize the student, subclone into it.
 
         Like any module's, the weights of the student are only touched by the first call.
         """
@@ -103,6 +114,10 @@ class KnowledgeTransfer(BaseModel):
             for tower in self.match.towers:
                 MMLogger.get_current_instance().info(tower.description)
         self.transfer_report = subclone_towers(self.subcloning, self.student, self.teacher.model)
+
+    def enter_stage(self, index: int) -> None:
+        """Train what a stage trains, by its losses; everything else is frozen."""
+        self.plan.enter(index, self.student, self.distiller)
 
     @property
     def backbone(self) -> nn.Module:
@@ -150,36 +165,40 @@ class KnowledgeTransfer(BaseModel):
             )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        self.distiller.progress = Progress.of_runner()
-        reader = self._reader_of(self.distiller.compared_layers)
+        distiller = self.plan.distiller(self.distiller)
+        distiller.progress = self.plan.progress()
+        reader = self._reader_of(distiller)
         images = self.teacher.preprocess(inputs, self.data_preprocessor)
         models = self.student, self.teacher.model
         with reader.teacher.recorder.record(self.teacher.model) as theirs:
             if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
                 self.teacher(images, data_samples)
-        if self.distiller.mask_ratio and self.distiller.compared_layers:
-            inputs = mask_images(self.student, inputs, self.distiller.mask_ratio)
+        if distiller.runs_mixers:
+            return distiller(*run_mixers(*models, reader.match, theirs, tuple(images.shape[2:])))
+        if distiller.mask_ratio and distiller.compared_layers:
+            inputs = mask_images(self.student, inputs, distiller.mask_ratio)
         with reader.student.recorder.record(self.student) as ours:
             losses = self.student(inputs, data_samples, mode='loss')
         ours.check_graph()
         sizes = tuple(inputs.shape[2:]), tuple(images.shape[2:])
         student, teacher = reader.read(models, (ours, theirs), sizes)
-        if FeatureKind.LABELS in self.distiller.student_kinds:
+        if FeatureKind.LABELS in distiller.student_kinds:
             student.labels = class_labels(data_samples)
-        outputs = self._scale_task(losses) | self.distiller(student, teacher)
-        if self.distiller.feature_end is not None:
-            outputs['feature_weight'] = inputs.new_tensor(self.distiller.feature_weight)
+        outputs = _scale_task(losses, distiller.task_weight) | distiller(student, teacher)
+        if distiller.feature_end is not None:
+            outputs['feature_weight'] = inputs.new_tensor(distiller.feature_weight)
         return outputs
 
-    def _reader_of(self, layers: tuple[int, ...]) -> FeatureReader:
-        """The reader of the matched layers that a step compares."""
-        if layers == tuple(range(len(self.match.layers))):
+    def _reader_of(self, distiller: Any) -> FeatureReader:
+        """The reader of what a distiller compares in this step."""
+        layers = distiller.compared_layers
+        if distiller is self.distiller and layers == tuple(range(len(self.match.layers))):
             return self.reader
-        if layers not in self._readers:
-            kinds = self.distiller.student_kinds, self.distiller.teacher_kinds
+        key = distiller.student_kinds, distiller.teacher_kinds, layers
+        if key not in self._readers:
             match = self.match.of_layers(layers)
-            self._readers[layers] = FeatureReader(self.student, self.teacher.model, match, *kinds)
-        return self._readers[layers]
+            self._readers[key] = FeatureReader(self.student, self.teacher.model, match, *key[:2])
+        return self._readers[key]
 
     def _take_export(self, state_dict: dict, prefix: str, *others: Any) -> None:
         """Before loading: give the student's own names, as an export has them, their place here."""
@@ -190,18 +209,18 @@ class KnowledgeTransfer(BaseModel):
             if prefix + key in state_dict:
                 state_dict[prefix + STUDENT + key] = state_dict.pop(prefix + key)
 
-    def _scale_task(self, losses: dict) -> dict:
-        """Scale the student's losses; mmengine keeps the bare key 'loss' for the sum of all."""
-        weight = self.distiller.task_weight
-        scaled = {}
-        for key, value in losses.items():
-            if 'loss' not in key:
-                scaled[key] = value
-            elif isinstance(value, Tensor):
-                scaled[f'task_{key}'] = weight * value
-            else:
-                scaled[f'task_{key}'] = [weight * part for part in value]
-        return scaled
+
+def _scale_task(losses: dict, weight: float) -> dict:
+    """Scale the student's losses; mmengine keeps the bare key 'loss' for the sum of all."""
+    scaled = {}
+    for key, value in losses.items():
+        if 'loss' not in key:
+            scaled[key] = value
+        elif isinstance(value, Tensor):
+            scaled[f'task_{key}'] = weight * value
+        else:
+            scaled[f'task_{key}'] = [weight * part for part in value]
+    return scaled
 
 
 def _note_random(model: KnowledgeTransfer, incompatible: Any) -> None:

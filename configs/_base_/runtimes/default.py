@@ -15,6 +15,7 @@ custom_hooks = [
     dict(type='transmamba_mm.LabelRangeHook'),
     dict(type='transmamba_mm.NonFiniteLossHook'),
     dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.StageHook'),
     dict(type='transmamba_mm.CorruptSampleHook'),
 ]
 

@@ -109,14 +109,17 @@ def test_every_family_runs_and_learns(family):
     assert not any('qkv' in name or 'q_proj' in name for name, _ in model.named_parameters())
 
 
-def test_mixers_start_as_the_values():
-    """With a scan that adds nothing, out_proj of in_proj's values: attention to oneself."""
+def test_mixers_start_as_sums_of_values():
+    """No convolution, no gate: of a scan with B = C = 0 come the values if D = 1, none if D = 0."""
     mixer = swap().swaps()[0].mixer.double()
     hidden = torch.randn(2, 7, 32, dtype=torch.float64)
     for direction in (mixer.fwd, mixer.bwd):
         torch.nn.init.zeros_(direction.x_proj.weight)  # B = C = 0
     torch.nn.init.normal_(mixer.in_proj.bias[:32].data)
     values = hidden @ mixer.in_proj.weight[:32].T + mixer.in_proj.bias[:32]
+    torch.testing.assert_close(mixer(hidden), mixer.out_proj(torch.zeros_like(values)))
+    for direction in (mixer.fwd, mixer.bwd):
+        torch.nn.init.ones_(direction.D)
     torch.testing.assert_close(mixer(hidden), mixer.out_proj(values))
 
 

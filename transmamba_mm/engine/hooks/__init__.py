@@ -5,6 +5,7 @@ from transmamba_mm.engine.hooks.mean_loss_hook import MeanLossHook
 from transmamba_mm.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
 from transmamba_mm.engine.hooks.rerank_hook import RerankHook
 from transmamba_mm.engine.hooks.save_hf_assets_hook import SaveHFAssetsHook
+from transmamba_mm.engine.hooks.stage_hook import StageHook
 from transmamba_mm.engine.hooks.transfer_report_hook import TransferReportHook
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'NonFiniteLossHook',
     'RerankHook',
     'SaveHFAssetsHook',
+    'StageHook',
     'TransferReportHook',
 ]

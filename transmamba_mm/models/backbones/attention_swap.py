@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import torch
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import LongTensor, Tensor, nn
@@ -90,8 +91,8 @@ class AttentionSwap(BaseModule, TokenLayout):
         mixer (dict, optional): Options of :class:`BidirectionalMamba`. By default the inner width
             is the Transformer's (``expand=1``), projections have biases, and the convolution has no
             activation.
-        start (str): How mixers start: 'values', as :meth:`BidirectionalMamba.pass_values`, or
-            'mamba', with the convolution and the gate of a new Mamba.
+        start (str): How mixers start: 'values', see :meth:`BidirectionalMamba.mix_values`, or
+            'mamba', as a new Mamba.
         clips (str): What happens to clips (B, C, T, H, W): 'frames', each frame is an image of its
             own; 'sequence', each mixer scans all frames one after another, while attention that
             stayed sees one frame. Images are still clips of one frame.
@@ -161,7 +162,7 @@ class AttentionSwap(BaseModule, TokenLayout):
             for swap in self.swaps():
                 swap.mixer.init_weights(len(self.layout.layer_paths()))
                 if self.start == 'values':
-                    swap.mixer.pass_values()
+                    swap.mixer.mix_values()
         super().init_weights()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -264,6 +265,16 @@ class AttentionSwap(BaseModule, TokenLayout):
     def mixer_paths(self) -> list[str]:
         """Mixer or attention of each layer."""
         return [f'transformer.{path}' for path in self.layout.mixer_paths()]
+
+    def run_mixer(
+        self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """What a swapped mixer makes of tokens, cls first; None where attention stayed."""
+        if layer not in self.swapped:
+            return None
+        mixer = self.swaps()[self.swapped.index(layer)].mixer
+        tokens = patches if cls is None else torch.cat([cls[:, None], patches], dim=1)
+        return self.to_canonical(mixer(tokens), grid)
 
     def attention_maps(self) -> list[FeatureSource]:
         """Those of a Transformer with no layer swapped."""

@@ -183,6 +183,17 @@ class Vim(BidirectionalBackbone):
         cls = torch.cat([tokens.narrow(1, place, 1) for place in places], dim=1).mean(dim=1)
         return torch.cat([*pieces, tokens[:, start:]], dim=1), cls
 
+    def run_mixer(
+        self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the mixer of a layer makes of tokens, the cls token where it is in the sequence."""
+        places = [] if cls is None else self.cls_index(patches.shape[1])
+        tokens = patches
+        if places:
+            tokens = insert_tokens(patches, cls[:, None].expand(-1, len(places), -1), places)
+        mixed = self.blocks[layer].mixer(tokens)
+        return self.to_canonical(mixed, grid) if places else (mixed, None)
+
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, tokens, D) of the sequence over ``grid``."""
         source = self.patch_grid(self.img_size)

@@ -84,6 +84,25 @@ class TokenLayout(ABC):
         """
         raise self.lacks('mixer inputs and outputs', 'mixer_paths')
 
+    def run_mixer(
+        self, layer: int, patches: Tensor, cls: Tensor | None, grid: Any
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """What the scan of one layer makes of given tokens, as :meth:`mixer_outputs`.
+
+        Args:
+            layer (int): The layer.
+            patches (Tensor): (B, L, D) in raster order.
+            cls (Tensor, optional): (B, D).
+            grid (tuple[int, int]): Of the patches.
+
+        Returns:
+            None of a layer that keeps its attention.
+
+        Raises:
+            UserError: The family cannot run them alone.
+        """
+        raise self.lacks('mixers that run alone', 'run_mixer')
+
     def layer_features(self) -> list[FeatureSource]:
         """Residual stream after each layer: patches (B, L, D) and cls (B, D) or None."""
         return [FeatureSource(path, self.to_canonical) for path in self.layer_paths()]
