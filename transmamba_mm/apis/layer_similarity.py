@@ -21,7 +21,7 @@ def compare_layers(
     """Linear CKA of every student layer with every teacher layer, on images of the test set.
 
     Args:
-        cfg (Config): A transfer: its student, its teacher and its ``val_dataloader`` are used.
+        cfg (Config): A transfer: its student, its teacher and its ``test_dataloader`` are used.
         checkpoints (Mapping[str, str]): Title -> checkpoint or work_dir, of a transfer or of the
             student alone, all of them of the config's student.
         max_images (int): Images to compare on; at most one batch of the loader.
@@ -36,7 +36,7 @@ def compare_layers(
         raise UserError(f'{cfg.filename} has no teacher: pass a config of configs/transmamba/.')
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     preprocessor = MODELS.build(cfg.data_preprocessor)
-    batch = next(iter(Runner.build_dataloader(cfg.val_dataloader)))
+    batch = next(iter(Runner.build_dataloader(cfg.test_dataloader)))
     images = preprocessor(batch)['inputs'][:max_images]
 
     teacher = FrozenTeacher(**cfg.model.teacher)

@@ -10,7 +10,7 @@ from transmamba_mm.datasets.subset import stratified_order, take_fraction
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
-TEST_IMAGES = 360
+TEST_IMAGES, VAL_IMAGES = 360, 280
 SPLIT_SEED = 0
 
 
@@ -18,31 +18,34 @@ SPLIT_SEED = 0
 class Digits(BaseDataset):
     """1,797 handwritten digits of 8 x 8 pixels, in memory, nothing to download.
 
-    The split is stratified and always the same: 1,437 images to train on, 360 to test on. A
-    ``fraction`` of the training images is stratified too, and nested: with one ``seed``, every
-    image of a smaller fraction is in each larger one, so that two fractions differ by how much
-    data there is and not by which.
+    The split is stratified and always the same: 1,157 images to train on, 280 to choose on and 360
+    to test on. A ``fraction`` of the training images is stratified too, and nested: with one
+    ``seed``, every image of a smaller fraction is in each larger one, so that two fractions differ
+    by how much data there is and not by which.
 
     Images are uint8 (8, 8) arrays of 0..255 (the source has 17 gray levels).
 
     Args:
-        split (str): ``'train'`` or ``'test'``.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
         fraction (float): Share of the training images to keep, in (0, 1].
         seed (int): Which nested sequence of subsets. Defaults to 0.
         pipeline, metainfo, test_mode, ...: As in mmpretrain's ``BaseDataset``. ``classes`` that do
             not cover every label are an error.
 
     Raises:
-        UserError: On an unknown split, a fraction outside (0, 1] or of the test images, or a label
-            outside the range of ``classes``.
+        UserError: On an unknown split, a fraction outside (0, 1] or of other images than those to
+            train on, or a label outside the range of ``classes``.
     """
 
     METAINFO = {'classes': tuple(str(digit) for digit in range(10))}
 
-    @checked(split=one_of('train', 'test'), fraction=SHARE, seed=SEED)
+    @checked(split=one_of('train', 'val', 'test'), fraction=SHARE, seed=SEED)
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
-        if split == 'test' and fraction != 1:
-            raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+        if split != 'train' and fraction != 1:
+            raise UserError(
+                f'fraction={fraction:g} of the {split} images: only what is trained on is thinned '
+                'out; leave it at 1.'
+            )
         self.split = split
         self.fraction = fraction
         self.seed = seed
@@ -50,7 +53,10 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the images: one dict with ``img`` (8, 8) uint8 and ``gt_label`` each."""
-        images, labels, chosen = split_digits(self.split)
+        images, labels, chosen = split_digits('test' if self.split == 'test' else 'train')
+        if self.split != 'test':
+            train, val = _split(chosen, labels, VAL_IMAGES)
+            chosen = val if self.split == 'val' else train
         if self.split == 'train':
             chosen = chosen[
                 take_fraction(stratified_order(labels[chosen], self.seed), self.fraction)
@@ -69,7 +75,7 @@ class Digits(BaseDataset):
 
 
 def split_digits(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read all digits, and say which of them a split holds.
+    """Read all digits, and which of them are for training, validation included, or testing.
 
     Args:
         split: ``'train'`` or ``'test'``.
@@ -79,11 +85,13 @@ def split_digits(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         1,437 or 360 of them.
     """
     source = load_digits()
-    train, test = train_test_split(
-        np.arange(len(source.target)),
-        test_size=TEST_IMAGES,
-        stratify=source.target,
-        random_state=SPLIT_SEED,
-    )
+    train, test = _split(np.arange(len(source.target)), source.target, TEST_IMAGES)
     images = np.rint(source.images * (255 / 16)).astype(np.uint8)
     return images, source.target, train if split == 'train' else test
+
+
+def _split(chosen: np.ndarray, labels: np.ndarray, count: int) -> list[np.ndarray]:
+    """Two stratified parts of ``chosen``, the second of ``count``."""
+    return train_test_split(
+        chosen, test_size=count, stratify=labels[chosen], random_state=SPLIT_SEED
+    )
