@@ -37,6 +37,7 @@ def _tuning(*methods):
 blocks = dict(
     # The most telling runs, one seed.
     first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
+    first_swap=dict(configs=[_swap], methods=['staged', 'scratch'], fractions=[0.25]),
     tuning=_tuning('scratch', 'logits'),
     tuning_ours=_tuning('wsab'),
     converged=dict(configs=[_vim], methods=['scratch'], seeds=[0, 1, 2], trials=_longer),

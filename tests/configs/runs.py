@@ -14,6 +14,8 @@ LEAVES = sorted(
 )
 TRANSFERS = [leaf for leaf in LEAVES if leaf.parent.name == 'transmamba']
 METHODS = sorted(methods(LEAVES[0]))
+#: Methods that compare towers of images alone; a model that reads text is refused.
+IMAGE_METHODS = ('staged',)
 #: A leaf, and a method other than its own or None.
 Run = tuple[Path, str | None]
 
@@ -32,10 +34,11 @@ def run_id(run: Run) -> str:
 def fits(run: Run) -> bool:
     """Whether the method has something to change in the leaf."""
     try:
-        load(run)
+        cfg = load(run)
     except UserError:
         return False
-    return True
+    student = cfg.model.get('student') or {}
+    return run[1] not in IMAGE_METHODS or student.get('type') == 'ImageClassifier'
 
 
 def runs_of(pattern: str) -> list[Run]:

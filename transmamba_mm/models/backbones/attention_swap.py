@@ -16,6 +16,7 @@ from transmamba_mm.models.layouts import FeatureSource, TokenLayout, layout_of
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.ops import bidirectional_order
+from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer_checkpoint import take_student
 
@@ -187,7 +188,7 @@ class AttentionSwap(BaseModule, TokenLayout):
                 'AttentionSwap takes images (B, C, H, W): for clips (B, C, T, H, W) as one '
                 "sequence set clips='sequence'."
             )
-        self.layout.layer_grids(tuple(images.shape[-2:]))  # an error if patches do not cover them
+        self.layout.layer_grids(shape_of(images)[-2:])  # an error if patches do not cover them
         num_frames = images.shape[2] if is_clip else 1
         for swap in self.swaps():
             swap.num_frames = num_frames
@@ -205,6 +206,11 @@ class AttentionSwap(BaseModule, TokenLayout):
     def embed_dims(self) -> int:
         """Width D of the last layer."""
         return self.layer_dims()[-1]
+
+    @property
+    def out_indices(self) -> Sequence[int]:
+        """Layers whose features are returned; of a family without a choice, the last."""
+        return getattr(self.transformer, 'out_indices', (-1,))
 
     @property
     def num_extra_tokens(self) -> int:
