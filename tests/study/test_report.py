@@ -48,6 +48,11 @@ def test_parts_are_written_and_the_rest_stays(folder):
     assert fill(filled) == filled
 
 
+def test_a_block_without_lines(folder):
+    (folder / 'lines.jsonl').unlink()
+    assert fill(PAGE).count('Not run yet.\n<!-- /study -->') == 2
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -58,7 +58,8 @@ def fill(text: str) -> str:
         if found['metric']:
             study = replace(study, metric=found['metric'])
         check(found['study'], 'part', found['part'], one_of(*PARTS))
-        return f'{found[1]}{PARTS[found["part"]](study, found["block"])}\n{found[6]}'
+        written = PARTS[found['part']](study, found['block']) if study.lines(found['block']) else ''
+        return f'{found[1]}{written or "Not run yet."}\n{found[6]}'
 
     return PART.sub(part, text)
 
