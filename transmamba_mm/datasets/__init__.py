@@ -18,6 +18,7 @@ from transmamba_mm.datasets.retrieval import (  # noqa: E402
     MovingDigitsCls,
     VideoCaptions,
 )
+from transmamba_mm.datasets.seeded_views import SeededViews  # noqa: E402
 from transmamba_mm.datasets.to_grayscale import ToGrayscale  # noqa: E402
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
@@ -49,6 +50,7 @@ __all__ = [
     'RandomFlipClip',
     'RandomResizedCropClip',
     'ResizeClip',
+    'SeededViews',
     'ToGrayscale',
     'VideoCaptions',
 ]

@@ -7,8 +7,8 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from transmamba_mm.checkpoint import newest_checkpoint, resolve_checkpoint
-from transmamba_mm.engine.random_states import set_random_state
 from transmamba_mm.errors import UserError
+from transmamba_mm.random_states import set_random_state
 
 #: Its key in a checkpoint.
 KEY = 'resume_state'

@@ -17,8 +17,8 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
-from transmamba_mm.engine.random_states import seeded
 from transmamba_mm.engine.stop_signals import outlive_a_stop
+from transmamba_mm.random_states import seeded
 
 
 def seed_batches(loader: DataLoader) -> DataLoader:

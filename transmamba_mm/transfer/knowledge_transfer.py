@@ -92,6 +92,9 @@ class KnowledgeTransfer(BaseModel):
         self._readers: dict[tuple, FeatureReader] = {}
         for own in self.plan.values():
             self._reader_of(own).check_sizes(*models, self.teacher.img_size)
+        if self.teacher.cache is not None:
+            for own in (self.distiller, *self.plan.values()):
+                self.teacher.cache.check(own, self.match, self.teacher.description())
         self.subcloning = build_subcloning(subcloning, layer_map, *models)
         self.transfer_report: TransferReport | None = None
         self._random = list(model.state_dict()) if isinstance(student, dict) else []
@@ -104,7 +107,9 @@ class KnowledgeTransfer(BaseModel):
 
         Like any module's, the weights of the student are only touched by the first call.
         """
-        self.teacher.load()
+        cached = self.teacher.cache is not None
+        if not cached or (self.subcloning and not self.is_init):
+            self.teacher.load()
         if self.is_init:
             return
         super().init_weights()
@@ -114,6 +119,8 @@ class KnowledgeTransfer(BaseModel):
             for tower in self.match.towers:
                 MMLogger.get_current_instance().info(tower.description)
         self.transfer_report = subclone_towers(self.subcloning, self.student, self.teacher.model)
+        if cached:
+            self.teacher.release()
 
     def enter_stage(self, index: int) -> None:
         """Train what a stage trains, by its losses; everything else is frozen."""
@@ -168,20 +175,29 @@ class KnowledgeTransfer(BaseModel):
         distiller = self.plan.distiller(self.distiller)
         distiller.progress = self.plan.progress()
         reader = self._reader_of(distiller)
-        images = self.teacher.preprocess(inputs, self.data_preprocessor)
         models = self.student, self.teacher.model
-        with reader.teacher.recorder.record(self.teacher.model) as theirs:
-            if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
-                self.teacher(images, data_samples)
-        if distiller.runs_mixers:
-            return distiller(*run_mixers(*models, reader.match, theirs, tuple(images.shape[2:])))
+        cache, size = self.teacher.cache, tuple(inputs.shape[2:])
+        if cache is not None:
+            kinds, layers = distiller.teacher_kinds, reader.match.layers
+            teacher = cache.read(inputs, data_samples or (), kinds, layers)
+        else:
+            seen = self.teacher.preprocess(inputs, self.data_preprocessor)
+            with reader.teacher.recorder.record(self.teacher.model) as theirs:
+                if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
+                    self.teacher(seen, data_samples)
+            if distiller.runs_mixers:
+                size = tuple(seen.shape[2:])
+                return distiller(*run_mixers(*models, reader.match, theirs, size))
         if distiller.mask_ratio and distiller.compared_layers:
             inputs = mask_images(self.student, inputs, distiller.mask_ratio)
         with reader.student.recorder.record(self.student) as ours:
             losses = self.student(inputs, data_samples, mode='loss')
         ours.check_graph()
-        sizes = tuple(inputs.shape[2:]), tuple(images.shape[2:])
-        student, teacher = reader.read(models, (ours, theirs), sizes)
+        if cache is not None:
+            student = reader.student.read(self.student, ours, size)
+        else:
+            sizes = size, tuple(seen.shape[2:])
+            student, teacher = reader.read(models, (ours, theirs), sizes)
         if FeatureKind.LABELS in distiller.student_kinds:
             student.labels = class_labels(data_samples)
         outputs = _scale_task(losses, distiller.task_weight) | distiller(student, teacher)

@@ -15,6 +15,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_clip, is_openai_clip
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.features.frames import as_clips, as_frames, frames_for, mean_over_frames
+from transmamba_mm.transfer.teacher_cache import TeacherCache
 
 #: Lines of the table of differences that are shown before it is cut.
 MAX_DIFFERENCES = 20
@@ -43,12 +44,16 @@ class FrozenTeacher:
             student's.
         img_size (int | tuple[int, int], optional): (height, width) of its images; they are
             resized bicubically. By default the student's.
+        cache (str, optional): Folder that ``tools/cache_teacher.py`` wrote: outputs are read from
+            there. The model is only what they are compared by and, loaded, what is subcloned; then
+            its weights are dropped.
 
     Attributes:
         source (str): Where its weights are from, for messages about them.
+        cache (TeacherCache | None): Of its outputs.
 
     Raises:
-        UserError: Only one of ``mean`` and ``std``.
+        UserError: Only one of ``mean`` and ``std``; no cache where one is named.
     """
 
     @checked(mean=Each(FINITE, alone=False), std=Each(POSITIVE, alone=False), img_size=SIDES)
@@ -59,6 +64,7 @@ class FrozenTeacher:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         img_size: int | tuple[int, int] | None = None,
+        cache: str | Path | None = None,
     ) -> None:
         if (mean is None) != (std is None):
             raise UserError('teacher needs both mean and std, or neither.')
@@ -73,6 +79,7 @@ class FrozenTeacher:
         if isinstance(img_size, int):
             img_size = (img_size, img_size)
         self.img_size = None if img_size is None else tuple(img_size)
+        self.cache = None if cache is None else TeacherCache(cache)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self
@@ -92,6 +99,18 @@ class FrozenTeacher:
                 '--cfg-options) to a file, a work_dir or a URL.'
             )
         check_finite(self.model.state_dict(), f'The teacher ({self.source})', 'teacher.checkpoint')
+
+    def release(self) -> None:
+        """Drop the weights, which a cache makes unnecessary."""
+        self.model.to('meta')
+
+    def description(self) -> dict[str, Any]:
+        """What its outputs depend on besides the images, in JSON's types."""
+        lists = {'mean': self.mean, 'std': self.std, 'img_size': self.img_size}
+        return {
+            'source': self.source,
+            **{key: None if value is None else list(value) for key, value in lists.items()},
+        }
 
     def preprocess(self, images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
         """Turn the student's images into the teacher's: same picture, own normalization and size.

@@ -13,7 +13,6 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from transmamba_mm.atomic_file import remove_partial_files
 from transmamba_mm.compat import internal
 from transmamba_mm.engine.local_backend import ATOMIC_BACKEND, RemoveLater
-from transmamba_mm.engine.random_states import gather_random_states, set_random_state
 from transmamba_mm.engine.resume_state import (
     KEY,
     ResumeState,
@@ -21,6 +20,7 @@ from transmamba_mm.engine.resume_state import (
     sampler_seed,
 )
 from transmamba_mm.engine.stop_signals import StopSignals
+from transmamba_mm.random_states import gather_random_states, set_random_state
 from transmamba_mm.registry import HOOKS
 
 for _method in ('_save_checkpoint_with_step', '_save_best_checkpoint'):

@@ -84,6 +84,14 @@ class ModelReader:
         path = view_of(model).token_batch_path
         return None if path is None else recording.outputs[path]
 
+    def read(self, model: nn.Module, recording: Recording, size: tuple[int, ...]) -> Features:
+        """All features of a model of images; ``size`` as in :meth:`read_images`."""
+        features = self.read_model(model, recording, size)
+        for name in self.layers:
+            for kind, values in self.read_images(model, name, recording, size).items():
+                features.of_layers(kind).extend(values)
+        return features
+
     def read_images(
         self, model: nn.Module, name: str, recording: Recording, size: tuple[int, ...]
     ) -> LayerFeatures:
