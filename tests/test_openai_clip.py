@@ -63,6 +63,12 @@ def linear():
     return nn.Sequential(nn.Linear(2, 2))
 
 
+def pretrained(file):
+    arch = {'embed_dims': 16, 'num_layers': 1, 'state_dims': 4}
+    init = {'type': 'Pretrained', 'checkpoint': str(file)}
+    return build('Vim', arch=arch, img_size=32, init_cfg=init)
+
+
 GIVEN = {
     'teacher': lambda file: FrozenTeacher(linear(), checkpoint=file).load(),
     'ClipVision': lambda file: build('ClipVision', checkpoint=file),
@@ -71,6 +77,8 @@ GIVEN = {
     'LlavaTeacher': lambda file: build('LlavaTeacher', checkpoint=file, tokenizer=None),
     'vision_checkpoint': lambda file: load_vision_encoder(linear(), file),
     'load_from': lambda file: check_load_from(Config({'load_from': str(file)}), linear()),
+    'init_cfg': lambda file: check_load_from(Config({}), pretrained(file)),
+    'init_cfg of another tool': lambda file: pretrained(file).init_weights(),
 }
 
 

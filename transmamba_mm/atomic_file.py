@@ -37,7 +37,7 @@ def write_atomically(file: str | Path, data: bytes | memoryview) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         if error.errno in NO_ROOM:
-            raise UserError(_no_room(file, len(data), error)) from error
+            raise UserError(describe_no_room(file, error, len(data))) from error
         raise
     _flush_folder(file.parent)
 
@@ -48,11 +48,22 @@ def remove_partial_files(folder: str | Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _no_room(file: Path, size: int, error: OSError) -> str:
-    free = shutil.disk_usage(file.parent).free
+def describe_no_room(file: str | Path, error: OSError, size: int | None = None) -> str:
+    """Say that a file has no room, and what to do.
+
+    Args:
+        file: Its path; or the name of a stream, such as '<stdout>'.
+        error: One of :data:`NO_ROOM`.
+        size: Bytes that it needs, if known.
+    """
+    text = f'{file} could not be written ({error.strerror}'
+    folder = Path(file).parent
+    if str(file).startswith('<') or not folder.is_dir():
+        return f'{text}): free some space on its disk, or choose another place.'
+    needs = '' if size is None else f'it needs {size:,} bytes, '
     return (
-        f'{file} could not be written ({error.strerror}): it needs {size:,} bytes, the disk has '
-        f'{free:,} free. Free some space, or choose another folder; files written before are whole.'
+        f'{text}): {needs}the disk has {shutil.disk_usage(folder).free:,} bytes free. Free some '
+        'space, or choose another folder; files written before are whole.'
     )
 
 

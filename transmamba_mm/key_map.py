@@ -1,7 +1,7 @@
 """Rename the keys of a state dict by a table, both ways."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ TENSORS = r'\.(?:weight|bias|running_mean|running_var|num_batches_tracked)'
 #: A number in a name: ``#`` is any n, ``3#+1`` any 3 n + 1.
 NUMBER = re.compile(r'(\d*)#(?:\+(\d+))?')
 SHOWN = 8  # keys of an error message
+BACKBONE = 'backbone.'  # where a classifier holds it
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,20 @@ class KeyMap:
             more = ' ...' if len(unknown) > SHOWN else ''
             raise UserError(
                 f'{len(unknown)} keys are not {kind} keys: {", ".join(unknown[:SHOWN])}{more}. Is '
-                f'this a checkpoint of that model? ({hint})'
+                f'this a checkpoint of that model?{self._prefix(unknown)} ({hint})'
             )
         return self.rename(state)
+
+    def _prefix(self, unknown: Sequence[str]) -> str:
+        """Advice for keys most of which a prefix more or less makes known."""
+        first = unknown[0].partition('.')[0] + '.'
+        inner = [key.removeprefix(first) for key in unknown if key.startswith(first)]
+        if self._knows_most([BACKBONE + key for key in unknown]):
+            return f' These are of a backbone alone: put {BACKBONE!r} before each key.'
+        return f' Remove {first!r} from the keys.' if self._knows_most(inner) else ''
+
+    def _knows_most(self, keys: Sequence[str]) -> bool:
+        return 2 * sum(self._match(key) is not None for key in keys) > len(keys)
 
     def _match(self, key: str) -> _Match | None:
         matches = (line.match(key) for line in self._lines)

@@ -114,3 +114,28 @@ def test_another_model_is_refused():
 def test_unknown_family_is_refused():
     with pytest.raises(UserError, match='choose one of vim'):
         from_official('vam', {})
+
+
+FAMILIES = {
+    **dict.fromkeys(NAMES, 'vim'),
+    **{'vmamba_v0': 'vmamba', 'vmamba_v05_noz_s1': 'vmamba'},
+    **{'plainmamba_l1like': 'plainmamba', 'videomamba_t4': 'videomamba'},
+}
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_keys_that_lack_a_prefix_or_have_one_too_many(name):
+    """The state dict of a backbone, of a transfer, of a model in another."""
+    family, official = FAMILIES[name], Golden(name).state_dict
+    whole = from_official(family, official)
+    inner = {k.removeprefix('backbone.'): v for k, v in whole.items() if k.startswith('backbone.')}
+    with pytest.raises(UserError, match=r"put 'backbone\.' before each key"):
+        to_official(family, inner)
+    transfer = {f'student.{k}': v for k, v in whole.items()} | {'distiller.a': torch.ones(1)}
+    with pytest.raises(UserError, match=r"Remove 'student\.' from the keys"):
+        to_official(family, transfer)
+    with pytest.raises(UserError, match=r"Remove 'net\.' from the keys"):
+        from_official(family, {f'net.{key}': value for key, value in official.items()})
+    with pytest.raises(UserError) as error:
+        to_official(family, {**whole, 'any.weight': torch.ones(1)})
+    assert 'Remove' not in str(error.value) and 'before each' not in str(error.value)

@@ -9,6 +9,7 @@ from mmengine.config import DictAction
 
 from transmamba_mm import compat
 from transmamba_mm.launch.explain import explain
+from transmamba_mm.launch.full_disk import drop_output, stop_on_full_disk
 
 #: Set this environment variable to see the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
@@ -45,13 +46,19 @@ def run(main: Callable[[], None]) -> None:
     """
     if hasattr(sys.stdout, 'reconfigure'):  # a name or a frame that a terminal cannot show
         sys.stdout.reconfigure(errors='backslashreplace')
+    stop_on_full_disk()
     try:
         main()
+        sys.stdout.flush()
         compat.leave_cpu_launch()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever reads the output has read enough, as head does
+        drop_output()
+        sys.exit(1)
     except Exception as error:
         message = explain(error)
         if message is None or os.environ.get(TRACEBACK):
             raise
+        drop_output()
         sys.exit(f'error: {message}')

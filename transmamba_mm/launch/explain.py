@@ -14,6 +14,7 @@ from torch import nn
 from transmamba_mm import registry as ours
 from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.config_path import place_of
+from transmamba_mm.launch.full_disk import explain_full_disk
 
 #: Where an assertion or a ValueError is about what the user wrote, not about the code.
 CHECKS_INPUT = (
@@ -43,6 +44,11 @@ RECORDED_WITHIN = (
     'directions are recorded: name single layers, such as student.backbone.blocks.0, or use '
     'with_cp=True of the backbone instead.'
 )
+SHARED_MEMORY = (
+    'The shared memory of this machine (/dev/shm) has no room for the batches that workers make: '
+    'enlarge it (docker run --shm-size=8g), or set train_dataloader.num_workers and '
+    'val_dataloader.num_workers to fewer, or 0.'
+)
 #: What mmengine and torch say of a user's data and checkpoint, which does not say what to do.
 ADVICE = {
     'Cannot find valid image after': (
@@ -52,6 +58,10 @@ ADVICE = {
     'A different number of tensors was saved during the original forward': RECORDED_WITHIN,
     'Recomputed values for the following tensors have different metadata': RECORDED_WITHIN,
     'loaded state dict has a different number of parameter groups': OTHER_RUN,
+    'unable to write to file </torch_': SHARED_MEMORY,
+    'unable to resize file </torch_': SHARED_MEMORY,
+    'unable to allocate shared memory': SHARED_MEMORY,
+    'out of shared memory': SHARED_MEMORY,
     "loaded state dict contains a parameter group that doesn't match": OTHER_RUN,
 }
 
@@ -70,7 +80,8 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, (UserError, ConfigParsingError)):
         return _without_worker(error)
     if isinstance(error, OSError):
-        return f'{error.filename}: {error.strerror}' if error.filename else str(error)
+        named = f'{error.filename}: {error.strerror}' if error.filename else str(error)
+        return explain_full_disk(error) or named
     if isinstance(error, SyntaxError):
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     text = str(error.args[0]) if error.args else ''

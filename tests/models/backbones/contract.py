@@ -37,6 +37,29 @@ class BackboneContract:
         images = self.images()
         assert torch.equal(model(images)[-1], other.eval()(images)[-1])
 
+    def test_pretrained_weights_in_any_tool_are_its_own_or_refused(self, tmp_path):
+        """mmengine logs what does not fit, and trains from random weights."""
+        own, file = self.build().state_dict(), str(tmp_path / 'model.pth')
+        init = {'type': 'Pretrained', 'checkpoint': file}
+
+        def begin(weights, **more):
+            torch.save({'state_dict': weights}, file)
+            model = MODELS.build({**self.config, 'init_cfg': {**init, **more}})
+            model.init_weights()
+            return model.state_dict()
+
+        inner = {f'backbone.{key}': value for key, value in own.items()}
+        for begun in (begin(own), begin(inner, prefix='backbone.')):
+            assert all(torch.equal(begun[key], own[key]) for key in own)
+        for weights, says in [
+            (inner, r"prefix='backbone\.'"),
+            ({'conv1.weight': torch.ones(3, 3)}, 'conv1.weight'),
+            ({'visual.transformer.resblocks.0.ln_1.weight': torch.ones(3)}, 'CLIP in OpenAI'),
+        ]:
+            with pytest.raises(UserError, match=says) as error:
+                begin(weights)
+            assert file in str(error.value) and 'init_cfg' in str(error.value)
+
     def test_init_weights_leaves_no_parameter_undefined(self):
         model = self.build()
         assert all(parameter.isfinite().all() for parameter in model.parameters())

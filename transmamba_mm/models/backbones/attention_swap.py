@@ -17,6 +17,7 @@ from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.ops import bidirectional_order
 from transmamba_mm.ops.shapes import shape_of
+from transmamba_mm.pretrained_init import check_pretrained
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer_checkpoint import take_student
 
@@ -159,6 +160,7 @@ class AttentionSwap(BaseModule, TokenLayout):
     def init_weights(self) -> None:
         """Initialize the Transformer as its library does, the mixers as Vim's."""
         if not self.is_init:
+            check_pretrained(self, f'{type(self).__name__}.init_cfg')
             self.transformer.init_weights()
             for swap in self.swaps():
                 swap.mixer.init_weights(len(self.layout.layer_paths()))

@@ -26,6 +26,7 @@ from transmamba_mm.checks import (
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.backbones.canonical_map import CanonicalMap
 from transmamba_mm.models.layouts import FeatureSource, TokenLayout
+from transmamba_mm.pretrained_init import check_pretrained
 from transmamba_mm.transfer_checkpoint import take_student
 
 #: Of the keys that archs have in common; stages have a width and a depth each.
@@ -76,6 +77,12 @@ class TokenBackbone(BaseBackbone, TokenLayout):
     norm_eval = False
     #: What mmpretrain's classifier around the backbone calls before it loads a state dict.
     _checkpoint_filter = staticmethod(take_student)
+
+    def init_weights(self) -> None:
+        """Initialize as ``init_cfg`` says; UserError for pre-trained weights of something else."""
+        if not self.is_init:
+            check_pretrained(self, f'{type(self).__name__}.init_cfg')
+        super().init_weights()
 
     def layer_paths(self) -> list[str]:
         """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
