@@ -1,8 +1,8 @@
 _base_ = [
     '../_base_/teachers/deit-micro.py',
     '../_base_/datasets/fashionmnist.py',
-    '../_base_/schedules/fashionmnist_teacher.py',
-    '../_base_/runtimes/fashionmnist.py',
+    '../_base_/schedules/micro_teacher.py',
+    '../_base_/runtimes/micro.py',
 ]
 
 model = _base_.teacher.model

@@ -3,8 +3,8 @@ _base_ = [
     '../_base_/teachers/deit-micro.py',
     '../_base_/methods/wsab.py',
     '../_base_/datasets/fashionmnist.py',
-    '../_base_/schedules/fashionmnist.py',
-    '../_base_/runtimes/fashionmnist.py',
+    '../_base_/schedules/micro.py',
+    '../_base_/runtimes/micro.py',
 ]
 
 model = dict(student=_base_.student, teacher=_base_.teacher)

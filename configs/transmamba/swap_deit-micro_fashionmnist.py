@@ -2,8 +2,8 @@ _base_ = [
     '../_base_/teachers/deit-micro.py',
     '../_base_/methods/wsab.py',
     '../_base_/datasets/fashionmnist.py',
-    '../_base_/schedules/fashionmnist.py',
-    '../_base_/runtimes/fashionmnist.py',
+    '../_base_/schedules/micro.py',
+    '../_base_/runtimes/micro.py',
 ]
 
 _transformer = _base_.teacher.model

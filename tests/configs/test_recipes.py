@@ -21,7 +21,7 @@ from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 ROOT = Path(__file__).parents[2]
 #: Data of labeled images. All other data are files that may be damaged: images beside questions,
 #: videos beside captions.
-LABELED = ('in1k', 'cifar100', 'digits', 'fashionmnist')
+LABELED = ('in1k', 'cifar100', 'digits', 'fashionmnist', 'solarcells')
 
 
 def data_of(leaf: Path) -> str:
@@ -123,7 +123,9 @@ def test_name_says_student_teacher_and_data(leaf):
     expected = ('AttentionSwap', TEACHERS[teacher]) if student == 'swap' else STUDENTS[student]
     assert (type_name(model.student.backbone), model.student.head.in_channels) == expected
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
-    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10, 'fashionmnist': 10}[data]
+    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10, 'fashionmnist': 10, 'solarcells': 4}[
+        data
+    ]
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes

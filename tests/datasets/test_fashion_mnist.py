@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from transmamba_mm.datasets import FashionMNIST
-from transmamba_mm.datasets.fashion_mnist import FILES, PARTS, ROOTS, find_files, split_part
+from transmamba_mm.datasets.fashion_mnist import FILES, PARTS, ROOTS, find_files
+from transmamba_mm.datasets.subset import stratified_part
 from transmamba_mm.errors import UserError
 
 
@@ -26,7 +27,7 @@ def bytes_of(dataset: FashionMNIST) -> list[bytes]:
 
 def test_parts_are_disjoint_stratified_and_cover_everything():
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 6000))
-    parts = {name: split_part(labels, name) for name in PARTS}
+    parts = {name: stratified_part(labels, PARTS, name) for name in PARTS}
     assert {name: len(part) for name, part in parts.items()} == PARTS
     for one, other in combinations(parts.values(), 2):
         assert not set(one) & set(other)

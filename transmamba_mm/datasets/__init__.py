@@ -19,6 +19,7 @@ from transmamba_mm.datasets.retrieval import (  # noqa: E402
     VideoCaptions,
 )
 from transmamba_mm.datasets.seeded_views import SeededViews  # noqa: E402
+from transmamba_mm.datasets.solar_cells import SolarCells  # noqa: E402
 from transmamba_mm.datasets.to_grayscale import ToGrayscale  # noqa: E402
 from transmamba_mm.datasets.video import (  # noqa: E402
     CenterCropClip,
@@ -51,6 +52,7 @@ __all__ = [
     'RandomResizedCropClip',
     'ResizeClip',
     'SeededViews',
+    'SolarCells',
     'ToGrayscale',
     'VideoCaptions',
 ]

@@ -10,7 +10,7 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.datasets.categories import FASHIONMNIST_CATEGORITES
 
 from transmamba_mm.checks import SEED, SHARE, checked, one_of
-from transmamba_mm.datasets.subset import stratified_order, take_fraction
+from transmamba_mm.datasets.subset import stratified_order, stratified_part, take_fraction
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
@@ -25,7 +25,6 @@ FILES = {
 }
 #: Images of each part of the 60,000 that are published to train on.
 PARTS = {'teacher': 30_000, 'train': 25_000, 'val': 5_000}
-SPLIT_SEED = 0
 
 
 @DATASETS.register_module()
@@ -79,7 +78,10 @@ class FashionMNIST(BaseDataset):
         kind = 't10k' if self.split == 'test' else 'train'
         images = read_idx(self.folder, f'{kind}-images-idx3-ubyte')
         labels = read_idx(self.folder, f'{kind}-labels-idx1-ubyte')
-        chosen = split_part(labels, self.split)
+        if self.split == 'test':
+            chosen = np.arange(len(labels))
+        else:
+            chosen = stratified_part(labels, PARTS, self.split)
         if self.fraction < 1:
             order = stratified_order(labels[chosen], self.seed)
             chosen = chosen[take_fraction(order, self.fraction)]
@@ -92,19 +94,6 @@ class FashionMNIST(BaseDataset):
             f'Fraction: \t{self.fraction:g} (seed {self.seed})',
             f'Files: \t{self.folder}',
         ]
-
-
-def split_part(labels: np.ndarray, split: str) -> np.ndarray:
-    """Indices of the images of a split, among those of its files."""
-    if split == 'test':
-        return np.arange(len(labels))
-    order = stratified_order(labels, SPLIT_SEED)
-    first = 0
-    for name, count in PARTS.items():
-        if name == split:
-            break
-        first += count
-    return order[first : first + count]
 
 
 def find_files(roots: Sequence[str]) -> Path:

@@ -1,5 +1,7 @@
 """Nested, stratified parts of a data set."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from transmamba_mm.errors import UserError
@@ -35,3 +37,20 @@ def take_fraction(order: np.ndarray, fraction: float) -> np.ndarray:
     if not 0 < fraction <= 1:
         raise UserError(f'A fraction of the data is in (0, 1], not {fraction}.')
     return order[: max(1, round(fraction * len(order)))]
+
+
+def stratified_part(labels: np.ndarray, counts: Mapping[str, int], name: str) -> np.ndarray:
+    """One of several stratified parts that share no sample, always the same ones.
+
+    Args:
+        labels (np.ndarray): (n,) class of each sample.
+        counts (Mapping[str, int]): Samples of each part, by its name, n at most in all.
+        name (str): Which part.
+
+    Returns:
+        np.ndarray: (counts[name],) indices of its samples.
+    """
+    order = stratified_order(labels, seed=0)
+    names = list(counts)
+    first = sum(counts[before] for before in names[: names.index(name)])
+    return order[first : first + counts[name]]

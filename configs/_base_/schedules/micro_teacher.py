@@ -1,6 +1,6 @@
-_base_ = 'fashionmnist.py'
+_base_ = 'micro.py'
 
-# 17 epochs of the teacher's 30,000 images; positions learn faster, as in digits_teacher.py.
+# Positions learn faster, as in digits_teacher.py.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3), paramwise_cfg=dict(position_lr_mult=10.0, token_lr_mult=10.0)
 )

@@ -1,0 +1,11 @@
+# A second domain, photographs of solar cells: python tools/analysis/study.py configs/studies/solarcells.py
+# Regime B: the teacher has seen the student's own images and no others.
+results = 'docs/results/solarcells.jsonl'
+regimes = dict(B=dict(own_data=True))
+blocks = dict(
+    methods=dict(
+        configs=['configs/transmamba/vim-micro_deit-micro_solarcells.py'],
+        methods=['scratch', 'logits', 'wsab'],
+        seeds=[0, 1, 2],
+    ),
+)
