@@ -9,11 +9,15 @@ from mmengine.registry import init_default_scope
 
 from tests.transfer.small_models import trained
 from transmamba_mm.apis.cache_teacher import cache_teacher
+from transmamba_mm.datasets.digits import Digits
 from transmamba_mm.datasets.seeded_views import SeededViews
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS, MODELS
 
+FRACTION = 0.03
+#: Images that it leaves.
+COUNT = len(Digits('train', FRACTION))
 CONFIG = 'configs/transmamba/vim-nano_deit-nano_digits.py'
 FLIP = [
     {'type': 'RandomFlip', 'prob': 0.5, 'direction': 'horizontal'},
@@ -38,7 +42,7 @@ def config(weights):
         cfg.model.teacher.checkpoint = weights
         cfg.data_preprocessor.batch_augments = None
         dataset = cfg.train_dataloader.dataset
-        dataset.fraction = 0.02  # 29 images
+        dataset.fraction = FRACTION
         if views:
             dataset.pipeline = FLIP
             cfg.train_dataloader.dataset = {
@@ -77,7 +81,7 @@ def train(model, dataset, steps=3):
 def test_training_from_the_cache_is_training_beside_the_teacher(method, config, tmp_path):
     cfg = config(method)
     contents = cache_teacher(cfg, tmp_path / 'cache', features=True, batch_size=10)
-    assert (contents.num_samples, contents.views, contents.num_classes) == (29, 1, 10)
+    assert (contents.num_samples, contents.views, contents.num_classes) == (COUNT, 1, 10)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     beside, alone = build(cfg), build(cfg, tmp_path / 'cache')
     assert all(p.is_meta for p in alone.teacher.model.parameters())  # no teacher in memory
@@ -90,7 +94,7 @@ def test_training_from_the_cache_is_training_beside_the_teacher(method, config, 
 def test_views_are_drawn_again_and_have_outputs_of_their_own(config, tmp_path):
     cfg = config('logits', views=3)
     contents = cache_teacher(cfg, tmp_path / 'cache')
-    assert (contents.num_samples, contents.views) == (29, 3)
+    assert (contents.num_samples, contents.views) == (COUNT, 3)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     items = [dataset[0] for _ in range(40)]
     views = {item['data_samples'].view: item['inputs'] for item in items}
@@ -105,14 +109,14 @@ def test_sparse_labels_are_those_of_the_teacher_where_they_are_kept(config, tmp_
     cache_teacher(cfg, tmp_path / 'cache', top_k=3, num_drawn=5)
     model, beside = build(cfg, tmp_path / 'cache'), build(cfg)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    data = model.data_preprocessor(pseudo_collate([dataset[i] for i in range(29)]))
+    data = model.data_preprocessor(pseudo_collate([dataset[i] for i in range(COUNT)]))
     kinds = model.distiller.teacher_kinds
     sparse = model.teacher.cache.read(data['inputs'], data['data_samples'], kinds, ()).logits
     images = beside.teacher.preprocess(data['inputs'], beside.data_preprocessor)
     kept, wanted = (logits.div(2.0).softmax(-1) for logits in (sparse, beside.teacher(images)))
     top, classes = wanted.topk(3)
     torch.testing.assert_close(kept.gather(1, classes), top)
-    torch.testing.assert_close(kept.sum(-1), torch.ones(29))
+    torch.testing.assert_close(kept.sum(-1), torch.ones(COUNT))
     assert (torch.isfinite(torch.tensor(list(train(model, dataset)[-1].values())))).all()
 
 
@@ -125,9 +129,9 @@ def test_other_images_are_refused(config, tmp_path):
         train(model, DATASETS.build(cfg.train_dataloader.dataset))
     cfg.train_dataloader.dataset.fraction = 0.5
     many = DATASETS.build(cfg.train_dataloader.dataset)
-    with pytest.raises(UserError, match=r'29 samples with 1 views, .*sample_idx=29'):
+    with pytest.raises(UserError, match=rf'{COUNT} samples with 1 views, .*sample_idx={COUNT}'):
         model.train_step(
-            pseudo_collate([many[29]]), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+            pseudo_collate([many[COUNT]]), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
         )
 
 
@@ -174,7 +178,9 @@ def test_what_cannot_be_cached(change, arguments, message, config, tmp_path):
 
 def test_views_do_not_disturb_the_stream_of_others(config):
     dataset = DATASETS.build(config('logits', views=2).train_dataloader.dataset)
-    assert isinstance(dataset, SeededViews) and dataset.metainfo['classes'] and len(dataset) == 29
+    assert (
+        isinstance(dataset, SeededViews) and dataset.metainfo['classes'] and len(dataset) == COUNT
+    )
     dataset.view = 1
     torch.manual_seed(0)
     expected = torch.rand(1)
