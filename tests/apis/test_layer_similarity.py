@@ -46,9 +46,15 @@ def transfer(tmp_path):
         {
             'model': {'student': vim_config(layers=3), 'teacher': teacher},
             'data_preprocessor': {'type': 'ClsDataPreprocessor', 'mean': [128], 'std': [64]},
-            'val_dataloader': DATA,
+            'test_dataloader': DATA,
         }
     )
+
+
+def test_images_are_those_of_the_test_set(transfer, tmp_path):
+    transfer['val_dataloader'] = transfer.pop('test_dataloader')
+    with pytest.raises(UserError, match='test_dataloader'):
+        compare_layers(transfer, {'alone': tmp_path / 'student.pth'})
 
 
 def test_student_alone_and_inside_a_transfer(transfer, tmp_path):

@@ -30,10 +30,15 @@ def compare_layers(
         dict[str, ndarray]: Title -> (student layers, teacher layers).
 
     Raises:
-        UserError: If the config has no teacher or a checkpoint does not fit.
+        UserError: If the config has no teacher or no test set, or a checkpoint does not fit.
     """
     if 'teacher' not in cfg.model:
         raise UserError(f'{cfg.filename} has no teacher: pass a config of configs/transmamba/.')
+    if cfg.get('test_dataloader') is None:
+        raise UserError(
+            f'{cfg.filename} has no test_dataloader, whose images the layers are compared on: add '
+            'one, such as test_dataloader=val_dataloader.'
+        )
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     preprocessor = MODELS.build(cfg.data_preprocessor)
     batch = next(iter(Runner.build_dataloader(cfg.test_dataloader)))
