@@ -53,12 +53,14 @@ def main(argv: list[str] | None = None) -> None:
     compat.load_checkpoints_safely()
     compat.import_datasets_quietly()  # seconds --help need not wait
     from transmamba_mm.apis.cache_teacher import cache_teacher
+    from transmamba_mm.launch.preflight import preflight
     from transmamba_mm.launch.read_config import read_config
 
     def progress(batches: Iterable, total: int) -> Iterable:
         return track(batches, 'teacher', total, console=Console(stderr=True))
 
     cfg = read_config(args.config, args.cfg_options, args.method)
+    preflight(cfg, ())
     contents = cache_teacher(
         cfg, args.out, args.top_k, args.drawn, args.features, args.batch_size, progress
     )

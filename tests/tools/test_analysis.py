@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from matplotlib import image
 
 from tests.tools.command_line import LEAF, call_tool
@@ -20,6 +21,20 @@ def test_browse_dataset(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'Saved 64 images' in done.stdout
     assert image.imread(tmp_path / 'batch.png').std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments'),
+    [
+        ('analysis/browse_dataset.py', []),
+        ('analysis/layer_similarity.py', ['absent']),
+        ('cache_teacher.py', ['cache']),
+    ],
+)
+def test_a_misspelt_key_is_refused_as_in_a_training(tmp_path, tool, arguments):
+    option = 'train_dataloader.dataset.fractoin=0.5'
+    done = call_tool(tool, LEAF, *arguments, '--cfg-options', option, cwd=tmp_path)
+    assert done.returncode == 1 and "takes no 'fractoin'" in done.stderr, done.stderr
 
 
 def test_study_and_its_report(tmp_path):

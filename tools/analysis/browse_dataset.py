@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
 from transmamba_mm.study.figures import plot_images
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     """Draw one batch."""
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options)
+    preflight(cfg, ())
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     set_random_seed(args.seed)
     preprocessor = MODELS.build(cfg.data_preprocessor)

@@ -11,6 +11,7 @@ from pathlib import Path
 from transmamba_mm.apis.layer_similarity import compare_layers
 from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
 from transmamba_mm.launch.method import add_method_argument
+from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.study.figures import plot_similarity
 
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and draw."""
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, args.method)
+    preflight(cfg, ())
     checkpoints = {str(Path(path)): path for path in args.checkpoints}
     plot_similarity(compare_layers(cfg, checkpoints, args.max_images), args.out)
     print(f'Saved {args.out}')
