@@ -23,6 +23,7 @@ from tests.transfer.small_models import (
 from tests.transfer.subcloning.subclone import lines_of, subclone
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.snake_mamba import SnakePath
+from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer import WeightSubcloning
 from transmamba_mm.transfer.subcloning import TeacherWeights
 
@@ -227,3 +228,15 @@ class TestOtherTeachers:
     def test_a_student_with_mlps_of_its_own_takes_layers_whole(self):
         with pytest.raises(UserError, match=r"layer 1 .*'mlp of 0'.*VMamba"):
             subclone(vmamba_config(), vit_config(), layer_map=[0, 'mlp of 0', None])
+
+    def test_and_a_transfer_to_it_is_refused_when_it_is_built(self):
+        config = {
+            'type': 'KnowledgeTransfer',
+            'student': vmamba_config(),
+            'teacher': {'model': vit_config()},
+            'distiller': {'type': 'LogitsDistiller'},
+            'layer_map': [0, 'attention of 1', None],
+            'subcloning': {'type': 'WeightSubcloning'},
+        }
+        with pytest.raises(UserError, match=r"subcloning.backbone.*'attention of 1'.*VMamba"):
+            MODELS.build(config)

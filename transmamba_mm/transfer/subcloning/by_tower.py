@@ -23,7 +23,8 @@ def build_subcloning(
         student, teacher (nn.Module): The models.
 
     Raises:
-        UserError: A tower that one of the models does not have.
+        UserError: A tower that one of the models does not have; a layer map that names parts of
+            layers for a student without rules for them.
     """
     if config is None:
         return {}
@@ -38,6 +39,10 @@ def build_subcloning(
             )
         chosen = layer_map.get(name, 'uniform') if is_by_tower(layer_map) else layer_map
         built[name] = MODELS.build({'layer_map': chosen, **part})
+        try:
+            built[name].check_parts(student, teacher, name)
+        except UserError as error:
+            raise UserError(f'subcloning.{name}: {error}') from error
     return built
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transmamba_mm.checkpoint import check_finite, load_state_dict
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError, nearest
-from transmamba_mm.models.layouts import LayerPart
+from transmamba_mm.models.layouts import LayerPart, TokenLayout, layout_of
 from transmamba_mm.models.towers import towers_of
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.layer_map import Entry, LayerMap, LayerPair
@@ -103,13 +103,12 @@ class WeightSubcloning:
         theirs = teacher
         if not isinstance(theirs, TeacherWeights):
             theirs = TeacherWeights.of(theirs, tower)
-        table = self.table or _table_of(ours)
+        table = self.table or _table_of(ours.layout)
         self._check_patterns(table, ours)
         pretrained = self._pretrained(teacher, tower)
         plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
         fitting = TensorFitter(theirs, plan, ours)
-        pairs = self.layer_map.pairs(ours.layout.stage_depths(), theirs.stages)
-        _check_parts(table, pairs, type(ours.layout).__name__)
+        pairs = self._pairs(ours.layout, theirs.stages)
         sources = {ours.layers[pair.student]: pair for pair in pairs}
         lines = [self._transfer(key, table, ours, fitting, sources) for key in ours.names]
         channels = {
@@ -119,6 +118,31 @@ class WeightSubcloning:
         unused = sorted(set(theirs.tensors) - fitting.used)
         report = TransferReport(lines, channels, unused, plan.state_rows)
         return report.of_tower(tower) if len(towers_of(student)) > 1 else report
+
+    def check_parts(self, student: nn.Module, teacher: nn.Module, tower: str) -> None:
+        """Make sure that the layer map names parts of layers for students that take them.
+
+        Args:
+            student, teacher (nn.Module): The models.
+            tower (str): Which tower of both.
+
+        Raises:
+            UserError: A part for a student that takes layers whole.
+        """
+        ours, theirs = (layout_of(towers_of(m)[tower].backbone) for m in (student, teacher))
+        self._pairs(ours, theirs.stage_depths())
+
+    def _pairs(self, student: TokenLayout, teacher: Sequence[int]) -> list[LayerPair]:
+        """Matched layers; UserError for parts of layers that the student's rules do not name."""
+        pairs = self.layer_map.pairs(student.stage_depths(), teacher)
+        for pair in pairs:
+            if pair.part is not LayerPart.WHOLE and not (self.table or _table_of(student)).parts:
+                raise UserError(
+                    f"layer_map gives layer {pair.student} of the student '{pair}', but "
+                    f'{student.family} takes a teacher layer whole: list {pair.teacher}, or use '
+                    "'uniform'."
+                )
+        return pairs
 
     def _pretrained(
         self, teacher: nn.Module | TeacherWeights, tower: str
@@ -209,16 +233,16 @@ class WeightSubcloning:
                 )
 
 
-def _table_of(student: StudentWeights) -> StudentTable:
+def _table_of(student: TokenLayout) -> StudentTable:
     """The rules of a student's family."""
     from transmamba_mm.transfer.subcloning import students  # noqa: F401  (they register themselves)
 
-    for family in type(student.layout).__mro__:
+    for family in type(student).__mro__:
         if family in TABLES:
             return TABLES[family]
     known = ', '.join(sorted(family.__name__ for family in TABLES))
     raise UserError(
-        f'There are no subcloning rules for {type(student.layout).__name__}, only for {known}: set '
+        f'There are no subcloning rules for {type(student).__name__}, only for {known}: set '
         'subcloning=None, or write a StudentTable for it.'
     )
 
@@ -232,13 +256,3 @@ def _find_rule(
             if rule.part is None or rule.part == part:
                 return rule, layer
     return None, ''
-
-
-def _check_parts(table: StudentTable, pairs: Sequence[LayerPair], family: str) -> None:
-    """UserError for parts of a layer that a table has no rules for."""
-    for pair in pairs:
-        if pair.part is not LayerPart.WHOLE and not table.parts:
-            raise UserError(
-                f"layer_map gives layer {pair.student} of the student '{pair}', but {family} takes "
-                f"a teacher layer whole: list {pair.teacher}, or use 'uniform'."
-            )
