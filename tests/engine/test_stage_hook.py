@@ -119,3 +119,15 @@ def test_schedules_are_shortened():
     steps = {'type': 'MultiStepLR', 'by_epoch': False, 'milestones': [100, 200], 'end': 1000}
     (short,) = shorten_schedule([steps], 0.1, num_steps=100, epoch_length=10)
     assert (short['milestones'], short['end']) == ([10, 20], 100)
+
+
+def test_a_part_without_a_step_is_left_out():
+    warm_up = {'type': 'LinearLR', 'by_epoch': False, 'end': 100}
+    cosine = {'type': 'CosineAnnealingLR', 'by_epoch': False, 'begin': 100}
+    found = shorten_schedule([warm_up, cosine], 0.01, num_steps=1, epoch_length=10)
+    assert [(config['type'], config['end']) for config in found] == [('LinearLR', 1)]
+
+
+def test_a_stage_of_one_step_trains(tmp_path):
+    runner(tmp_path, num_steps=2).train()
+    assert load_checkpoint(tmp_path)['meta']['iter'] == 2

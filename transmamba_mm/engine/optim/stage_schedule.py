@@ -18,7 +18,9 @@ def shorten_schedule(
         num_steps (int): Steps of the stage.
         epoch_length (int): Iterations of an epoch.
     """
-    return [_shorten(config, share, num_steps, epoch_length) for config in schedulers]
+    shortened = [_shorten(config, share, num_steps, epoch_length) for config in schedulers]
+    # In a stage of a few steps not every part of the schedule has one.
+    return [config for config in shortened if config.get('begin', 0) < config['end']]
 
 
 def _shorten(
