@@ -128,6 +128,7 @@ def test_a_part_without_a_step_is_left_out():
     assert [(config['type'], config['end']) for config in found] == [('LinearLR', 1)]
 
 
-def test_a_stage_of_one_step_trains(tmp_path):
-    runner(tmp_path, num_steps=2).train()
-    assert load_checkpoint(tmp_path)['meta']['iter'] == 2
+def test_stages_of_two_and_three_steps_train(tmp_path):
+    """Of the first, the warm-up takes all."""
+    runner(tmp_path, num_steps=5).train()
+    assert load_checkpoint(tmp_path)['meta']['iter'] == 5
