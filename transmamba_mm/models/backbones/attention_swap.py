@@ -2,33 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmcv.cnn.bricks import DropPath
-from mmengine.model import BaseModule
 from torch import LongTensor, Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
 
-from transmamba_mm.checks import FLAG, Each, Number, check, checked, one_of
+from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.layouts import FeatureSource, TokenLayout, layout_of
+from transmamba_mm.models.backbones.swapped_transformer import (
+    STARTS,
+    SwappedMixer,
+    SwappedTransformer,
+)
 from transmamba_mm.models.mixers import BidirectionalMamba
-from transmamba_mm.models.mixers.direction_tap import DirectionTap
 from transmamba_mm.ops import bidirectional_order
 from transmamba_mm.ops.shapes import shape_of
 from transmamba_mm.pretrained_init import check_pretrained
 from transmamba_mm.registry import MODELS
-from transmamba_mm.transfer_checkpoint import take_student
 
-#: As wide as attention, with its biases, reading the values themselves: what attention has, fits.
-MIXER = {'expand': 1, 'bias': True, 'conv_activation': None}
 CLIPS = ('frames', 'sequence')
-STARTS = ('values', 'mamba')
 
 
-class SwappedMixer(nn.Module):
-    """A mixer in the place of an attention module, called as that was.
+class ImageMixer(SwappedMixer):
+    """A bidirectional mixer in the place of an attention module.
 
     Args:
         mixer (BidirectionalMamba): The mixer.
@@ -36,32 +33,23 @@ class SwappedMixer(nn.Module):
 
     Attributes:
         num_frames (int): Frames that one sequence goes through: 1, or those of the clip.
-        with_cp (bool): Recompute the mixer in the backward pass of a training.
     """
 
     def __init__(self, mixer: BidirectionalMamba, attention: nn.Module) -> None:
-        super().__init__()
-        self.mixer = mixer
-        self.tap = DirectionTap()
+        super().__init__(mixer, attention)
         drops = [child for child in attention.children() if isinstance(child, DropPath)]
         self.drop_path = nn.Sequential(*drops)
-        self.returns_tuple = type(attention).__module__.startswith('transformers.')
         self.num_frames = 1
-        self.with_cp = False
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Mix tokens (B, L, D); masks, positions and grids of attention have no meaning here."""
         sequence = hidden_states.reshape(-1, self.num_frames * hidden_states.shape[1], self.dims)
         keep = self.tap.watched
-        if self.with_cp and self.training:
-            mixed = recompute(self.mixer, sequence, keep, use_reentrant=False)
-        else:
-            mixed = self.mixer(sequence, keep)
+        mixed = self.mix(sequence, keep)
         if keep:
             self.tap(mixed)  # (B, K, L, D)
             mixed = mixed.sum(dim=1)
-        mixed = self.drop_path(mixed.view_as(hidden_states))
-        return (mixed, None) if self.returns_tuple else mixed
+        return self.output(self.drop_path(mixed.view_as(hidden_states)))
 
     @property
     def dims(self) -> int:
@@ -70,7 +58,7 @@ class SwappedMixer(nn.Module):
 
 
 @MODELS.register_module()
-class AttentionSwap(BaseModule, TokenLayout):
+class AttentionSwap(SwappedTransformer):
     """A vision Transformer whose attention, in some or all layers, is a bidirectional Mamba.
 
     Embeddings, norms and MLPs are the Transformer's, in its order of tokens; each mixer scans that
@@ -110,7 +98,8 @@ class AttentionSwap(BaseModule, TokenLayout):
             image that patches do not cover.
     """
 
-    _checkpoint_filter = staticmethod(take_student)
+    mixer_options: ClassVar[dict[str, Any]] = {'expand': 1, **SwappedTransformer.mixer_options}
+    mixer_directions = 2
 
     @checked(start=one_of(*STARTS), clips=one_of(*CLIPS), with_cp=FLAG)
     def __init__(
@@ -123,55 +112,21 @@ class AttentionSwap(BaseModule, TokenLayout):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        built: Any = MODELS.build(transformer) if isinstance(transformer, dict) else transformer
-        self.transformer = built
-        self.start = start
+        super().__init__(transformer, layers, mixer, start, init_cfg)
         self.takes_clips = clips == 'sequence'
-        depth = len(self.layout.layer_paths())
-        there = Each(Number(-depth, depth - 1, whole=True), alone=False, may_be_empty=True)
-        if layers is not None:
-            check('AttentionSwap', 'layers', layers, there)
-        self.swapped = sorted({i % depth for i in (range(depth) if layers is None else layers)})
-        paths, dims = self.layout.mixer_paths(), self.layout.layer_dims()
-        options = {**MIXER, **(mixer or {})}
-        if start == 'values' and (not options['bias'] or options['conv_activation']):
-            raise UserError(
-                "start='values' of AttentionSwap needs mixer.bias=True and "
-                "mixer.conv_activation=None; set start='mamba', or leave these out of mixer."
-            )
-        for layer in self.swapped:
-            attention = built.get_submodule(paths[layer])
-            swap = SwappedMixer(BidirectionalMamba(dims[layer], **options), attention)
-            swap.requires_grad_(any(weight.requires_grad for weight in attention.parameters()))
-            built.set_submodule(paths[layer], swap)
         self.set_grad_checkpointing(with_cp)
 
-    @property
-    def layout(self) -> TokenLayout:
-        """Of the Transformer; paths in it are relative to that."""
-        return layout_of(self.transformer)
-
-    def swaps(self) -> list[SwappedMixer]:
-        """The mixers that stand for attention, in depth order."""
-        paths = self.layout.mixer_paths()
-        return [self.transformer.get_submodule(paths[layer]) for layer in self.swapped]
+    def make_swap(self, layer: int, attention: Any, options: Mapping[str, Any]) -> ImageMixer:
+        """The bidirectional mixer of a layer."""
+        return ImageMixer(BidirectionalMamba(self.layer_dims()[layer], **options), attention)
 
     def init_weights(self) -> None:
         """Initialize the Transformer as its library does, the mixers as Vim's."""
         if not self.is_init:
             check_pretrained(self, f'{type(self).__name__}.init_cfg')
             self.transformer.init_weights()
-            for swap in self.swaps():
-                swap.mixer.init_weights(len(self.layout.layer_paths()))
-                if self.start == 'values':
-                    swap.mixer.mix_values()
+            self.init_mixers()
         super().init_weights()
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute every mixer in the backward pass, or stop doing so; by timm's name."""
-        for swap in self.swaps():
-            swap.with_cp = enable
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that weight decay leaves alone; mixers name their own."""
@@ -205,11 +160,6 @@ class AttentionSwap(BaseModule, TokenLayout):
         return self.transformer.img_size
 
     @property
-    def embed_dims(self) -> int:
-        """Width D of the last layer."""
-        return self.layer_dims()[-1]
-
-    @property
     def out_indices(self) -> Sequence[int]:
         """Layers whose features are returned; of a family without a choice, the last."""
         return getattr(self.transformer, 'out_indices', (-1,))
@@ -218,14 +168,6 @@ class AttentionSwap(BaseModule, TokenLayout):
     def num_extra_tokens(self) -> int:
         """Tokens in front of the patches."""
         return self.transformer.num_extra_tokens
-
-    def layer_paths(self) -> list[str]:
-        """Modules, in depth order, whose output is the residual stream (B, tokens, D)."""
-        return [f'transformer.{path}' for path in self.layout.layer_paths()]
-
-    def layer_dims(self) -> list[int]:
-        """Width D of each layer's feature."""
-        return self.layout.layer_dims()
 
     def layer_grids(self, image_size: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Patch grid (H, W) of each layer for (height, width); (T, H, W) for (frames, ...)."""
@@ -261,19 +203,6 @@ class AttentionSwap(BaseModule, TokenLayout):
         """Forward and backward raster order, (2, L)."""
         return bidirectional_order(prod(grid))
 
-    @property
-    def num_directions(self) -> int:
-        """Two, or none of a hybrid, which has layers without any."""
-        return 2 if len(self.swapped) == len(self.layer_paths()) else 0
-
-    def direction_paths(self) -> list[str]:
-        """Modules, one per layer, whose output is the direction feature (B, 2, tokens, D)."""
-        return [f'{path}.tap' for path in self.mixer_paths()] if self.num_directions else []
-
-    def mixer_paths(self) -> list[str]:
-        """Mixer or attention of each layer."""
-        return [f'transformer.{path}' for path in self.layout.mixer_paths()]
-
     def run_mixer(
         self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor | None] | None:
@@ -283,32 +212,6 @@ class AttentionSwap(BaseModule, TokenLayout):
         mixer = self.swaps()[self.swapped.index(layer)].mixer
         tokens = patches if cls is None else torch.cat([cls[:, None], patches], dim=1)
         return self.to_canonical(mixer(tokens), grid)
-
-    def attention_maps(self) -> list[FeatureSource]:
-        """Those of a Transformer with no layer swapped."""
-        if self.swapped:
-            raise self.lacks('attention maps', 'attention_maps')
-        return [source.below('transformer') for source in self.layout.attention_maps()]
-
-    def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights by canonical names; those of a swapped mixer are ``layers.#.mixer...``."""
-        mixers = {f'{path}.': layer for layer, path in enumerate(self.mixer_paths())}
-        named, rest = {}, {}
-        for key, value in state.items():
-            path = next((path for path in mixers if key.startswith(f'{path}mixer.')), None)
-            if path is None:
-                rest[key.removeprefix('transformer.')] = value
-            else:
-                named[f'layers.{mixers[path]}.{key.removeprefix(path)}'] = value
-        return {**self.layout.canonical_weights(rest), **named}
-
-    def rule_weights(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Canonical names: what a swap takes from a Transformer has the same name in both."""
-        return self.canonical_weights(parameters)
-
-    def rule_layers(self) -> list[str]:
-        """Path of each layer in canonical names."""
-        return [f'layers.{layer}' for layer in range(len(self.layer_paths()))]
 
 
 def _join_frames(output: Any, num_frames: int) -> Any:
