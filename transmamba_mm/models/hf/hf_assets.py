@@ -14,7 +14,7 @@ from typing import Any
 from transmamba_mm.errors import UserError
 
 #: Models that are made from a checkpoint, or from its architecture with ``weights=False``.
-FROM_CHECKPOINT = ('Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
+FROM_CHECKPOINT = ('CausalLM', 'Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
 #: Name of the folder, beside the checkpoints of a run.
 FOLDER = 'hf_assets'
 

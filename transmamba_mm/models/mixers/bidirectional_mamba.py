@@ -7,7 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, FLAG, checked, one_of
-from transmamba_mm.models.mixers.scan_init import SILU_ONE, init_decay, init_step_sizes
+from transmamba_mm.models.mixers.scan_init import (
+    SILU_ONE,
+    init_decay,
+    init_step_sizes,
+    open_gate,
+    pass_values,
+)
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
 
@@ -131,7 +137,6 @@ class BidirectionalMamba(nn.Module):
             if projection.bias is not None:
                 nn.init.zeros_(projection.bias)
 
-    @torch.no_grad()
     def mix_values(self) -> None:
         """Start as ``out_proj`` of the scanned values: no convolution, no gate, D = 0.
 
@@ -140,15 +145,10 @@ class BidirectionalMamba(nn.Module):
         identity convolution are mmMamba's (arXiv 2502.13145); D = 0 is ours: with D = 1 the error
         against the attention of a trained DeiT begins at 1.9 of its own size instead of 1.0.
         """
-        inner_dims = self.out_proj.in_features
         for direction in (self.fwd, self.bwd):
             if direction.owns_projections:
-                nn.init.zeros_(direction.conv.weight)
-                nn.init.ones_(direction.conv.weight[..., -1])  # the tap of the token itself
-                nn.init.zeros_(direction.conv.bias)
-                nn.init.zeros_(direction.D)
-        nn.init.zeros_(self.in_proj.weight[inner_dims:])
-        nn.init.constant_(self.in_proj.bias[inner_dims:], SILU_ONE)
+                pass_values(direction.conv, direction.D)
+        open_gate(self.in_proj)
 
     def constant_scan(self) -> dict[str, Tensor]:
         """Values of parameters with which the scan gives 1, so the mixer ``out_proj(SiLU(z))``.

@@ -1,5 +1,7 @@
 """The one-directional mixer of a Mamba language model, on our scan."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,12 +9,20 @@ from transformers import MambaConfig
 from transformers.cache_utils import Cache
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
-from transmamba_mm.checks import check, one_of
+from transmamba_mm.checks import COUNT, FLAG, check, checked, one_of
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.mixers.scan_init import (
+    init_decay,
+    init_step_sizes,
+    open_gate,
+    pass_values,
+)
 from transmamba_mm.ops import causal_conv1d, directional_scan
 
 #: What B and C are read from: the scanned tokens (Mamba's own), or the hidden state.
 BC_FROM = ('scanned', 'hidden')
+#: Behind the convolution: Mamba's own, or none.
+ACTIVATIONS = ('silu', None)
 
 
 class CausalMamba(MambaMixer):
@@ -33,6 +43,9 @@ class CausalMamba(MambaMixer):
 
     The factor is attention's own: C · B is then as large as the score of a head that is N wide.
 
+    With ``config.conv_activation=None`` (ours; the default is ``'silu'``) the scan reads what the
+    convolution gives without an activation, as attention reads its values.
+
     Several tokens are scanned at once; with a cache they go on from its state (transformers 5.23
     starts again from zeros there). One token after others is one step of the recurrence.
 
@@ -40,14 +53,14 @@ class CausalMamba(MambaMixer):
     the left therefore leaves the state exactly zero, whatever the biases are.
 
     Args:
-        config (MambaConfig): Sizes and biases; ``bc_from`` is ours.
+        config (MambaConfig): Sizes and biases; ``bc_from`` and ``conv_activation`` are ours.
         layer_idx (int): Place of the layer in the cache.
 
     Shape:
         (B, L, D) -> (B, L, D).
 
     Raises:
-        UserError: An activation other than SiLU, an unknown ``bc_from``.
+        UserError: An activation other than SiLU, an unknown ``bc_from`` or ``conv_activation``.
     """
 
     def __init__(self, config: MambaConfig, layer_idx: int) -> None:
@@ -59,6 +72,8 @@ class CausalMamba(MambaMixer):
         bc_from = getattr(config, 'bc_from', 'scanned')
         check('CausalMamba', 'bc_from', bc_from, one_of(*BC_FROM))
         self.reads_hidden = bc_from == 'hidden'
+        self.conv_activation = getattr(config, 'conv_activation', 'silu')
+        check('CausalMamba', 'conv_activation', self.conv_activation, one_of(*ACTIVATIONS))
         if self.reads_hidden:
             self.x_proj = nn.Linear(self.intermediate_size, self.time_step_rank, bias=False)
             self.B_proj = nn.Linear(self.hidden_size, self.ssm_state_size, bias=False)
@@ -67,6 +82,23 @@ class CausalMamba(MambaMixer):
     def no_weight_decay(self) -> set[str]:
         """Parameters that weight decay leaves alone."""
         return {'A_log', 'D'}
+
+    def init_weights(self, num_layers: int = 1) -> None:
+        """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
+        init_decay(self.A_log)
+        nn.init.ones_(self.D)
+        init_step_sizes(self.dt_proj.weight, self.dt_proj.bias)
+        nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
+        with torch.no_grad():
+            self.out_proj.weight /= math.sqrt(num_layers)
+        for projection in (self.in_proj, self.out_proj):
+            if projection.bias is not None:
+                nn.init.zeros_(projection.bias)
+
+    def mix_values(self) -> None:
+        """Start as ``out_proj`` of the scanned values, see :class:`BidirectionalMamba`."""
+        pass_values(self.conv1d, self.D)
+        open_gate(self.in_proj)
 
     def forward(
         self,
@@ -135,11 +167,11 @@ class CausalMamba(MambaMixer):
         return self.x_proj(u).split(sizes, dim=-1)
 
     def _convolve(self, x: Tensor, cache: Cache | None) -> Tensor:
-        """SiLU of the causal convolution of (B, L, E), over the cached tokens before it as well."""
-        length = x.shape[1]
+        """The causal convolution of (B, L, E), over the cached tokens before it as well."""
+        length, activation = x.shape[1], self.conv_activation
         weight, bias = self.conv1d.weight.squeeze(1), self.conv1d.bias
         if cache is None:
-            return causal_conv1d(x, weight, bias, 'silu')
+            return causal_conv1d(x, weight, bias, activation)
         follows = cache.has_previous_state(self.layer_idx)
         tokens = cache.update_conv_state(  # (B, E, >= max(L, W)), the new ones last
             x.transpose(1, 2), self.layer_idx, conv_kernel_size=self.conv_kernel_size
@@ -147,8 +179,9 @@ class CausalMamba(MambaMixer):
         if follows and length == 1:
             window, weight = tokens[..., -self.conv_kernel_size :], _at_least_float(weight)
             u = torch.linalg.vecdot(window.to(weight.dtype), weight)
-            return F.silu(u if bias is None else u + bias)[:, None].to(x.dtype)
-        return causal_conv1d(tokens.transpose(1, 2), weight, bias, 'silu')[:, -length:]
+            u = u if bias is None else u + bias
+            return (F.silu(u) if activation else u)[:, None].to(x.dtype)
+        return causal_conv1d(tokens.transpose(1, 2), weight, bias, activation)[:, -length:]
 
     def _previous_state(self, cache: Cache | None) -> Tensor | None:
         if cache is None or not cache.has_previous_state(self.layer_idx):
@@ -156,6 +189,57 @@ class CausalMamba(MambaMixer):
         state = cache.layers[self.layer_idx].recurrent_states[0]
         # The cache writes over its tensors; a backward pass would find other numbers in them.
         return state.clone() if torch.is_grad_enabled() else state
+
+
+@checked(
+    expand=COUNT,
+    state_dims=COUNT,
+    dt_rank=COUNT,
+    conv_width=COUNT,
+    bias=FLAG,
+    conv_activation=one_of(*ACTIVATIONS),
+    bc_from=one_of(*BC_FROM),
+)
+def build_causal_mamba(
+    embed_dims: int,
+    inner_dims: int,
+    layer: int = 0,
+    num_layers: int = 1,
+    expand: int | None = None,
+    state_dims: int = 16,
+    dt_rank: int | None = None,
+    conv_width: int = 4,
+    bias: bool = False,
+    conv_activation: str | None = 'silu',
+    bc_from: str = 'scanned',
+) -> CausalMamba:
+    """Build an initialized mixer, by the names that :class:`BidirectionalMamba` has.
+
+    Args:
+        embed_dims (int): Model width D.
+        inner_dims (int): Width E of the scanned tokens, unless there is an ``expand``.
+        layer, num_layers (int): Place of the layer in the cache, and how many there are.
+        expand (int, optional): E = expand * D.
+        state_dims (int): State size N.
+        dt_rank (int, optional): Defaults to ceil(D / 16).
+        conv_width (int): Taps of the causal convolution.
+        bias (bool): ``in_proj`` and ``out_proj`` have biases.
+        conv_activation (str | None): 'silu' (Mamba's own), or None.
+        bc_from (str): See :class:`CausalMamba`.
+    """
+    config = MambaConfig(
+        hidden_size=embed_dims,
+        state_size=state_dims,
+        num_hidden_layers=num_layers,
+        conv_kernel=conv_width,
+        use_bias=bias,
+        time_step_rank=dt_rank or 'auto',
+    )
+    config.intermediate_size = expand * embed_dims if expand else inner_dims
+    config.conv_activation, config.bc_from = conv_activation, bc_from
+    mixer = CausalMamba(config, layer)
+    mixer.init_weights(num_layers)
+    return mixer
 
 
 def _masked(tokens: Tensor, mask: Tensor | None) -> Tensor:

@@ -32,3 +32,21 @@ def init_step_sizes(
     log_dt = torch.empty_like(bias).uniform_(math.log(dt_min), math.log(dt_max))
     dt = log_dt.exp().clamp(min=1e-4)
     bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
+
+
+@torch.no_grad()
+def pass_values(conv: nn.Conv1d, D: Tensor) -> None:
+    """Let a scan read the values as they are, and write nothing else: identity, D = 0."""
+    nn.init.zeros_(conv.weight)
+    nn.init.ones_(conv.weight[..., -1])  # the tap of the token itself
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    nn.init.zeros_(D)
+
+
+@torch.no_grad()
+def open_gate(in_proj: nn.Linear) -> None:
+    """SiLU(z) = 1 of the second half of ``in_proj``, whatever the tokens are."""
+    inner_dims = in_proj.out_features // 2
+    nn.init.zeros_(in_proj.weight[inner_dims:])
+    nn.init.constant_(in_proj.bias[inner_dims:], SILU_ONE)
