@@ -1,5 +1,6 @@
 """Every top-level name of a config, and every option, has a reader, or is refused."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,34 @@ def test_configs_that_inherit_from_each_other(tmp_path):
     second = child(tmp_path, '', first, 'second.py')
     message = refusal(lambda: read_config(first))
     assert f'{second} inherits from {first}, which inherits from it' in message
+
+
+@pytest.mark.parametrize('where', ['config', 'method', 'options'])
+def test_custom_imports_are_imported_wherever_they_are_listed(where, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = f'own_{where}'
+    (tmp_path / f'{module}.py').write_text('')
+    imports = {'imports': ['transmamba_mm', module]}
+    (tmp_path / 'child.py').write_text(f'_base_ = {str(VIM)!r}\ncustom_imports = {imports!r}')
+    (tmp_path / 'other.py').write_text(f'custom_imports = {imports!r}')
+    file = tmp_path / 'child.py' if where == 'config' else VIM
+    method = str(tmp_path / 'other.py') if where == 'method' else None
+    options = {'custom_imports.imports': imports['imports']} if where == 'options' else None
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    read_config(file, options, method=method)
+    assert sys.modules.pop(module)
+
+
+@pytest.mark.parametrize(
+    ('imports', 'facts'),
+    [
+        ({'imports': ['my_project.models']}, ['my_project.models', 'PYTHONPATH']),
+        ({'imports': ['transmamba_mm.typo']}, ['transmamba_mm.typo']),
+        ({'imports': 5}, ['int']),
+        ({'import': ['os']}, ["'import'"]),
+    ],
+)
+def test_custom_imports_that_fail_are_named(imports, facts, tmp_path):
+    (tmp_path / 'child.py').write_text(f'_base_ = {str(VIM)!r}\ncustom_imports = {imports!r}')
+    message = refusal(lambda: read_config(tmp_path / 'child.py'))
+    assert all(fact in message for fact in ['child.py', 'custom_imports', *facts])

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
+from mmengine.utils import import_modules_from_strings
 
 from transmamba_mm.compat import internal
 from transmamba_mm.errors import UserError, did_you_mean
@@ -55,7 +56,7 @@ def read_config(
             a name that nothing reads.
     """
     try:
-        cfg = Config.fromfile(file)
+        cfg = Config.fromfile(file, import_custom_modules=False)
     except Exception as error:  # a config is a program, of whoever wrote it
         reason = explain_missing_config(Path(file)) or explain(error)
         reason = reason or f'{type(error).__name__}: {error}'
@@ -75,7 +76,26 @@ def read_config(
         named = ' '.join(f'{key}={value!r}' for key, value in options.items())
         reason = explain(error) or f'{type(error).__name__}: {error}'
         raise UserError(f'{named} cannot be set in {file}: {reason}') from error
+    _import_modules(cfg, file)
     return cfg
+
+
+def _import_modules(cfg: Config, file: str | Path) -> None:
+    """Import what ``custom_imports`` lists: the config, its method and its options alike."""
+    try:
+        import_modules_from_strings(**cfg.get('custom_imports') or {'imports': None})
+    except Exception as error:  # modules are programs, of whoever wrote them
+        cause = error.__context__ or error
+        hint = ''
+        if isinstance(cause, ModuleNotFoundError):
+            package = str(cause.name).partition('.')[0]
+            hint = (
+                f'. Correct the name, or add the folder that holds {package} to PYTHONPATH '
+                '(export PYTHONPATH=$PWD).'
+            )
+        raise UserError(
+            f'custom_imports of {file}: {error}: {type(cause).__name__}: {cause}{hint}'
+        ) from error
 
 
 def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = None) -> str:

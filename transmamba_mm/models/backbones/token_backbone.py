@@ -72,6 +72,8 @@ class TokenBackbone(BaseBackbone, TokenLayout):
 
     embed_dims: int
     num_layers: int
+    #: (height, width) that the positions are made for.
+    img_size: tuple[int, int]
     out_type: str
     frozen_stages = -1
     norm_eval = False
