@@ -179,6 +179,8 @@ def test_data_sets_in_memory_need_no_folder():
         ({'img_size': (224, 100), 'patch_size': 16}, False),
         ({'img_size': 8, 'patch_size': 16}, False),
         ({'depth': 50}, True),
+        *(({'img_size': odd, 'patch_size': 16}, True) for odd in (0.5, '8', [None])),
+        ({'img_size': 8, 'patch_size': 0}, True),  # the constructor refuses these
     ],
 )
 @pytest.mark.parametrize('role', ['model', 'student', 'teacher'])

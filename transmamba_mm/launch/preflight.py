@@ -96,9 +96,10 @@ def _uncovered_images(model: ConfigDict) -> Iterator[str]:
         patch = backbone.get('patch_size')
         step = backbone.get('patch_stride') or patch
         size = backbone.get('img_size')
-        if not isinstance(patch, int) or not isinstance(step, int) or size is None:
-            continue
-        for side in (size, size) if isinstance(size, int) else size:
+        sides = size if isinstance(size, list | tuple) else [size]
+        if not all(isinstance(n, int) and n > 0 for n in (patch, step, *sides)):
+            continue  # the constructor names it
+        for side in sides:
             if side < patch or (side - patch) % step:
                 yield (
                     f'{role}: an image side of {side} pixels is not covered by patches of {patch} '
