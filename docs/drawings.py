@@ -67,27 +67,13 @@ def draw_gates(path: str | Path) -> None:
         axes.set_axis_off()
         axes.set_xlim(0, 10)
         axes.set_ylim(0, 5)
-        _box(axes, 0.2, 3.2, 2.4, 1.2, 'attention\n$W_v$, $W_o$', BLUE)
-        _box(axes, 0.2, 0.6, 2.4, 1.2, 'MLP\n$W_2\\,$GELU$(W_1 h)$', GREEN)
+        even = 'even block: $W_v$ → x, $W_o$ → out_proj\nthe scan mixes'
+        odd = 'odd block: $1.7\\,W_1$ → z, $W_2/1.7$ → out_proj\nthe scan is held at 1'
+        _box(axes, 0.2, 3.2, 2.4, 'attention\n$W_v$, $W_o$', BLUE)
+        _box(axes, 0.2, 0.6, 2.4, 'MLP\n$W_2\\,$GELU$(W_1 h)$', GREEN)
+        _box(axes, 5.0, 3.2, 4.8, even, BLUE)
+        _box(axes, 5.0, 0.6, 4.8, odd, GREEN)
         axes.text(1.4, 4.65, 'a layer of the Transformer', ha='center', fontsize=9)
-        _box(
-            axes,
-            5.0,
-            3.2,
-            4.8,
-            1.2,
-            'even block: $W_v$ → x, $W_o$ → out_proj\nthe scan mixes',
-            BLUE,
-        )
-        _box(
-            axes,
-            5.0,
-            0.6,
-            4.8,
-            1.2,
-            'odd block: $1.7\\,W_1$ → z, $W_2/1.7$ → out_proj\nthe scan is held at 1',
-            GREEN,
-        )
         axes.text(7.4, 4.65, 'two blocks of the Mamba', ha='center', fontsize=9)
         for y in (3.8, 1.2):
             arrow = {'arrowstyle': '-|>', 'color': GRAY, 'lw': 1.6}
@@ -98,12 +84,13 @@ def draw_gates(path: str | Path) -> None:
         save_figure(figure, path)
 
 
-def _box(axes: plt.Axes, x: float, y: float, w: float, h: float, text: str, color: str) -> None:
+def _box(axes: plt.Axes, x: float, y: float, width: float, text: str, color: str) -> None:
+    height = 1.2
     box = FancyBboxPatch(
-        (x, y), w, h, boxstyle='round,pad=0.05', facecolor='white', edgecolor=color, lw=1.8
+        (x, y), width, height, boxstyle='round,pad=0.05', facecolor='white', edgecolor=color, lw=1.8
     )
     axes.add_patch(box)
-    axes.text(x + w / 2, y + h / 2, text, ha='center', va='center', fontsize=9.5)
+    axes.text(x + width / 2, y + height / 2, text, ha='center', va='center', fontsize=9.5)
 
 
 def main(argv: list[str] | None = None) -> None:
