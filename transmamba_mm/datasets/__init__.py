@@ -4,6 +4,7 @@ import_datasets_quietly()  # registers what our configs take from mmpretrain
 
 from transmamba_mm.datasets.digits import Digits  # noqa: E402
 from transmamba_mm.datasets.easy_vqa import EasyVQA, EasyVQACls  # noqa: E402
+from transmamba_mm.datasets.fashion_canvas import FashionCanvas  # noqa: E402
 from transmamba_mm.datasets.fashion_mnist import FashionMNIST  # noqa: E402
 from transmamba_mm.datasets.fit_size import FitSize  # noqa: E402
 from transmamba_mm.datasets.format_choices import FormatChoices  # noqa: E402
@@ -39,6 +40,7 @@ __all__ = [
     'Digits',
     'EasyVQA',
     'EasyVQACls',
+    'FashionCanvas',
     'FashionMNIST',
     'FitSize',
     'FormatChoices',

@@ -121,3 +121,11 @@ def test_unknown_forms_are_refused(wrong):
 def test_sizes_have_to_be_positive(name):
     with pytest.raises(UserError, match=f'{name}=0 of CrossMamba has to be'):
         build({name: 0})
+
+
+def test_without_fusion_it_is_the_block_that_a_text_without_tokens_leaves():
+    plain, fused = build({'fusion': 'none'}), build({'fusion': 'state'})
+    plain.load_state_dict({key: fused.state_dict()[key] for key in plain.state_dict()})
+    visual, text = tokens()
+    torch.testing.assert_close(plain(visual, text), fused(visual, text[:, :0]))
+    assert not [name for name, _ in plain.named_parameters() if 'text' in name]

@@ -96,6 +96,22 @@ def test_loss_is_on_the_answers_tokens_and_their_end():
     assert mask.sum(1).tolist() == [4 + 4 + 5 + 2, 4 + 4 + 4 + 3]
 
 
+@pytest.mark.parametrize('grid', [1, 2])
+def test_image_tokens_are_means_of_the_patches_of_a_part(grid):
+    pooled, whole = (build(image_grid=side).double() for side in (grid, None))
+    whole.projector = pooled.projector = torch.nn.Identity()
+    pictures = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)).double()
+    tokens = whole.encode_image(pictures, QUESTIONS[:2])  # (B, 16, D), a grid of 4x4
+    size = 4 // grid
+    parts = tokens.unflatten(1, (grid, size, grid, size)).mean((2, 4)).flatten(1, 2)
+    torch.testing.assert_close(pooled.encode_image(pictures, QUESTIONS[:2]), parts)
+
+
+def test_a_finer_grid_than_the_patches_is_refused():
+    with pytest.raises(UserError, match=r'image_grid=3.*2x2'):
+        build(image_grid=3)(images(1), samples(QUESTIONS[:1], ['red']), mode='loss')
+
+
 def test_learns_to_look_and_to_listen():
     """The answer needs the color of the image and the words of the question."""
     model = build().train()

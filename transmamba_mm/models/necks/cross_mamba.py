@@ -13,7 +13,7 @@ from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 from transmamba_mm.registry import MODELS
 
-FUSIONS = ('state', 'parameters')
+FUSIONS = ('state', 'parameters', 'none')
 ROLES = ('B', 'C', 'dt')
 
 
@@ -72,6 +72,7 @@ class CrossMamba(nn.Module):
       asks: C is the text's.
     * ``fusion='state'`` (ours): the text is scanned first, and its last state is where the visual
       scan starts, in both directions. The two scans share A, so that a state means the same.
+    * ``fusion='none'``: the text is ignored; a plain Mamba block, the control of a comparison.
 
     Either way the cost is linear in L + M and the result is added to the visual tokens. A text
     without a single token leaves a plain Mamba block ('state'), or roles that are zero.
@@ -79,7 +80,7 @@ class CrossMamba(nn.Module):
     Args:
         visual_dims (int): Width D of the visual tokens.
         text_dims (int): Width of the text tokens.
-        fusion (str): 'state' or 'parameters'.
+        fusion (str): 'state', 'parameters' or 'none'.
         text_roles (Sequence[str]): For 'parameters': which of 'B', 'C' and 'dt' are the text's; the
             paper lets dt follow its partner B: ``('B', 'dt')``.
         bidirectional (bool): Scan from both ends and average.
@@ -120,11 +121,13 @@ class CrossMamba(nn.Module):
         self.fusion = fusion
         self.text_roles = tuple(text_roles)
         self.norm = nn.LayerNorm(visual_dims)
-        self.text_norm = nn.LayerNorm(text_dims)
         self.in_proj = nn.Linear(visual_dims, 2 * E, bias=False)
-        self.text_proj = nn.Linear(text_dims, E, bias=False)
+        if fusion != 'none':
+            self.text_norm = nn.LayerNorm(text_dims)
+            self.text_proj = nn.Linear(text_dims, E, bias=False)
         self.visual = ScanParameters(*sizes)
-        self.text = ScanParameters(*sizes)
+        if fusion != 'none':
+            self.text = ScanParameters(*sizes)
         self.A_log = nn.Parameter(torch.empty(K, E, state_dims))
         self.D = nn.Parameter(torch.ones(K, E))
         self.out_proj = nn.Linear(E, visual_dims, bias=False)
@@ -148,14 +151,14 @@ class CrossMamba(nn.Module):
         """
         x, z = self.in_proj(self.norm(visual)).chunk(2, dim=-1)  # (B, L, E) each
         mask = text.new_ones(text.shape[:2]) if text_mask is None else text_mask.to(text.dtype)
-        values = self._text_values(text, mask)  # (B, K, M, E)
         u = self.visual.convolve(x)
         delta, B, C = self.visual(u)
         delta = delta + self.visual.dt_bias[:, None]
         state = None
         if self.fusion == 'state':
-            state = self._text_state(values, mask)
-        else:
+            state = self._text_state(self._text_values(text, mask), mask)
+        elif self.fusion == 'parameters':
+            values = self._text_values(text, mask)  # (B, K, M, E)
             roles = self._text_as_roles(values, mask)
             B, C, delta = (
                 roles[role].expand_as(own) if role in self.text_roles else own

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.models.towers import TEXT, Tower
@@ -27,21 +29,27 @@ class MambaVQA(BaseVQAModel):
             checkpoint.
         cross_mamba (dict, optional): Of :class:`~transmamba_mm.models.necks.CrossMamba`; the widths
             are filled in. None: the question meets the image in the language model alone.
+        image_grid (int, optional): Side g of a grid to which patches are averaged behind
+            ``cross_mamba``: the language model reads g * g tokens of an image. By default it reads
+            every patch.
         **kwargs: See :class:`BaseVQAModel`.
 
     Raises:
         UserError: A backbone that hands out no feature map, a prompt without a question, a
-            tokenizer that cannot end an answer or knows more words than the language model.
+            tokenizer that cannot end an answer or has more tokens than the language model, an
+            ``image_grid`` finer than the backbone's.
     """
 
     lm_head_path = 'language.lm_head'
 
+    @checked(image_grid=COUNT)
     def __init__(
         self,
         language: dict | nn.Module,
         vision: dict | nn.Module | None = None,
         tokenizer: Any = None,
         cross_mamba: dict | None = None,
+        image_grid: int | None = None,
         **kwargs,
     ) -> None:
         language = build_in_scope(MODELS, language)
@@ -49,6 +57,7 @@ class MambaVQA(BaseVQAModel):
         self.language = language
         self.vision = build_in_scope(MODELS, vision)
         self.check_vocabulary()
+        self.image_grid = image_grid
         self.cross_mamba = self.projector = None
         if self.vision is None:
             return
@@ -86,8 +95,21 @@ class MambaVQA(BaseVQAModel):
         """Patches (B, L, D) in the space of words, aware of the questions."""
         if self.vision is None:
             return images.new_zeros(len(images), 0, self.language.embed_dims)
-        patches = self.vision(images)[-1].flatten(2).transpose(1, 2)
+        features = self.vision(images)[-1]  # (B, D, H, W)
+        patches = features.flatten(2).transpose(1, 2)
         if self.cross_mamba is not None:
             tokens, mask = self.prompt_template.questions(questions, images.device)
             patches = self.cross_mamba(patches, self.language.get_input_embeddings()(tokens), mask)
+        if self.image_grid is not None:
+            patches = self._pool(patches, features.shape[2:])
         return self.projector(patches)
+
+    def _pool(self, patches: Tensor, grid: Sequence[int]) -> Tensor:
+        """Patches (B, H * W, D) averaged to (B, g * g, D)."""
+        if self.image_grid > min(grid):
+            raise UserError(
+                f'image_grid={self.image_grid} of MambaVQA is finer than the {grid[0]}x{grid[1]} '
+                'patches of the vision backbone: choose less, or leave it out.'
+            )
+        image = patches.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, H, W)
+        return F.adaptive_avg_pool2d(image, self.image_grid).flatten(2).transpose(1, 2)
