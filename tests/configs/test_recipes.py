@@ -19,9 +19,16 @@ from transmamba_mm.launch.read_config import KNOWN_KEYS, read_config
 from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
 
 ROOT = Path(__file__).parents[2]
-#: Data of labeled images. All other data are files that may be damaged: images beside questions,
-#: videos beside captions.
-LABELED = ('in1k', 'cifar100', 'digits', 'fashionmnist', 'solarcells')
+#: Classes of labeled images. All other data are files that may be damaged: images beside
+#: questions, videos beside captions.
+CLASSES = {
+    'in1k': 1000,
+    'in100': 100,
+    'cifar100': 100,
+    'digits': 10,
+    'fashionmnist': 10,
+    'solarcells': 4,
+}
 
 
 def data_of(leaf: Path) -> str:
@@ -29,13 +36,13 @@ def data_of(leaf: Path) -> str:
 
 
 #: Of classifiers; test_vqa_recipes and test_retrieval_recipes are about the others.
-CLASSIFIERS = [leaf for leaf in TRANSFERS if data_of(leaf) in LABELED]
+CLASSIFIERS = [leaf for leaf in TRANSFERS if data_of(leaf) in CLASSES]
 #: Neither too small to mean anything nor in need of checkpoints from a hub; without a teacher, one
 #: of each student and data.
 BUILDABLE = [
     (leaf, None)
     for leaf in LEAVES
-    if data_of(leaf) != 'digits' and (data_of(leaf) in LABELED or '-nano' in leaf.stem)
+    if data_of(leaf) != 'digits' and (data_of(leaf) in CLASSES or '-nano' in leaf.stem)
 ]
 BUILDABLE += {
     (leaf.stem.partition('_')[0], data_of(leaf)): (leaf, 'scratch')
@@ -80,7 +87,7 @@ def test_leaf_is_short_and_complete(leaf):
     assert cfg.default_scope == 'transmamba_mm'
     for key in ('model', 'data_preprocessor', 'train_dataloader', 'val_evaluator', 'optim_wrapper'):
         assert key in cfg and key in KNOWN_KEYS
-    watches = 'LabelRangeHook' if data_of(leaf) in LABELED else 'CorruptSampleHook'
+    watches = 'LabelRangeHook' if data_of(leaf) in CLASSES else 'CorruptSampleHook'
     assert {type_name(hook) for hook in cfg.custom_hooks} >= {'NonFiniteLossHook', watches}
     assert all(HOOKS.get(hook.type) for hook in cfg.custom_hooks)
     assert DATASETS.get(cfg.train_dataloader.dataset.type)
@@ -123,9 +130,7 @@ def test_name_says_student_teacher_and_data(leaf):
     expected = ('AttentionSwap', TEACHERS[teacher]) if student == 'swap' else STUDENTS[student]
     assert (type_name(model.student.backbone), model.student.head.in_channels) == expected
     assert model.teacher.model.head.in_channels == TEACHERS[teacher]
-    classes = {'in1k': 1000, 'cifar100': 100, 'digits': 10, 'fashionmnist': 10, 'solarcells': 4}[
-        data
-    ]
+    classes = CLASSES[data]
     assert model.student.head.num_classes == classes
     assert model.teacher.model.head.num_classes == classes
     assert cfg.data_preprocessor.num_classes == classes
@@ -148,7 +153,7 @@ def test_recipe_builds_and_decays_matrices_alone(run):
     cfg, leaf = load(run), run[0]
     # No weights, but for Swin, which computes its stochastic depth with tensors, and models of
     # transformers.
-    computes = 'swin' in leaf.stem or data_of(leaf) not in LABELED
+    computes = 'swin' in leaf.stem or data_of(leaf) not in CLASSES
     device = torch.device('cpu' if computes else 'meta')
     with device:
         model = get_model(cfg)
@@ -167,4 +172,4 @@ def test_package_index_lists_every_student():
     for model in models:
         assert model['Name'] == Path(model['Config']).stem
         task = model['Results'][0]['Task']
-        assert (task == 'Image Classification') is (data_of(Path(model['Config'])) in LABELED)
+        assert (task == 'Image Classification') is (data_of(Path(model['Config'])) in CLASSES)

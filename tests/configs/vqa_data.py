@@ -18,11 +18,12 @@ def write_all(root: Path) -> None:
     write_gqa(root / 'annotations')
     write_conversations(root / 'annotations')
     write_textvqa(root / 'annotations')
+    write_vizwiz(root)
     write_scienceqa(root)
 
 
 def write_images(root: Path) -> None:
-    folders = ('train2014', 'val2014', 'train2017', 'images/train_images')
+    folders = ('train2014', 'val2014', 'train2017', 'images/train_images', 'train', 'val')
     for i in range(2):
         pixels = np.zeros((90, 120, 3), np.uint8)
         pixels[..., 2 * i] = 255
@@ -71,6 +72,27 @@ def write_textvqa(notes: Path) -> None:
     ]
     for split in ('train', 'val'):
         (notes / f'TextVQA_0.5.1_{split}.json').write_text(json.dumps({'data': entries}))
+
+
+def write_vizwiz(root: Path) -> None:
+    """Two questions with an answer and one that cannot be answered, as the annotators agree."""
+    (root / 'Annotations').mkdir()
+    entries = [
+        {
+            'image': f'{i}.jpg',
+            'question': ASKED,
+            'answers': [
+                {'answer': 'unanswerable', 'answer_confidence': 'yes'},
+                *[{'answer': color, 'answer_confidence': 'yes'}] * 9,
+            ],
+            'answer_type': 'other',
+            'answerable': 1,
+        }
+        for i, color in enumerate(COLORS)
+    ]
+    entries.append({**entries[0], 'answer_type': 'unanswerable', 'answerable': 0})
+    for split in ('train', 'val'):
+        (root / 'Annotations' / f'{split}.json').write_text(json.dumps(entries))
 
 
 def write_scienceqa(root: Path) -> None:
