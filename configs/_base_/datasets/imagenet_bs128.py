@@ -1,9 +1,13 @@
-# mmpretrain's pipeline for DeiT and Swin: RandAugment, random erasing, 224 of 256 pixels to test;
+# ImageNet with the pipeline of DeiT and Swin: RandAugment, random erasing, 224 of 256 pixels to test;
 # images are opened by LoadImage, which one bad or huge file does not stop.
 # 128 images on each of 8 GPUs make the 1,024 that the schedule's learning rate is for.
-_base_ = 'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py'
+data_preprocessor = dict(
+    num_classes=1000,
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
 
-bgr_mean = [103.53, 116.28, 123.675]
 train_pipeline = [
     dict(type='transmamba_mm.LoadImage', on_bad='skip'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
@@ -23,7 +27,7 @@ train_pipeline = [
         mode='rand',
         min_area_ratio=0.02,
         max_area_ratio=1 / 3,
-        fill_color=bgr_mean,
+        fill_color=[103.53, 116.28, 123.675],  # images are B, G, R here
         fill_std=[57.375, 57.12, 58.395],
     ),
     dict(type='PackInputs'),
@@ -35,6 +39,21 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=5,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='ImageNet', data_root='data/imagenet', split='train', pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=5,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='ImageNet', data_root='data/imagenet', split='val', pipeline=test_pipeline),
+)
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+
 test_dataloader = val_dataloader
+test_evaluator = val_evaluator
