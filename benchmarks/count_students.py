@@ -5,8 +5,8 @@ Example:
     python -m benchmarks.count_students --students Vim VMamba --img-size 512
 
 FLOPs are those of one image, a product and a sum counted as two; benchmarks/flops.py
-says what is counted. (The official tables count a product and a sum as one.) A VideoMamba sees one
-frame.
+documents what is counted. (The official tables count a product and a sum as one.) A VideoMamba's
+input is one frame.
 """
 
 import argparse

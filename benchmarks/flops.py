@@ -1,7 +1,7 @@
 """Count the floating-point operations of a call.
 
 Matrix products, convolutions and attention are counted by :mod:`torch.utils.flop_counter`, a
-product and a sum as two; what it does not know is added here: attention on a CPU, and the scan.
+product and a sum as two; missing operators are added here: attention on a CPU, and the scan.
 Elementwise work (norms, activations, gates, the depthwise convolution of a mixer) is counted for
 nobody.
 

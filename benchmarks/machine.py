@@ -22,7 +22,7 @@ def pick_device(name: str, threads: int | None) -> torch.device:
         UserError: There is no such device here.
     """
     if name == 'cuda' and not torch.cuda.is_available():
-        raise UserError('--device cuda: torch sees no CUDA device here; use --device cpu.')
+        raise UserError('--device cuda: torch finds no CUDA device here; use --device cpu.')
     if threads is not None:
         check('the benchmark', '--threads', threads, COUNT)
         torch.set_num_threads(threads)

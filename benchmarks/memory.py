@@ -48,7 +48,7 @@ class MemoryProcess:
             arguments: Of ``prepare``; picklable.
 
         Returns:
-            None if it cannot be measured: there is no /proc that tells, or memory ran out.
+            None if it cannot be measured: there is no /proc, or memory ran out.
         """
         if self._device == 'cpu' and not CLEAR.exists():
             return None

@@ -1,4 +1,4 @@
-"""Time several ways to do one thing in one process, taking turns."""
+"""Time several implementations of one operation in one process, in turns."""
 
 import statistics
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-#: A turn lasts as long as this or one call, so that a fast call is seen with its caches warm.
+#: A turn lasts as long as this or one call, so that a fast call is timed with warm caches.
 TURN_SECONDS = 0.05
 #: A call as slow as this, and as the budget, is timed at once: a cold start does not show.
 SLOW_SECONDS = 1.0

@@ -28,7 +28,7 @@ def crossover(
 
 
 def crossover_sentence(tokens: Sequence[float], crossing: float | None) -> str:
-    """Say what :func:`crossover` found."""
+    """Describe the result of :func:`crossover`."""
     if crossing is None:
         return f'none up to {tokens[-1]:,.0f} patches'
     if crossing <= tokens[0]:

@@ -60,7 +60,7 @@ def crossing(results: Sequence[SizeResult], part: str) -> float | None:
 
 
 def overtaking(results: Sequence[SizeResult], part: str) -> str:
-    """Say where."""
+    """Describe the crossover."""
     return crossover_sentence([result.tokens for result in results], crossing(results, part))
 
 

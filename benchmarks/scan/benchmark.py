@@ -29,7 +29,7 @@ class ScanRow:
 
     Attributes:
         name: See :mod:`.peers`.
-        forward, both: Forward (no gradients wanted), and forward and backward.
+        forward, both: Forward (without gradients), and forward and backward.
         peak_bytes, memory_ratio: See :func:`.scan_job.measure_memory`.
         errors: Of y and of each gradient against the reference in float64.
         note: Why something is missing.
@@ -94,7 +94,7 @@ def benchmark_scan(
         seconds: Budget of each cell; each call is timed once at least.
         memory: Where peaks are measured.
         everything: Run also what is predicted to be slow.
-        step: Told what is done next, ``num_steps`` times.
+        step: Called with each step's description, ``num_steps`` times.
     """
     step('floor')
     rates = measure_rates(shape, device)

@@ -14,8 +14,9 @@ The backward needs every decay again: 2 U, by recomputation, as keeping them wou
 U floats, which is slower. What this assumes, all in favor of the floor: products and sums are free
 (a backward has about a dozen per update, against some eight instructions of an exp), nothing else
 is kept between forward and backward, memory is allocated and its pages are there, exps and memory
-overlap perfectly. It is no proof, though: the exp is the fastest we know, not the fastest there is,
-and for a shape of a few thousand elements the rate of ``copy_`` is mostly that of calling it.
+overlap perfectly. It is no proof, though: the exp is the fastest we measured, not the fastest
+possible, and for a shape of a few thousand elements the rate of ``copy_`` is mostly that of calling
+it.
 """
 
 import ctypes
@@ -116,7 +117,7 @@ def bytes_per_second(count: int, device: torch.device) -> float:
 
 
 def measure_exps(device: torch.device) -> tuple[float, str]:
-    """Measure exps per second, float32, with torch's number of threads; and say of what."""
+    """Return exps per second (float32, torch's number of threads), and their source."""
     if device.type == 'cpu':
         try:
             return _kernel_rate(

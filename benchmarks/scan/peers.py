@@ -29,7 +29,7 @@ class Contender:
 
     Attributes:
         name: What the tables call it.
-        layout: How it wants its tensors.
+        layout: Layout of its tensors.
         scan: Operands in that layout -> y in that layout.
         obstacle: Why it cannot run; empty when it can.
         growth: Its forward+backward takes L ** growth.

@@ -42,7 +42,7 @@ class ScanShape(NamedTuple):
 
     @property
     def updates(self) -> int:
-        """State updates, each of which needs one exp."""
+        """State updates; each needs one exp."""
         batch, K, channels, length, states = self
         return batch * K * channels * length * states
 

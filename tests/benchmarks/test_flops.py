@@ -42,7 +42,7 @@ def test_mixer_by_hand():
     assert attention_kind(counts) == 'matrix products and softmax'
 
 
-def test_attention_is_seen():
+def test_attention_is_counted():
     q = torch.randn(2, 3, 7, 4, requires_grad=True)
     attend = nn.functional.scaled_dot_product_attention
     counts = count_flops(lambda: attend(q, q, q))

@@ -1,4 +1,5 @@
-"""The scan's benchmark: all contenders solve the same problem, and the floor is what it says."""
+"""The scan's benchmark: all contenders solve the same problem, and the floor matches its
+definition."""
 
 import time
 

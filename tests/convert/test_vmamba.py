@@ -141,7 +141,7 @@ def test_official_names_of_arguments():
 
 
 def test_a_wrong_arch_is_answered_with_the_one_that_fits():
-    """On the meta device: only shapes are looked at before the error."""
+    """On the meta device: only shapes are read before the error."""
     with torch.device('meta'):
         official = released(VMamba('tiny-s2l5'))
         with pytest.raises(UserError, match=r"would fit: arch='tiny-s2l5'$") as error:
@@ -150,7 +150,7 @@ def test_a_wrong_arch_is_answered_with_the_one_that_fits():
     assert 'ss2d.in_proj.weight: model (96, 96), checkpoint (192, 96)' in str(error.value)
 
 
-def test_a_missing_tensor_says_nothing_of_the_arch(official):
+def test_a_missing_tensor_suggests_no_arch(official):
     del official['layers.1.blocks.0.op.Ds']
     with pytest.raises(UserError, match=r'ss2d.D: model \(4, \d+\), checkpoint -') as error:
         build_from_official('vmamba', official, 64)

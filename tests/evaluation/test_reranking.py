@@ -52,7 +52,7 @@ def test_a_collapsed_model_gains_nothing():
     own = torch.arange(8)
     assert rank_metrics(rerank(torch.ones(8, 8), 3, knows), own)['t2v_R5'] == 0
     assert rank_metrics(rerank(torch.ones(8, 8), 8, knows), own)['t2v_R1'] == 100
-    # And a re-ranker that has collapsed loses what the towers knew.
+    # And a re-ranker that has collapsed loses the towers' ranking.
     nothing = rerank(torch.eye(8), 8, lambda rows, columns: torch.zeros(len(rows)))
     assert rank_metrics(nothing, own)['t2v_MnR'] == 8
 
@@ -69,7 +69,7 @@ def sample(video_id, **fields):
     return made.to_dict()
 
 
-def test_who_knows_the_truth_finds_it_among_the_nearest():
+def test_a_perfect_reranker_finds_the_match_among_the_nearest():
     """Patches hold the number of their video, and texts name it: every pair is known."""
     asked = []
 

@@ -19,7 +19,7 @@ def test_cka_of_unrelated_features_is_small():
     assert linear_cka(torch.randn(2000, 4), torch.randn(2000, 8)) < 0.02
 
 
-def test_cka_is_what_the_centered_gram_matrices_say():
+def test_cka_equals_its_definition_by_centered_gram_matrices():
     torch.manual_seed(0)
     x, y = torch.randn(30, 3, dtype=torch.double), torch.randn(30, 5, dtype=torch.double)
     center = torch.eye(30, dtype=torch.double) - 1 / 30

@@ -48,7 +48,7 @@ def test_golden(case, layout, backend, dtype):
     )
     torch.testing.assert_close(laid_out(y), golden(f'out/{case}/y', dtype), **TOLERANCE[dtype])
     if f'out/{case}/final_conv_state' in GOLDEN:
-        # The file has a window of W tokens, as one step of the recurrence wants it.
+        # The file has a window of W tokens, as one step of the recurrence expects.
         expected = golden(f'out/{case}/final_conv_state', dtype)[..., 1:]
     else:
         expected = inputs['x'][..., 1 - CASES[case]['width'] :]
@@ -113,7 +113,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize(
     'backend', [name for name in BACKENDS['conv'] if BACKENDS['conv'][name].available()[0]]
 )
-def test_torch_compile_sees_one_graph(backend):
+def test_torch_compile_finds_one_graph(backend):
     leaves = [t.requires_grad_() for t in (torch.randn(2, 9, 6), torch.randn(2, 6, 4))]
 
     def loss(x, weight):

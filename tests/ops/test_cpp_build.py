@@ -1,4 +1,4 @@
-"""The C++ scan is built once, by however many processes, or says in one line why it is not."""
+"""The C++ scan is built once, by however many processes, or the reason is given in one line."""
 
 import os
 import shutil

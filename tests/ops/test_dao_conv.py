@@ -1,7 +1,7 @@
 """causal_conv1d gets its inputs laid out as it documents, and only the widths that it takes.
 
 The package needs a GPU. Without one, a function of the documented meaning that checks what the
-kernel checks takes its place; the official golden file says whether it has that meaning.
+kernel checks takes its place; the official golden file verifies that meaning.
 """
 
 import json

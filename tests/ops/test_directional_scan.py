@@ -257,7 +257,7 @@ def test_unknown_merge_and_fractional_order():
 
 
 @pytest.mark.parametrize('backend', [name for name in BACKEND_NAMES if name != 'reference'])
-def test_torch_compile_sees_one_graph(backend):
+def test_torch_compile_finds_one_graph(backend):
     tensors, order = problem(2, 2, 9, 4, 8, torch.float32)
 
     def loss(tensors, order):

@@ -1,7 +1,7 @@
 """mamba_ssm gets its inputs laid out as it documents, and only the scans that it can do.
 
 The package needs a GPU. Without one, a function of the documented meaning that checks what the
-kernel checks takes its place; the official golden file says whether it has that meaning.
+kernel checks takes its place; the official golden file verifies that meaning.
 """
 
 import json
@@ -88,7 +88,7 @@ def test_layout_there_and_back(kwargs):
     torch.testing.assert_close(last_state, reference.scan(inputs, True)[1])
 
 
-def test_scans_that_it_cannot_do_are_handed_over_exactly_and_said_once(caplog):
+def test_unsupported_scans_are_substituted_exactly_and_logged_once(caplog):
     mamba_ssm._substitute.cache_clear()
     inputs = problem(2, 2, 5, 4, 3)
     inputs = inputs._replace(
@@ -101,7 +101,7 @@ def test_scans_that_it_cannot_do_are_handed_over_exactly_and_said_once(caplog):
     for name, expected in exact.items():
         torch.testing.assert_close(found[name].double(), expected, rtol=1e-4, atol=1e-5, msg=name)
     assert [record.message.split(' to ')[0] for record in caplog.records] == [
-        'scan backend mamba_ssm hands over'
+        'scan backend mamba_ssm falls back'
     ]
 
 

@@ -15,7 +15,7 @@ def test_bidirectional_order_goes_there_and_back():
     assert bidirectional_order(4).tolist() == [[0, 1, 2, 3], [3, 2, 1, 0]]
 
 
-def test_invert_order_tells_when_a_token_is_visited():
+def test_invert_order_gives_the_step_of_a_token():
     order = torch.stack([torch.randperm(9) for _ in range(3)])
     inverse = invert_order(order)
     assert torch.equal(order.gather(1, inverse), torch.arange(9).expand(3, 9))

@@ -14,7 +14,7 @@ CPU = torch.device('cpu')
 
 @pytest.fixture
 def choose(monkeypatch):
-    """select_backend as in a fresh process, with a first choice that cannot be had."""
+    """select_backend as in a fresh process, with an unavailable first choice."""
     broken = Backend('broken', None, available=lambda: (False, 'its compiler is on holiday'))
     monkeypatch.setitem(select.BACKENDS['scan'], 'broken', broken)
     monkeypatch.setitem(select.AUTO['scan'], 'cpu', ('broken',))
@@ -26,7 +26,7 @@ def choose(monkeypatch):
     select._availability.cache_clear()
 
 
-def test_auto_passes_over_what_cannot_be_had_and_says_so_once(choose, caplog):
+def test_auto_skips_unavailable_backends_and_logs_it_once(choose, caplog):
     with caplog.at_level(logging.INFO, 'transmamba_mm'):
         assert choose().name == 'torch'
         assert choose().name == 'torch'
@@ -57,7 +57,7 @@ def test_environment_takes_the_place_of_auto(choose, monkeypatch):
     assert choose('torch').name == 'torch'
 
 
-def test_forcing_what_cannot_be_had_says_why_and_what_can(choose, monkeypatch):
+def test_forcing_an_unavailable_backend_names_the_reason_and_the_others(choose, monkeypatch):
     with pytest.raises(UserError, match=r'on holiday.*Usable here.*torch, reference'):
         choose('broken')
     monkeypatch.setenv(select.ENVIRONMENT, 'cuda_graphs')
@@ -65,7 +65,7 @@ def test_forcing_what_cannot_be_had_says_why_and_what_can(choose, monkeypatch):
         choose()
 
 
-def test_device_and_dtype_are_looked_at(choose, monkeypatch):
+def test_device_and_dtype_are_checked(choose, monkeypatch):
     elsewhere = Backend('elsewhere', None, devices=('cuda',))
     single = Backend('single', None, dtypes=(torch.float32,))
     monkeypatch.setitem(select.BACKENDS['scan'], 'elsewhere', elsewhere)

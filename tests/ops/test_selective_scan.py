@@ -1,4 +1,4 @@
-"""selective_scan gives the official function's numbers, on every backend that can be had."""
+"""selective_scan gives the official function's numbers, on every available backend."""
 
 import json
 from pathlib import Path

@@ -32,10 +32,10 @@ FIRST_MIXER = f'{BLOCKS}.0.mixer.'
 
 
 def read_backbone(state_dict: Mapping[str, Tensor], model: str) -> dict:
-    """Arguments of the backbone that keys and shapes of a state dict in our names tell.
+    """Infer arguments of the backbone from keys and shapes of a state dict in our names.
 
     Raises:
-        UserError: A tensor without which the architecture cannot be told is missing.
+        UserError: A tensor that determines the architecture is missing.
     """
     required = ['in_proj.weight', 'fwd.A_log', 'bwd.A_log', 'fwd.dt_proj.weight', 'fwd.conv.weight']
     keys = [PATCH_KERNEL, *(FIRST_MIXER + name for name in required)]

@@ -46,7 +46,7 @@ SSM_KEYS = {
     'dt_scale': 'time_step_scale',
     'dt_init_floor': 'time_step_floor',
 }
-# What other configs may say, as long as it is this.
+# Keys of other configs that are accepted with these values only.
 FIXED = {'rms_norm': True, 'd_intermediate': 0, 'attn_layer_idx': [], 'attn_cfg': {}}
 # They choose a kernel, not a model.
 IGNORED = {'fused_add_norm', 'use_fast_path', 'layer'}
@@ -80,11 +80,11 @@ def build(state_dict: Mapping[str, Tensor], img_size: None = None, **overrides) 
     Args:
         state_dict (Mapping[str, Tensor]): What :func:`from_official` returned.
         img_size (None): A language model reads no images.
-        **overrides: What weights cannot tell, by ``MambaConfig``'s names or those of the official
-            config.json (its contents may be given whole).
+        **overrides: Arguments that weights do not determine, by ``MambaConfig``'s names or those of
+            the official config.json (its contents may be given whole).
 
     Raises:
-        UserError: A tensor without which the sizes cannot be told is missing; an image size;
+        UserError: A tensor that determines the sizes is missing; an image size;
             overrides that ask for another architecture.
     """
     if img_size is not None:
@@ -98,7 +98,7 @@ def build(state_dict: Mapping[str, Tensor], img_size: None = None, **overrides) 
 
 
 def infer_config(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
-    """``MambaConfig`` arguments that keys and shapes tell."""
+    """Infer ``MambaConfig`` arguments from keys and shapes."""
     mixer = 'backbone.layers.0.mixer.'
     required = [
         EMBEDDINGS,

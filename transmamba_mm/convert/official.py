@@ -1,7 +1,7 @@
 """Official checkpoints to our models and back, whatever the family.
 
-One module per family (``vim``, ...) says how its keys are spelled and which model they need; what
-is common to all of them (unwrapping, strictness, building) is here.
+One module per family (``vim``, ...) maps its keys and names the model they need; the common part
+(unwrapping, strictness, building) is here.
 """
 
 import sys
@@ -62,8 +62,8 @@ def build_from_official(
 ) -> nn.Module:
     """Build the model an official checkpoint was made for, with its weights, in eval mode.
 
-    Widths, depth and variants are inferred from keys and shapes. What they cannot tell is taken
-    from the released recipe, unless ``overrides`` says otherwise.
+    Widths, depth and variants are inferred from keys and shapes. The rest is taken from the
+    released recipe, unless ``overrides`` sets it.
 
     Args:
         family (str): Name of the format.
@@ -88,7 +88,7 @@ def build_from_official(
         model = adapter.build(state_dict, img_size, **overrides)
     else:
         if img_size is None:
-            raise UserError(f'{family} reads images: give the img_size the model is for.')
+            raise UserError(f'{family} reads images: set img_size to that of the model.')
         config = adapter.model_config(state_dict, img_size, **overrides)
         model = MODELS.build({**config, 'data_preprocessor': IMAGENET_INPUT})
         state_dict = adapter.fit_positions(state_dict, model.backbone)
@@ -143,7 +143,7 @@ def _fitting_arch(
     given: Mapping[str, Tensor],
     img_size: int | tuple[int, int] | None,
 ) -> list[str]:
-    """Tell the arch of ``given`` if it is not the model's, by its name in the table ``ARCHS``."""
+    """Name the arch of ``given`` if it is not the model's, as in the table ``ARCHS``."""
     adapter = _adapter(family)
     if not hasattr(adapter, 'model_config'):
         return []

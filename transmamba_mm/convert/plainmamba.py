@@ -64,10 +64,11 @@ def model_config(
 ) -> dict:
     """Config of the ``ImageClassifier`` for a state dict in our names.
 
-    Both quirks of the official code stay on: no weight tells, and the released ones need them.
+    Both quirks of the official code stay on: no weight determines them, and the released ones need
+    them.
 
     Raises:
-        UserError: A tensor without which the architecture cannot be told is missing.
+        UserError: A tensor that determines the architecture is missing.
     """
     mixer = f'{BLOCKS}.0.mixer.'
     required = ['in_proj.weight', 'conv.weight', 'dt_proj.weight', 'A_log']

@@ -1,4 +1,4 @@
-"""What keys and shapes of a state dict in our names tell of the model that they are of."""
+"""Infer a model's arguments from keys and shapes of a state dict in our names."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -59,10 +59,10 @@ def model_config(
 
     The model is built for as many frames as the checkpoint has positions in time, one tubelet for
     an image model; ``num_frames`` overrides it. ``tubelet_size`` (officially ``kernel_size``) and
-    ``inflate`` say what becomes of an image model's patch kernel.
+    ``inflate`` select how an image model's patch kernel is converted.
 
     Raises:
-        UserError: A tensor without which the architecture cannot be told is missing.
+        UserError: A tensor that determines the architecture is missing.
     """
     if 'kernel_size' in overrides:
         overrides['tubelet_size'] = overrides.pop('kernel_size')

@@ -48,7 +48,7 @@ def model_config(
     """Config of the ``ImageClassifier`` for a state dict in our names.
 
     Raises:
-        UserError: A tensor without which the architecture cannot be told is missing.
+        UserError: A tensor that determines the architecture is missing.
     """
     backbone = read_backbone(state_dict, 'Vim')
     backbone |= {
@@ -76,7 +76,7 @@ def _translate(overrides: Mapping) -> dict:
 def fit_positions(state_dict: Mapping[str, Tensor], backbone: Vim) -> dict[str, Tensor]:
     """Resize the positions of a state dict to the grid that ``backbone`` is built for.
 
-    The cls entry is looked for at its true place, the middle of the sequence for the released
+    The cls entry is taken from its true position, the middle of the sequence for the released
     models; the official ``interpolate_pos_embed`` takes entry 0, so resized official results differ
     from these.
     """

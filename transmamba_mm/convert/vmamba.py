@@ -123,7 +123,7 @@ def model_config(
     changes nothing.
 
     Raises:
-        UserError: A tensor without which the architecture cannot be told is missing, or an official
+        UserError: A tensor that determines the architecture is missing, or an official
             ``forward_type`` whose scan is another one.
     """
     stage = 'backbone.stages.0.'
@@ -203,5 +203,5 @@ def _translate(overrides: Mapping) -> dict:
 
 
 def fit_positions(state_dict: Mapping[str, Tensor], backbone: VMamba) -> dict[str, Tensor]:
-    """Nothing to fit: the convolutions tell VMamba where a token is."""
+    """Nothing to fit: VMamba has no position embeddings."""
     return dict(state_dict)

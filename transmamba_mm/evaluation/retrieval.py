@@ -12,7 +12,7 @@ DIRECTIONS = ('t2v', 'v2t')
 ROWS = 4096  # texts that are compared with all videos at a time
 
 
-#: What a score of both directions is made of.
+#: Metrics of both directions.
 NAMES = tuple(
     f'{direction}_{name}'
     for direction in DIRECTIONS
@@ -21,7 +21,7 @@ NAMES = tuple(
 
 
 def rank_metrics(similarity: Tensor, video_of_text: Tensor) -> dict[str, float]:
-    """Score a similarity matrix in both directions; what is counted is said in ``ranks``.
+    """Score a similarity matrix in both directions; ``ranks`` defines a rank.
 
     Args:
         similarity (Tensor): (n_text, n_video) the larger, the more alike.
@@ -30,7 +30,7 @@ def rank_metrics(similarity: Tensor, video_of_text: Tensor) -> dict[str, float]:
     Returns:
         dict[str, float]: For text to video (``t2v_``) and video to text (``v2t_``): ``R1``, ``R5``
         and ``R10``, the percentage of queries whose true match is among the first 1, 5 and 10,
-        and ``MdR`` and ``MnR``, the median and the mean of the ranks, of which 1 is the best.
+        and ``MdR`` and ``MnR``, the median and the mean of the ranks (1 is the best).
 
     Raises:
         UserError: As ``ranks``.
@@ -61,7 +61,7 @@ def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tupl
         tuple[Tensor, Tensor]: (n_text,) and (videos with texts,), long.
 
     Raises:
-        UserError: If a similarity is NaN (any number that came out would look like a result), if
+        UserError: If a similarity is NaN (its metrics would pass for a result), if
             there is nothing to rank, or if the shapes or the columns do not fit.
     """
     if not len(video_of_text) or not 0 <= int(video_of_text.min()) <= video_of_text.max() < n_video:

@@ -106,7 +106,7 @@ class RetrievalRecall(BaseMetric):
             raise UserError(
                 f'{len(missing)} of {len(results)} videos are missing (the first: {missing[0]}): '
                 'they could not be read or have no text, and without them the numbers are not '
-                'those of the data set. Mend them (tools/datasets/check_videos.py finds them), or '
+                'those of the data set. Fix them (tools/datasets/check_videos.py finds them), or '
                 'set allow_missing=True.'
             )
         if not kept:
@@ -123,7 +123,7 @@ class RetrievalRecall(BaseMetric):
         return {**values, 'missing': len(missing)} if self.allow_missing else values
 
     def _reranked(self, similarity: Tensor, owner: Tensor, pairs: list[tuple]) -> dict[str, float]:
-        """The numbers after a second look, of (n_text, n_video) similarities."""
+        """Metrics after re-ranking, from (n_text, n_video) similarities."""
         patches = [own for own, _ in pairs]
         words = [word for _, own in pairs for word in own]
 

@@ -15,8 +15,9 @@ class VQAExactMatch(BaseMetric):
     """Share of questions, in percent, that are answered with exactly a true answer.
 
     Case and white space do not matter, everything else does: unlike mmpretrain's ``VQAAcc``, which
-    rewrites numbers, drops articles and punctuation and asks for agreement among annotators. Reads
-    ``pred_answer`` (str) and ``gt_answer`` (str, or a list of which any counts) of each sample.
+    rewrites numbers, drops articles and punctuation and weighs the agreement among annotators.
+    Reads ``pred_answer`` (str) and ``gt_answer`` (str, or a list of accepted answers) of each
+    sample.
 
     Reports ``accuracy`` over all questions, ``accuracy_yes_no`` over those whose true answers are
     all yes or no, and ``accuracy_not_yes_no`` over the others; a kind without questions is left

@@ -24,7 +24,7 @@ def directional_conv1d(
     equal to flipping x, convolving and flipping back, without the flips. Differentiable once.
 
     Args:
-        x: (B, L, E), any strides (say, a chunk of a projection).
+        x: (B, L, E), any strides (such as a chunk of a projection).
         weight: (K, E, W). Mixed dtypes (autocast) are computed in the wider one; half precision in
             float32 and rounded once, by the backend itself where it takes half precision.
         bias: (K, E) or None.

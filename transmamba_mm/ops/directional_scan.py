@@ -31,7 +31,7 @@ def directional_scan(
     """Scan L tokens along K traversals and merge the outputs (Mamba, arXiv 2312.00752, eq. 2).
 
     Token-wise projections commute with a traversal, so every tensor stays in canonical token
-    order and only the scan looks at ``order``; nothing is flipped or transposed.
+    order and only the scan reads ``order``; nothing is flipped or transposed.
 
     Half precision (as under autocast) is computed in float32: the decays multiply up along L.
 

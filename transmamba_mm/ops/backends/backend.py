@@ -1,4 +1,4 @@
-"""The faces that backends have: one per operator, and the declaration of a backend."""
+"""Protocols of the backends, one per operator, and the declaration of a backend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from torch import Tensor
 class ScanInputs(NamedTuple):
     """What a scan of K directions over L tokens reads.
 
-    Everything is indexed by canonical token; only ``order`` knows the traversals. Checked and cast
-    by :func:`transmamba_mm.ops.directional_scan`: one device, one dtype (of ``Backend.dtypes``),
-    any strides (views of a projection; expanded dims have stride 0).
+    Everything is indexed by canonical token; only ``order`` encodes the traversals. Checked and
+    cast by :func:`transmamba_mm.ops.directional_scan`: one device, one dtype (of
+    ``Backend.dtypes``), any strides (views of a projection; expanded dims have stride 0).
 
     Attributes:
         x: (B, L, E) shared by all directions, or (B, K, L, E).
@@ -64,7 +64,7 @@ class Scan(Protocol):
     """The selective scan; differentiable in every tensor of its inputs but ``order``.
 
     Returns ``(y, last_state)``: y (B, L, E) in canonical order, or (B, K, L, E) for merge 'none';
-    last_state (B, K, E, N), differentiable too, or None when it is not wanted.
+    last_state (B, K, E, N), differentiable too, or None when it is not requested.
     """
 
     def __call__(
@@ -102,8 +102,8 @@ class Backend:
         kernel: the implementation, a :class:`Scan` or a :class:`Conv`.
         devices: device types it runs on; empty for all.
         dtypes: compute dtypes it takes.
-        available: ``() -> (bool, reason)``, asked once per process; the reason says in one line
-            why the backend cannot be had. Heavy imports and compilers belong in here and in
+        available: ``() -> (bool, reason)``, called once per process; the reason is one line
+            on why the backend is unavailable. Heavy imports and compilers belong in here and in
             ``kernel``, so that importing the module is cheap and never fails.
     """
 

@@ -81,7 +81,7 @@ class ChunkWalker:
 
 
 def _slice(tokens: Tensor, k: int) -> Tensor:
-    """What direction k sees, (B, L, C), of (B, L, C), (B, 1, L, C) or (B, K, L, C)."""
+    """Tokens of direction k, (B, L, C), from (B, L, C), (B, 1, L, C) or (B, K, L, C)."""
     if tokens.dim() == 3:
         return tokens
     return tokens[:, k if tokens.shape[1] > 1 else 0]

@@ -1,6 +1,6 @@
 """The scan in C++ for CPUs: float32, vectors of channels, a hand-written backward.
 
-``csrc/selective_scan.cpp`` says how it works, :mod:`.cpp_build` how it comes to be compiled.
+``csrc/selective_scan.cpp`` documents the algorithm, :mod:`.cpp_build` the compilation.
 """
 
 import math

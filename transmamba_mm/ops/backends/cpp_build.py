@@ -2,8 +2,8 @@
 
 The shared library is kept under ``$TRANSMAMBA_CACHE``, else ``$XDG_CACHE_HOME/transmamba_mm``, else
 ``~/.cache/transmamba_mm``, under a name that hashes the source, the flags and every macro the
-compiler predefines: those tell its version and the instruction set of this CPU. It is written to a
-temporary name and renamed, behind a lock, so that many processes can start at once.
+compiler predefines, which identify its version and the instruction set of this CPU. It is written
+to a temporary name and renamed, behind a lock, so that many processes can start at once.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _VARIANTS: tuple[list[str], ...] = ([_NATIVE, '-fopenmp'], [_NATIVE], [])
 
 
 class BuildError(RuntimeError):
-    """There is no library; the message says in one line why."""
+    """No library; the message gives the reason in one line."""
 
 
 def load_library(sources: Path = SOURCES) -> ctypes.CDLL:

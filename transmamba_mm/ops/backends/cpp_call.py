@@ -13,7 +13,7 @@ from transmamba_mm.ops.backends.cpp_build import load_library
 
 @functools.cache
 def kernels() -> ctypes.CDLL:
-    """Return the compiled kernels; :class:`~.cpp_build.BuildError` says why there are none."""
+    """Return the compiled kernels, or raise :class:`~.cpp_build.BuildError` with the reason."""
     return load_library()
 
 

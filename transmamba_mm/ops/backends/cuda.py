@@ -7,7 +7,7 @@ import torch
 
 
 def cuda_with(*modules: str) -> Callable[[], tuple[bool, str]]:
-    """Return an ``available`` that imports the modules in turn, then looks for a device."""
+    """Return an ``available`` that imports the modules in turn, then checks for a device."""
 
     def available() -> tuple[bool, str]:
         for module in modules:
@@ -17,7 +17,7 @@ def cuda_with(*modules: str) -> Callable[[], tuple[bool, str]]:
                 reason = f'{type(error).__name__}: {error}'.splitlines()[0]
                 return False, f'{module} cannot be imported ({reason})'
         if not torch.cuda.is_available():
-            return False, f'{modules[0]} is here, but no CUDA device'
+            return False, f'{modules[0]} is installed, but there is no CUDA device'
         return True, ''
 
     return available

@@ -18,7 +18,7 @@ from transmamba_mm.ops.backends.cuda import cuda_with
 #: ``causal_conv1d_fn(x, weight, bias, activation=...)``.
 Kernel = Callable[..., Any]
 TAPS = (2, 3, 4)
-#: The channel-last kernel wants sizes and strides in multiples of this.
+#: The channel-last kernel needs sizes and strides in multiples of this.
 VECTOR = 8
 
 

@@ -1,8 +1,8 @@
 """A scan with a hand-written backward as operators of ``torch.library``.
 
-The operators have fake implementations, so ``torch.compile`` and meta tensors see through them; one
-autograd Function joins them, which is 50 us a call cheaper than ``register_autograd``. ``Library``
-instead of ``custom_op`` is cheaper by a third, too: small models feel both.
+The operators have fake implementations, so ``torch.compile`` and meta tensors trace through them;
+one autograd Function joins them, which is 50 us a call cheaper than ``register_autograd``.
+``Library`` instead of ``custom_op`` is cheaper by a third, too: small models feel both.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from transmamba_mm.ops.backends.backend import Scan, ScanInputs
 
-#: Fills ``y``, ``last_state`` and ``states``; either of the last two has no elements when nobody
-#: wants it.
+#: Fills ``y``, ``last_state`` and ``states``; either of the last two has no elements when it
+#: is not requested.
 Forward = Callable[[ScanInputs, Tensor, Tensor, Tensor], None]
 #: Fills the gradients of ``inputs.tensors`` from ``dy``, ``dlast_state`` (without elements when the
 #: state was not asked for) and the states kept; a gradient is None where there is no such input.
@@ -140,7 +140,7 @@ def needs_grad(*tensors: Tensor | None) -> bool:
 
 
 def gated(scan: Scan) -> Scan:
-    """Give a scan whose kernel knows no gate one, as two more elementwise operations."""
+    """Add a gate to a scan whose kernel has none, as two more elementwise operations."""
 
     def scan_and_gate(
         inputs: ScanInputs, return_last_state: bool = False

@@ -1,6 +1,6 @@
 """The scan of the package ``mamba_ssm``, for CUDA.
 
-It knows one traversal, time last, and starts from zero: tokens are permuted and transposed into its
+It supports one traversal, time last, from a zero state: tokens are permuted and transposed into its
 layout, directions become its groups, and its output goes the way back. What it cannot do goes to
 ``triton``, or else to ``torch``, with a warning in the log: scans from an initial state, scans
 whose last state may be asked for a gradient (the kernel gives none), N > 256 and empty batches.
@@ -53,7 +53,7 @@ def obstacle(inputs: ScanInputs, return_last_state: bool) -> str:
 @functools.cache
 def _substitute(reason: str) -> Backend:
     backend = triton_scan.BACKEND if triton_scan.available()[0] else chunked.BACKEND
-    logger.warning('scan backend mamba_ssm hands over to %s: %s', backend.name, reason)
+    logger.warning('scan backend mamba_ssm falls back to %s: %s', backend.name, reason)
     return backend
 
 

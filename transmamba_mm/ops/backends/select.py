@@ -37,7 +37,7 @@ AUTO: dict[str, dict[str, tuple[str, ...]]] = {
 }
 FALLBACK = 'torch'
 
-# What 'auto' means for a scan when the environment does not say: a config's ``scan_backend``.
+# What 'auto' means for a scan when the environment sets none: a config's ``scan_backend``.
 _default = 'auto'
 
 logger = logging.getLogger('transmamba_mm')
@@ -58,7 +58,7 @@ def select_backend(operator: str, name: str, device: torch.device, dtype: torch.
         dtype: the compute dtype.
 
     Raises:
-        UserError: the backend asked for is unknown, cannot be had, or does not take this device
+        UserError: the requested backend is unknown, unavailable, or does not support this device
             or dtype.
     """
     return BACKENDS[operator][_choose(operator, name, device.type, dtype)]
@@ -70,7 +70,7 @@ def set_default_backend(name: str, device: torch.device) -> None:
     The choice is logged with the first scan: a run's log is not open yet.
 
     Raises:
-        UserError: the backend cannot be had for float32 on ``device``.
+        UserError: the backend is unavailable for float32 on ``device``.
     """
     global _default
     _find('scan', os.environ.get(ENVIRONMENT) or name, device.type, torch.float32)

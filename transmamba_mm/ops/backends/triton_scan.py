@@ -1,8 +1,9 @@
 """The scan in Triton: for CUDA without ``mamba_ssm``, and for what ``mamba_ssm`` cannot do.
 
-:mod:`.triton_kernels` says how it works. It reads ``order`` as it goes, so nothing is permuted, and
-its results are reproducible bit for bit. Training takes memory for about 2 sqrt(L) states, half of
-it during the backward alone, and the gradients of B and C once for every 32 channels.
+:mod:`.triton_kernels` documents the algorithm. It reads ``order`` as it goes, so nothing is
+permuted, and its results are reproducible bit for bit. Training takes memory for about 2 sqrt(L)
+states, half of it during the backward alone, and the gradients of B and C once for every 32
+channels.
 """
 
 import importlib
@@ -73,7 +74,7 @@ def _views(*tensors: Tensor) -> Iterator[Tensor | tuple[int, int, int]]:
 
 
 def _given(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Return contiguous tensors; None for what is not given or not wanted."""
+    """Return contiguous tensors; None for those not given or not requested."""
     return [None if t is None or t.shape == (0,) else t.contiguous() for t in tensors]
 
 
@@ -83,7 +84,7 @@ def _transposed(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def _room(state: Tensor | None) -> Tensor | None:
-    """Return what a kernel can write a (B, K, E, N) state to, transposed; None if not wanted."""
+    """Return a buffer for a (B, K, E, N) state, transposed; None if not requested."""
     if state is None or state.shape == (0,):
         return None
     return state.new_empty(state.mT.shape)

@@ -47,7 +47,7 @@ struct ConvPass {
     float* row(const View& view, i64 b, i64 t) const {
         return view.at(b, k) + (s.reverse[k] ? s.L - 1 - t : t) * view.token + e0;
     }
-    // Rows lie too far apart for the hardware to see them coming.
+    // Rows are too far apart for the hardware prefetcher.
     i64 later(i64 t) const { return std::min(s.L - 1, t + 8); }
 
     // a_t from x_t and the window before it.
@@ -150,7 +150,7 @@ static void conv_backward_taps(const ConvBackward& s) {
     }
 }
 
-// Both return 0, or 1 for a number of taps that no template knows.
+// Both return 0, or 1 for a number of taps without a template.
 extern "C" int conv_forward(const Conv* s) {
     switch (s->T) {
         case 2: conv_forward_taps<2>(*s); return 0;

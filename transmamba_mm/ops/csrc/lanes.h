@@ -29,7 +29,7 @@ struct View {
     bool first(i64 k) const { return direction || k == 0; }  // does direction k write here first?
 };
 
-// W channels, the last of which may lie beyond E when `Rest`.
+// W channels; the last ones may be beyond E when `Rest`.
 template <bool Rest>
 struct Lanes {
     int count;

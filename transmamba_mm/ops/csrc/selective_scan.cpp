@@ -12,7 +12,7 @@
 //     ddt_i = x_i (g_t . B_i) + (g_t p_t) . A      dA   = sum_i dt_i g_t p_t
 //
 // Time runs sequentially; the lanes of a vector are channels, and the N states of a channel stay in
-// registers. An N that no template knows is a sum of tiles that some do (24 = 16 + 8): all outputs
+// registers. An N without a template is a sum of tiles that have one (24 = 16 + 8): all outputs
 // are linear in the tiles, so later tiles, as later directions, add to what earlier ones wrote.
 // The forward keeps h once per chunk of steps; the backward recomputes the rest from there.
 // Sums over batch and channels go to slots that depend on the shapes alone, never on the threads.
