@@ -34,7 +34,7 @@ class Mutant:
         change (str): For people.
         text (str): Lines to append to a config that inherits the leaf; or empty.
         options (tuple[str, ...]): Of ``--cfg-options``; or empty.
-        writes (bool): Says something new, which must have an effect; a deletion does not.
+        writes (bool): Sets a value, which must have an effect; False for a deletion.
     """
 
     leaf: str

@@ -3,9 +3,9 @@
     python -m tests.configs.fuzz_runs FOLDER [COUNT] [SEED] [LEAVES]
 
 prints how many mutants ended how: 'trains' (two steps, and the change had an effect), 'refused'
-(one message, exit code 1), 'ignored' (nothing was said and nothing changed), 'traceback', 'hangs',
-'dies' (by a signal, or for want of memory). A second call in the same folder goes on: only what
-has not run yet, or ended badly, runs again.
+(one message, exit code 1), 'ignored' (no message and no effect), 'traceback', 'hangs',
+'dies' (by a signal, or out of memory). A second call in the same folder continues: only mutants
+that have not run yet, or ended badly, run.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The ImageNet recipe on a folder of images of which most cannot be read."""
+"""The ImageNet recipe on a folder of mostly unreadable images."""
 
 from pathlib import Path
 

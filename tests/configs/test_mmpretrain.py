@@ -69,7 +69,7 @@ def tool(monkeypatch, folder, name, *arguments):
     runpy.run_path(str(TOOLS / name), run_name='__main__')
 
 
-def test_inferencer_takes_arrays_and_files_and_speaks_for_the_student(trained, tmp_path):
+def test_inferencer_takes_arrays_and_files_and_predicts_as_the_student(trained, tmp_path):
     leaf, checkpoint, pixels, _, expected = trained
     files = [str(tmp_path / f'{i}.png') for i in range(4)]
     for file, image in zip(files, pixels, strict=True):

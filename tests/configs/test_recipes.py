@@ -1,4 +1,4 @@
-"""Every leaf of the config tree resolves, is short, and says what its name promises."""
+"""Every leaf of the config tree resolves, is short, and matches its name."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_our_types_have_their_scope_and_no_others(run, our_types):
 
 
 @pytest.mark.parametrize('leaf', CLASSIFIERS, ids=ids)
-def test_name_says_student_teacher_and_data(leaf):
+def test_name_matches_student_teacher_and_data(leaf):
     student, teacher, data = leaf.stem.split('_')
     cfg = read_config(leaf)
     model = cfg.model

@@ -110,7 +110,7 @@ def train(cfg):
 
 
 @pytest.mark.parametrize('run', RUNS + NANO, ids=run_id)
-def test_name_says_student_teacher_and_data(run):
+def test_name_matches_student_teacher_and_data(run):
     leaf, method = run
     cfg = read_config(leaf, method=method)
     name, _, rest = leaf.stem.partition('_')

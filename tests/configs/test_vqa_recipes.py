@@ -154,7 +154,7 @@ def test_training_leaves_unreadable_images_out_and_validation_stops(checkpoints,
     runner, *_ = train(load(leaf, checkpoints, data, 'scratch'))
     assert runner.iter == 2
     (log,) = (data / 'run').glob('*/*.log')
-    assert 'times an image of the train data could not be read' in log.read_text()
+    assert 'unreadable images of the train data' in log.read_text()
     bad = data / 'val2014/COCO_val2014_000000000000.jpg'
     bad.write_bytes(b'')
     cfg = load(leaf, checkpoints, data, 'scratch')

@@ -1,4 +1,4 @@
-"""Digits: a fixed stratified split, nested fractions, errors that say what to do."""
+"""Digits: a fixed stratified split, nested fractions, errors that name the fix."""
 
 from itertools import pairwise
 

@@ -52,7 +52,7 @@ def test_published_split(test_split):
     assert all(Path(item['img_path']).name == f'{item["image_id"]}.png' for item in items)
 
 
-def test_what_the_question_alone_tells(test_split):
+def test_accuracy_from_the_question_alone(test_split):
     """README's baseline: the most frequent training answer of each question."""
     answers: dict[str, Counter] = {}
     for item in EasyVQA('train'):
@@ -85,7 +85,7 @@ def test_fractions_are_nested_and_stratified():
     assert 'Fraction' in repr(parts[0])
 
 
-def test_images_show_what_the_questions_say(test_split):
+def test_images_match_the_questions(test_split):
     asked = [test_split.get_data_info(i) for i in range(200)]
     paths = {
         item['img_path']
@@ -150,7 +150,7 @@ def test_evaluators_of_the_config_agree_on_its_samples(config):
     assert values['vqa/accuracy'] == pytest.approx(values['VQA/acc'])
 
 
-def test_missing_package_says_what_to_install(monkeypatch):
+def test_missing_package_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'easy_vqa', None)
     with pytest.raises(UserError, match='pip install easy-vqa'):
         EasyVQA('test')
@@ -172,7 +172,7 @@ def test_unknown_split_thinned_test_and_missing_classes():
 
 
 @pytest.mark.parametrize('split, count', [('train', 3132), ('test', 772)])
-def test_objects_are_what_every_question_about_them_says(split, count):
+def test_labels_match_every_question(split, count):
     objects = EasyVQACls(split, pipeline=[])
     shown = {
         item['img_path']: set(objects.CLASSES[item['gt_label']].split())

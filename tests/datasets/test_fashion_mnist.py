@@ -1,4 +1,4 @@
-"""Fashion-MNIST: four parts that share no image, nested fractions, files that are what they say."""
+"""Fashion-MNIST: four parts that share no image, nested fractions, files of the declared format."""
 
 import gzip
 from itertools import combinations, pairwise

@@ -64,7 +64,7 @@ def read(folder: Path, entries: object, **options) -> LlavaInstruct:
 
 @pytest.fixture
 def warnings(caplog):
-    """What our logger warns of: mmengine's logger does not hand on to the root."""
+    """Warnings of our logger: mmengine's logger does not propagate to the root."""
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     yield lambda: [line.getMessage() for line in caplog.records if line.levelno == logging.WARNING]

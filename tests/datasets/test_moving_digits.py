@@ -1,4 +1,4 @@
-"""Moving digits: split by image, the same for a seed, and showing what their captions say."""
+"""Moving digits: split by image, the same for a seed, and matching their captions."""
 
 import sys
 from collections import Counter
@@ -55,7 +55,7 @@ def test_same_seed_same_videos_and_more_only_add():
     assert not np.array_equal(draw(few[0], IMAGES), draw(other, IMAGES))
 
 
-def test_captions_are_made_of_the_words_and_use_all_of_them():
+def test_captions_use_the_vocabulary_and_all_of_it():
     tokenizer = TOKENIZERS.build({'type': 'WordTokenizer', 'words': 'MovingDigits'})
     texts = [text for video in plan('train', 960) for text in describe(video)]
     numbers = {number for text in texts for number in tokenizer(text)['input_ids']}
@@ -94,7 +94,7 @@ def watched(tmp_path_factory) -> list[tuple[MovingDigit, np.ndarray]]:
     return videos
 
 
-def test_decoded_videos_move_as_their_captions_say(watched):
+def test_decoded_videos_move_as_in_their_captions(watched):
     for video, clip in watched:
         centers, _ = look(clip)
         for text in describe(video):
@@ -108,7 +108,7 @@ def test_decoded_videos_move_as_their_captions_say(watched):
                 assert abs(moved).sum() < along + 1.5, text  # and nowhere else
 
 
-def test_words_for_size_and_speed_can_be_told_from_the_pictures(watched):
+def test_sizes_and_speeds_of_captions_are_separable_in_the_frames(watched):
     sides = {size: [] for size in SIZES}
     paces: dict[str, list[float]] = {'slowly': [], 'quickly': []}
     for video, clip in watched:
@@ -132,7 +132,7 @@ def test_frames_hold_the_whole_digit_before_a_dark_background(watched):
         assert np.ptp(clip.astype(int), axis=-1).max() <= 2  # gray
 
 
-def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
+def test_missing_package_names_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'av', None)
     with pytest.raises(UserError, match='pip install av'):
         write_video(tmp_path / 'clip.mp4', np.zeros((2, 64, 64), np.uint8), fps=8)

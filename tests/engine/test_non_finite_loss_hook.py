@@ -45,14 +45,14 @@ def test_inner_layer_is_named_not_the_module_around_it(tmp_path):
         tiny_runner(tmp_path, NonFiniteLossHook(), model=model).train()
 
 
-def test_broken_weights_are_told_from_a_broken_layer(tmp_path):
+def test_broken_weights_are_distinguished_from_a_broken_layer(tmp_path):
     model = TinyModel()
     nn.init.constant_(model.head.fc.bias, torch.inf)
     with pytest.raises(UserError, match=r'weights are already non-finite, first in head\.fc\.bias'):
         tiny_runner(tmp_path, NonFiniteLossHook(), model=model).train()
 
 
-def test_broken_data_is_told_from_a_broken_layer(tmp_path):
+def test_broken_data_is_distinguished_from_a_broken_layer(tmp_path):
     class Broken(Samples):
         def __getitem__(self, index):
             item = super().__getitem__(index)

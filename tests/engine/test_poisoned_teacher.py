@@ -77,5 +77,5 @@ def test_a_sound_teacher_is_not_blamed_for_its_student(tmp_path):
     model = transfer(tmp_path / 'fine.pth', {'type': 'WSAB'}, {})
     model.init_weights()
     torch.nn.init.constant_(model.student.head.fc.bias, torch.inf)
-    with pytest.raises(UserError, match=r'weights are already non-finite.*student\.head\.fc\.bias'):
+    with pytest.raises(UserError, match=r'non-finite.*student\.head\.fc\.bias'):
         tiny_runner(tmp_path, NonFiniteLossHook(), model=model, dataset=Images()).train()

@@ -1,4 +1,4 @@
-"""A training that was stopped anywhere goes on bit by bit as if it had not been."""
+"""A training stopped anywhere resumes bit-identically."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_stopped_at_every_step(tmp_path, undisturbed, loop):
     assert list(differences(undisturbed[loop], load_checkpoint(tmp_path))) == []
 
 
-def test_the_stop_is_told_and_ctrl_c_is_a_stop_too(tmp_path):
+def test_the_stop_is_logged_and_ctrl_c_is_a_stop_too(tmp_path):
     stop = At(lambda: terminate(signal.SIGINT), 4)
     assert in_fork(train, tmp_path, 'iter', stop) == -signal.SIGINT
     log = next(tmp_path.rglob('*.log')).read_text()

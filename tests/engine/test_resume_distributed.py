@@ -1,4 +1,4 @@
-"""Two processes stop at the same step, and both go on with their own random numbers."""
+"""Two processes stop at the same step, and both resume with their own random numbers."""
 
 import os
 import signal

@@ -77,7 +77,7 @@ def test_a_segmentor_of_another_scope_trains_it(name):
         if parameter.grad is None and name != 'backbone.cls_token'
     ]
     assert losses[-1] < losses[0]
-    # Vim's last norm and the coarser levels of the pyramid may be without a say, the blocks not.
+    # Vim's last norm and the coarser levels of the pyramid may get no gradient, the blocks must.
     assert not [name for name in unused if '.blocks.' in name]
 
 

@@ -43,8 +43,8 @@ class Digits(BaseDataset):
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
         if split != 'train' and fraction != 1:
             raise UserError(
-                f'fraction={fraction:g} of the {split} images: only what is trained on is thinned '
-                'out; leave it at 1.'
+                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
+                'leave it at 1.'
             )
         self.split = split
         self.fraction = fraction
@@ -70,7 +70,7 @@ class Digits(BaseDataset):
         return [{'img': images[i], 'gt_label': int(labels[i])} for i in chosen]
 
     def extra_repr(self) -> list[str]:
-        """What ``repr`` says beside mmpretrain's lines."""
+        """Lines of ``repr`` besides mmpretrain's."""
         return [f'Split: \t{self.split}', f'Fraction: \t{self.fraction:g} (seed {self.seed})']
 
 

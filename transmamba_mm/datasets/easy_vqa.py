@@ -54,14 +54,14 @@ class EasyVQA(BaseDataset):
     @checked(split=one_of('train', 'test'), fraction=SHARE, seed=SEED)
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
         if split == 'test' and fraction != 1:
-            raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+            raise UserError('Only training data is subsampled: leave the test fraction at 1.')
         self.split = split
         self.fraction = fraction
         self.seed = seed
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the questions: one dict each, in the published order unless they are thinned out."""
+        """Read the questions: one dict each, in the published order unless subsampled."""
         package = _package()
         if self.split == 'train':
             questions, images = package.get_train_questions(), package.get_train_image_paths()
@@ -71,7 +71,7 @@ class EasyVQA(BaseDataset):
         unknown = sorted(set(questions[1]) - set(label_of))
         if unknown:
             raise UserError(
-                f'EasyVQA has answers that classes lack: {", ".join(unknown)}. Leave classes away.'
+                f'EasyVQA has answers that classes lack: {", ".join(unknown)}. Remove classes.'
             )
         items = [
             {
@@ -91,7 +91,7 @@ class EasyVQA(BaseDataset):
         return [items[i] for i in take_fraction(order, self.fraction)]
 
     def extra_repr(self) -> list[str]:
-        """What ``repr`` says beside mmpretrain's lines."""
+        """Lines of ``repr`` besides mmpretrain's."""
         return [f'Split: \t{self.split}', f'Fraction: \t{self.fraction:g} (seed {self.seed})']
 
 
@@ -108,8 +108,8 @@ def _package() -> ModuleType:
 class EasyVQACls(BaseDataset):
     """What easy-VQA's images show, as 24 classes such as 'red circle', to train a vision encoder.
 
-    The package does not say what is in an image; its questions and answers do. Images of which they
-    tell only the shape or only the color are left out. Splits are those of :class:`EasyVQA`.
+    The package has no labels, so they are derived from its questions and answers. Images without
+    both a shape and a color are left out. Splits are those of :class:`EasyVQA`.
 
     An item is what mmpretrain's classification data sets give: ``img_path`` and ``gt_label``.
 
@@ -129,7 +129,7 @@ class EasyVQACls(BaseDataset):
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Put together what all questions about an image tell."""
+        """Merge the answers to all questions about an image."""
         told: dict[str, set[str]] = {}
         for item in EasyVQA(self.split, pipeline=[]):
             told.setdefault(item['img_path'], set()).update(
@@ -144,7 +144,7 @@ class EasyVQACls(BaseDataset):
 
 
 def _shown(question: str, answer: str) -> set[str]:
-    """The shape or color that an answer says is in the image."""
+    """The shape or color in the image, by an answer."""
     if answer not in ('yes', 'no'):
         return {answer}
     words = set(question.rstrip('?').split())

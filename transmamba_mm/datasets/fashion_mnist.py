@@ -14,7 +14,7 @@ from transmamba_mm.datasets.subset import stratified_order, stratified_part, tak
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
-#: Where the files are looked for: this project's own folder, then that of Debian's package.
+#: Folders to search: this project's own, then that of Debian's package.
 ROOTS = ('data/fashion_mnist', '/usr/share/datasets/fashion-mnist')
 #: SHA-256 of each file's contents, unpacked.
 FILES = {
@@ -48,7 +48,7 @@ class FashionMNIST(BaseDataset):
 
     Raises:
         UserError: No such folder or file, a file with other contents, an unknown split, a fraction
-            of what is never thinned out.
+            of a split that is never subsampled.
     """
 
     METAINFO = {'classes': FASHIONMNIST_CATEGORITES}
@@ -64,8 +64,8 @@ class FashionMNIST(BaseDataset):
     ) -> None:
         if split in ('val', 'test') and fraction != 1:
             raise UserError(
-                f'fraction={fraction:g} of the {split} images: only what is trained on is thinned '
-                'out; leave it at 1.'
+                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
+                'leave it at 1.'
             )
         self.split = split
         self.fraction = fraction
@@ -122,11 +122,11 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
     except (OSError, EOFError) as error:
-        raise UserError(f'{path} cannot be read: {error}. Get the file anew.') from error
+        raise UserError(f'{path} cannot be read: {error}. Download it again.') from error
     if hashlib.sha256(data).hexdigest() != FILES[name]:
         raise UserError(
             f'{path} does not hold the {name} of Fashion-MNIST (its SHA-256 differs): the file is '
-            'damaged or belongs to another data set. Get it anew.'
+            'damaged or belongs to another data set. Download it again.'
         )
     num_axes = data[3]  # idx: two zero bytes, type, number of axes, sizes, entries
     sizes = np.frombuffer(data, '>u4', num_axes, 4)

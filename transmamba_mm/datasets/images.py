@@ -73,7 +73,7 @@ class FileFault(NamedTuple):
 
 
 def file_fault(path: object) -> FileFault | None:
-    """Look up what is at ``path`` without opening it: a FIFO would wait, a device never end."""
+    """Check ``path`` without opening it: a FIFO would block, a device never end."""
     if not isinstance(path, (str, os.PathLike)):
         return FileFault('missing', f'a {type(path).__name__} is no path')
     try:
@@ -161,7 +161,7 @@ def to_rgb(image: Image.Image, size: tuple[int, int] | None = None) -> np.ndarra
     mmpretrain, timm and LLaVA's processor do.
 
     Args:
-        image: Of :func:`open_image`, at the frame that is wanted.
+        image: Of :func:`open_image`, at the requested frame.
         size: (height, width) that will be enough: a jpg is decoded at a fraction of its size.
 
     Raises:

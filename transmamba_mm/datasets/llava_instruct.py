@@ -63,7 +63,7 @@ class LlavaInstruct(BaseDataset):
         report_bad(self.ann_file, bad, self.on_bad)
         if not items:
             raise UserError(
-                f'{self.ann_file} leaves nothing to learn from (bad entries: {len(bad)}, without '
+                f'{self.ann_file} has no usable conversation (bad entries: {len(bad)}, without '
                 f'an image: {texts}). Check data_prefix.img_path, or set text_only=True.'
             )
         return items

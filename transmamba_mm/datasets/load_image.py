@@ -40,8 +40,8 @@ class LoadImage(BaseTransform):
             counts. ``'raise'``, for evaluation, whose score would be that of another set: an
             error that names the file. Defaults to ``'skip'``.
         blank (Sequence[float], optional): Red, green and blue, 0..255, of the image of one color
-            that an item without an image gets; the mean of ``data_preprocessor``, and the model
-            sees zeros. None: such an item is one that cannot be read. Defaults to None.
+            that an item without an image gets; the mean of ``data_preprocessor``, so the
+            model's input is zero. None: such an item is an error. Defaults to None.
         max_megapixels (float): Larger images cannot be read. Defaults to 100.
         to_float32 (bool): Whether ``img`` is float32, as of mmcv. Defaults to False.
         backend_args (dict, optional): Where files are, if not on a disk: of mmengine's ``fileio``.
@@ -68,7 +68,7 @@ class LoadImage(BaseTransform):
         self.max_megapixels = max_megapixels
         self.to_float32 = to_float32
         self.backend_args = backend_args
-        self.skipped = SkipCounter('an image', 'The first are named above.')
+        self.skipped = SkipCounter('images', 'The first are named above.')
 
     def transform(self, results: dict) -> dict | None:
         """Add the image; None asks the data set for another item."""
@@ -83,14 +83,14 @@ class LoadImage(BaseTransform):
         except ImageError as error:
             if self.on_bad == 'raise':
                 raise UserError(
-                    f'{error} Fetch it again, or take its entry out of the annotations: an '
-                    'evaluation leaves nothing out.'
+                    f'{error} Fetch it again, or remove its entry from the annotations: an '
+                    'evaluation skips no sample.'
                 ) from error
             self.skipped.add(str(error))
             return None
 
     def quick_check(self, results: dict) -> tuple[str, str]:
-        """The path of an item, and what is wrong with it as far as the disk's directory tells."""
+        """The path of an item, and its fault by the file's existence and size alone."""
         path = results.get('img_path')
         if path is None:
             has_one = self.blank is not None or 'img' in results

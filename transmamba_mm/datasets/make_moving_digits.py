@@ -22,7 +22,7 @@ def make_moving_digits(
     """Write the splits of ``counts`` below ``out``, all or nothing, and yield each video.
 
     A split is a folder ``videos`` and a file ``captions.jsonl``, as ``VideoCaptions`` reads them;
-    its entries also tell the ``meaning`` and the ``image``, which of the 1,797 digits moves. Where
+    its entries also have ``meaning`` and ``image``, the index among the 1,797 digits. Where
     ``out`` holds just these already, nothing is written.
 
     Args:
@@ -59,7 +59,7 @@ def _is_made(out: Path, settings: dict, overwrite: bool) -> bool:
         found = parse_json((out / SETTINGS).read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
-            f'{out} holds something else than moving digits: choose another --out.'
+            f'{out} holds files other than moving digits: choose another --out.'
         ) from error
     counts = settings['counts'].items()
     whole = all(len(list((out / split).glob('videos/*.mp4'))) == number for split, number in counts)

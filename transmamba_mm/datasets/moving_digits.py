@@ -1,4 +1,4 @@
-"""Handwritten digits that move: what a video shows, what is said about it, and its frames."""
+"""Moving handwritten digits: the content of a video, its captions and its frames."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ SIZES = {'small': (15, 18), 'large': (25, 28)}
 #: Range of pixels per frame. The fastest of the largest still finds room for one long move.
 SPEEDS = {'slowly': (0.8, 1.1), 'quickly': (2.0, 2.3)}
 SIZE_WORDS = {'small': ('small', 'little'), 'large': ('large', 'big')}
-#: Ways to say the same, and what joins the two moves of a path.
+#: Caption templates, and the conjunction between the two moves of a path.
 TEMPLATES = (
     ('a {size} {digit} moves {speed} {path}', ', then '),
     ('the {size} digit {digit} goes {path} {speed}', ' and then '),
@@ -47,7 +47,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a video shows and each of its captions says."""
+    """The content of a video and of each of its captions."""
 
     digit: int
     size: str
@@ -72,7 +72,7 @@ class MovingDigit:
 
 
 def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
-    """Say what the videos of a split show.
+    """Plan the videos of a split.
 
     The digits are those of the same split of ``Digits``, so that no image is in both. No two test
     videos mean the same, so that each caption has one true video. Training goes round all
@@ -103,7 +103,7 @@ def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
 
 
 def describe(video: MovingDigit) -> list[str]:
-    """Say it in two or three ways."""
+    """Write two or three captions of a video."""
     rng = np.random.default_rng((*video.seed, 1))
     meaning = video.meaning
     captions = []

@@ -14,13 +14,13 @@ SHOWN = 5  # bad entries that the message names
 def report_bad(
     source: str, bad: Sequence[tuple[str, str]], on_bad: str, fate: str = 'They are left out.'
 ) -> None:
-    """Say how many entries are bad, why, and which are the first.
+    """Report the number of bad entries, the reasons and the first ones.
 
     Args:
         source: The file.
         bad: Pairs of an entry's name and its fault.
         on_bad: ``'skip'``: a warning; ``'raise'``: an error.
-        fate: What the warning says about what becomes of them.
+        fate: What happens to them, for the warning.
 
     Raises:
         UserError: With ``'raise'``, if there are any.
@@ -33,5 +33,5 @@ def report_bad(
     text = f'{source} has bad entries ({len(bad)}): {counted}. The first: {first}.'
     text = text.encode('utf-8', 'backslashreplace').decode()  # a log takes no half of a pair
     if on_bad == 'raise':
-        raise UserError(f"{text} Mend them, or leave them out with on_bad='skip'.")
+        raise UserError(f"{text} Fix them, or skip them with on_bad='skip'.")
     MMLogger.get_current_instance().warning(f'{text} {fate}')

@@ -38,7 +38,7 @@ class SolarCells(BaseDataset):
 
     Raises:
         UserError: No such package or folder; files other than the published ones; an unknown
-            split, a fraction of what is never thinned out.
+            split, a fraction of a split that is never subsampled.
     """
 
     METAINFO = {'classes': ('functional', 'likely functional', 'likely defective', 'defective')}
@@ -55,8 +55,8 @@ class SolarCells(BaseDataset):
     ) -> None:
         if split != 'train' and fraction != 1:
             raise UserError(
-                f'fraction={fraction:g} of the {split} images: only what is trained on is thinned '
-                'out; leave it at 1.'
+                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
+                'leave it at 1.'
             )
         self.split = split
         self.fraction = fraction
@@ -80,7 +80,7 @@ class SolarCells(BaseDataset):
     def _read_image(self, path: Path) -> np.ndarray:
         image = mmcv.imread(str(path), flag='grayscale') if path.is_file() else None
         if image is None:
-            raise UserError(f'{path} is missing or no image: install elpv-dataset anew.')
+            raise UserError(f'{path} is missing or not an image: reinstall elpv-dataset.')
         return mmcv.imresize(image, (self.size, self.size), interpolation='area')
 
     def extra_repr(self) -> list[str]:

@@ -13,7 +13,7 @@ ATOMIC_BACKEND = 'transmamba_mm.atomic'
 
 
 class AtomicLocalBackend(LocalBackend):
-    """A local disk, each file of which is the old one until the new one is whole."""
+    """A local disk with atomic writes: a file stays the old one until the new one is complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes."""

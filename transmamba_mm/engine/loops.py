@@ -1,4 +1,4 @@
-"""mmengine's training loops, such that a training that was interrupted goes on exactly."""
+"""mmengine's training loops, with exact resuming of an interrupted training."""
 
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from transmamba_mm.registry import LOOPS
 
 
 class _ResumableLoop:
-    """Seeds each batch by its position, and tells the hooks of an error.
+    """Seeds each batch by its position, and notifies the hooks of an error.
 
     Attributes:
         batches_done (int): Batches of the current epoch that are trained on, where epochs count.
@@ -29,7 +29,7 @@ class _ResumableLoop:
         super().__init__(runner, seed_batches(dataloader), *args, **kwargs)
 
     def run(self) -> Any:
-        """Train; hooks with ``after_failure`` can save what there is before an error goes on."""
+        """Train; hooks with ``after_failure`` can save the state before an error propagates."""
         if self.runner.val_loop is not None:
             seed_batches(self.runner.val_dataloader)
         if self.iter >= self.max_iters:
@@ -49,7 +49,7 @@ class IterBasedTrainLoop(_ResumableLoop, mmengine.IterBasedTrainLoop):
 
 @LOOPS.register_module()
 class EpochBasedTrainLoop(_ResumableLoop, mmengine.EpochBasedTrainLoop):
-    """Counts epochs, as mmengine's, and goes on in the middle of one."""
+    """Counts epochs, as mmengine's, and can resume in the middle of one."""
 
     def run_epoch(self) -> None:
         """Train on what is left of an epoch."""

@@ -1,4 +1,4 @@
-"""What a training has to know to go on, besides what mmengine's Runner saves and restores."""
+"""State that resuming a training needs besides what mmengine's Runner saves and restores."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -51,13 +51,13 @@ class ResumeState:
         return cls(**checkpoint[KEY]) if KEY in checkpoint else None
 
     def restore(self, runner: Runner) -> None:
-        """Set the random states, and where in the data to go on."""
+        """Restore the random states and the position in the data."""
         if len(self.random_states) == runner.world_size:
             set_random_state(self.random_states[runner.rank])
         else:
             runner.logger.warning(
                 f'The checkpoint is of {len(self.random_states)} processes, this training of '
-                f'{runner.world_size}: it goes on with other random numbers.'
+                f'{runner.world_size}: it continues with other random numbers.'
             )
         sampler = _sampler(runner)
         if self.sampler_seed is not None and hasattr(sampler, 'seed'):
@@ -84,7 +84,7 @@ def checkpoint_to_resume(work_dir: str, named: str | None) -> str | None:
     """Choose a checkpoint, on the main process for all.
 
     Args:
-        work_dir: Where the newest one that is whole is looked for.
+        work_dir: Folder to search for the newest complete one.
         named: The user's choice: a file, another work_dir or a URL.
 
     Returns:

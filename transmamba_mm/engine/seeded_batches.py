@@ -3,7 +3,7 @@
 The random numbers of a pipeline are drawn wherever the batch is made: in a worker that has made an
 unknown number of batches ahead, or in the process of the model. Saving the states of workers would
 mean to stop them all between two batches. Seeding each batch by (seed, rank, epoch, position) needs
-no state at all: a training that goes on in the middle of an epoch makes the same batches, with any
+no state at all: a training resumed in the middle of an epoch makes the same batches, with any
 number of workers.
 """
 
@@ -100,7 +100,7 @@ class SkippableSampler(SeededSampler):
 
 
 class SeededDataset(Dataset):
-    """Another data set, each batch of which is made under the seed of its first sample."""
+    """Wrap a data set so that each batch is made under the seed of its first sample."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

@@ -53,13 +53,13 @@ class StopSignals:
             self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
 
     def ignore(self) -> None:
-        """Let things be as they were before ``listen``."""
+        """Restore the handlers from before ``listen``."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
 
     def leave(self, number: int) -> None:
-        """End this process by the signal, so that its parent sees why."""
+        """End this process by the signal, so that its parent gets the reason."""
         sys.stdout.flush()
         sys.stderr.flush()
         signal.signal(number, signal.SIG_DFL)

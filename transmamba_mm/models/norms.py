@@ -8,7 +8,7 @@ class RMSNorm(nn.LayerNorm):
     """Root mean square norm (arXiv 1910.07467), with the weights and numbers of torch's.
 
     It is a LayerNorm without mean and bias to mmengine and mmpretrain, whose ``is_norm`` does not
-    include torch's own RMSNorm: ``norm_decay_mult`` and tools that look for norms would pass it by.
+    include torch's own RMSNorm: ``norm_decay_mult`` and tools that search for norms would miss it.
 
     Args:
         embed_dims (int): Width D.

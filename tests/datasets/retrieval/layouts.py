@@ -41,7 +41,7 @@ def items(dataset: BaseDataset) -> list[dict]:
 
 
 def write_msrvtt(root: Path) -> Path:
-    """Write MSR-VTT as CLIP4Clip has it: videos 0 to 5, of which 5 is the test of 1k-A."""
+    """Write MSR-VTT as CLIP4Clip has it: videos 0 to 5; video 5 is the test set of 1k-A."""
     write_videos(root / 'videos', *(f'video{i}' for i in range(6)))
     splits = ['train', 'train', 'train', 'validate', 'test', 'test']
     content = {
@@ -76,7 +76,7 @@ def write_msrvtt(root: Path) -> Path:
 
 
 def write_didemo(root: Path) -> Path:
-    """Write DiDeMo as CLIP4Clip reads it, with videos in other formats than their names say."""
+    """Write DiDeMo as CLIP4Clip reads it, with videos in other formats than their suffixes."""
     write_videos(root / 'videos', 'a@N00_1.mp4', 'b@N00_2.avi.mp4', 'c@N00_3.mp4')
     described = [
         ('b@N00_2.avi', 'the dog sits'),

@@ -84,7 +84,7 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
         MovingDigits('val', data_root=str(tmp_path))
 
 
-def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
+def test_classes_match_captions_and_come_as_images(root, tmp_path):
     init_default_scope('transmamba_mm')
     config = Config.fromfile(CONFIG.with_name('movingdigits_cls.py'))
     config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
@@ -114,7 +114,7 @@ def test_kinds_are_what_captions_say_and_come_as_images(root, tmp_path):
         ((26, 32), (2, 8), (2, 0)),
     ],
 )
-def test_labels_say_what_and_where(rows, columns, place):
+def test_grid_labels_hold_class_and_place(rows, columns, place):
     frame = np.full((32, 32, 3), 60, np.uint8)  # as bright as the background may be
     frame[slice(*rows), slice(*columns)] = 200
     clip = np.stack([frame, np.zeros_like(frame)])

@@ -46,7 +46,7 @@ def test_full_partition_trains_on_its_own_videos(root):
     assert len(thin) == 3 and all(item in train for item in thin)
 
 
-def test_suffixes_say_which_file_of_a_video_counts(tmp_path):
+def test_suffixes_select_the_file_of_a_video(tmp_path):
     root = write_msrvtt(tmp_path)
     (root / 'videos/video5.mp4').rename(root / 'videos/video5.webm')
     assert read(root, 'test')[0]['video_path'].endswith('video5.webm')

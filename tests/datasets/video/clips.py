@@ -23,7 +23,7 @@ def brightness(index: int) -> int:
 
 
 def paint(index: int, height: int = 32, width: int = 64) -> np.ndarray:
-    """Frame ``index`` of a written clip: its left third black, the rest tells the number."""
+    """Frame ``index`` of a written clip: its left third black, the rest encodes the number."""
     frame = np.full((height, width, 3), brightness(index), np.uint8)
     frame[:, : width // 3] = 0
     return frame
@@ -49,7 +49,7 @@ def write_clip(
     """Write a clip with two B-frames between others and a key frame every eight.
 
     Args:
-        path: Its suffix says the container.
+        path: Its suffix selects the container.
         frames, fps: How many frames, and how many to a second.
         options: Of the codec, beside those of H.264 that make B-frames.
         width: Pixels; the height is 32.
@@ -140,7 +140,7 @@ def skip_start(path: Path, seconds: float) -> Path:
 
 
 def write_animation(path: Path, frames: int = 24, milliseconds: int = 125) -> Path:
-    """Write an animated image; its suffix says the format."""
+    """Write an animated image; its suffix selects the format."""
     images = [Image.fromarray(paint(index)) for index in range(frames)]
     images[0].save(
         path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0, quality=95

@@ -47,7 +47,7 @@ def remux(source, path, keeps=lambda number: True, delay=0, **options):
 
 
 def check(path, backend, wanted, fps=25):
-    """Every frame, in order and alone, and times that go on."""
+    """Every frame, in order and alone, and increasing times."""
     with open_video(str(path), backend) as video:
         assert [number_of(frame) for frame in video.read(range(len(video)))] == wanted
         alone = [number_of(video.read([i])[0]) for i in reversed(range(len(video)))]
@@ -118,7 +118,7 @@ def test_parts_of_packets_without_pts():
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-def test_frames_of_the_same_time_are_told_apart(tmp_path, backend):
+def test_frames_with_equal_times_are_distinguished(tmp_path, backend):
     times = [0, 0.1, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5]
     path = tmp_path / 'a.mkv'
     with (

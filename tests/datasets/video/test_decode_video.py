@@ -50,7 +50,7 @@ def bad(tmp_path_factory):
 
 @pytest.fixture
 def warnings(caplog):
-    """What our logger warns of: mmengine's logger does not hand on to the root."""
+    """Warnings of our logger: mmengine's logger does not propagate to the root."""
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     yield lambda: [line.getMessage() for line in caplog.records if line.levelno == logging.WARNING]
@@ -94,7 +94,7 @@ def paths(folder) -> list:
     return [*sorted(folder.glob('*.mp4')), folder / 'frames']
 
 
-def test_adds_what_it_says(folder):
+def test_adds_the_documented_keys(folder):
     path = str(folder / '2.mp4')
     result = DecodeVideo(4, size=16)({'video_path': path, 'text': 'kept'})
     assert [number_of(frame) for frame in result['clip']] == [1, 5, 8, 12]
@@ -160,7 +160,7 @@ def test_bad_videos_are_replaced_and_counted_in_training(folder, bad, workers, w
         assert dataset.pipeline.transforms[0].skipped.total >= epoch * len(bad)
     if not workers:
         assert 0 < len(warnings()) <= 5
-        assert all('It is left out' in text for text in warnings())
+        assert all('It is skipped' in text for text in warnings())
 
 
 def test_bad_videos_keep_their_place_in_testing(folder, bad):
@@ -177,7 +177,7 @@ def test_bad_videos_keep_their_place_in_testing(folder, bad):
 
 
 @pytest.mark.parametrize('cached', [False, True])
-def test_bad_videos_raise_if_wanted(bad, tmp_path, cached):
+def test_bad_videos_raise_on_request(bad, tmp_path, cached):
     cache = {'dir': str(tmp_path), 'max_gb': 1} if cached else None
     step = DecodeVideo(24, on_bad='raise', cache=cache)
     for cause, path in bad.items():
@@ -229,7 +229,7 @@ def test_mistakes(options, word):
 
 
 def gradient(frames: int = 3, height: int = 20, width: int = 30) -> dict:
-    """A clip whose pixels tell their place and whose frames differ."""
+    """A clip whose pixels encode their position and whose frames differ."""
     clip = np.zeros((frames, height, width, 3), np.uint8)
     clip[..., 0] = np.arange(height)[:, None] * 10
     clip[..., 1] = np.arange(width) * 8

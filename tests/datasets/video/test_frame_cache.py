@@ -145,7 +145,7 @@ def test_random_stays_random(tmp_path):
     (_,) = step.cache.folder.glob('*/*.safetensors')
 
 
-def test_changed_files_are_decoded_anew(tmp_path):
+def test_changed_files_are_decoded_again(tmp_path):
     step = DecodeVideo(3, cache={'dir': str(tmp_path / 'cache'), 'max_gb': 1})
     path = str(write_clip(tmp_path / 'clip.mp4', 24))
     assert numbers(step, path) == [4, 12, 20]

@@ -99,7 +99,7 @@ def test_every_reader_gives_the_same_frames(tmp_path, monkeypatch, kind):
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('kind', ['one', 'marked', 'photo'])
 def test_a_photo_is_no_video(tmp_path, backend, kind):
-    """A phone stores further pictures behind one; FFmpeg's stream of jpgs looks alike."""
+    """A phone stores further pictures behind one; FFmpeg's stream of jpgs starts alike."""
     pictures = [Image.fromarray(paint(index)) for index in (3, 5)]
     path = tmp_path / ('a.jpg' if kind == 'photo' else 'a')
     if kind == 'marked':
@@ -164,7 +164,7 @@ def test_frames_of_too_many_pixels_are_not_decoded(tmp_path, backend):
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-def test_nor_are_those_whose_size_only_a_frame_tells(tmp_path, backend):
+def test_nor_are_those_with_a_size_in_the_frames_only(tmp_path, backend):
     path = write_clip(tmp_path / 'a.mov', 2, codec='png', pixels='rgb24')
     assert len(open_video(str(path), backend, 0.0021)) == 2
     with pytest.raises(VideoError, match='max_megapixels'):

@@ -1,4 +1,4 @@
-"""Every backend gives the same frame for the same number, and says what is wrong with a file."""
+"""Every backend gives the same frame for the same number, and names the fault of a file."""
 
 import pickle
 

@@ -59,7 +59,7 @@ def test_candidates_hold_what_is_chosen(total, number, sampling, per_segment):
 
 
 @given(TOTALS, NUMBERS, SAMPLINGS, st.sampled_from([0.4, 3.0, 100.0]))
-def test_only_the_beginning_is_looked_at_where_it_is_asked_for(total, number, sampling, seconds):
+def test_max_seconds_limits_sampling_to_the_beginning(total, number, sampling, seconds):
     sampler = FrameSampler(number, sampling, max_seconds=seconds)
     shorter = min(total, round(10 * seconds))
     indices, mask = sampler(total, at(10.0, total))

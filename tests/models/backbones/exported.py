@@ -1,4 +1,4 @@
-"""Export or compile the students of the command line as the first thing this process does."""
+"""Export or compile the students of the command line as the first action of this process."""
 
 import sys
 

@@ -66,7 +66,7 @@ def test_a_planted_patch_lights_up_where_it_is(model):
 
 
 def test_gradients_are_those_of_the_place(model):
-    """What a hook changes at a place of the map changes the score as the gradient there says."""
+    """A change at a place of the map, by a hook, changes the score by the gradient there."""
     images = torch.randn(1, 1, SIDE, SIDE, dtype=torch.double)
     layer = default_target(model)
     features, logits = record(layer, model, images)

@@ -1,4 +1,4 @@
-"""torch.export with open sizes and torch.compile at several, each the first thing in a process.
+"""torch.export with open sizes and torch.compile at several, each as the first action of a process.
 
 First means that the kernels are not built and checked yet when the graph is captured, under fake
 tensors.

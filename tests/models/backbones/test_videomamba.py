@@ -176,7 +176,7 @@ def test_temporal_positions_are_linear_in_time():
 
 
 @pytest.mark.parametrize('frames, center', [(1, 0), (2, 1), (3, 1), (4, 2)])
-def test_inflation_looks_at_the_frame_in_the_middle_or_at_all(frames, center):
+def test_inflation_fills_the_center_frame_or_all(frames, center):
     kernel, clip = torch.randn(5, 3, 2, 2), torch.randn(1, 3, frames, 4, 4)
     centered = F.conv3d(clip, inflate_kernel(kernel, frames, 'center'))
     torch.testing.assert_close(centered[:, :, 0], F.conv2d(clip[:, :, center], kernel))

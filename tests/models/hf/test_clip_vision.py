@@ -82,7 +82,7 @@ def test_frozen_is_neither_trained_nor_in_training():
         ({'checkpoint': 'no/where/at/all'}, 'at no/where/at/all'),
     ],
 )
-def test_what_cannot_be_built_says_why(arguments, message):
+def test_invalid_arguments_are_named(arguments, message):
     with pytest.raises(UserError, match=message):
         build(**arguments)
 

@@ -32,8 +32,8 @@ def test_what_transformers_makes_of_it():
         ),
         ({**LLAVA, 'text_config': {'hidden': 3}}, r'Any\.text_config has no hidden;'),
         ({'text_config': {'model_type': 'lama'}}, "no model_type='lama' for text_config"),
-        ({'vision_config': {**VISION, 'num_attention_heads': 5}}, 'cannot be: .*not a multiple'),
-        ({'vision_config': {**VISION, 'hidden_size': 'x'}}, "cannot be: .*'hidden_size'"),
+        ({'vision_config': {**VISION, 'num_attention_heads': 5}}, 'invalid: .*not a multiple'),
+        ({'vision_config': {**VISION, 'hidden_size': 'x'}}, "invalid: .*'hidden_size'"),
     ],
 )
 def test_typos_and_values_that_cannot_be(config, message):

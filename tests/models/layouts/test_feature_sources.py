@@ -1,4 +1,4 @@
-"""Every kind of feature of every family, beside what the library or plain hooks say it is."""
+"""Every kind of feature of every family, against the library's outputs or plain hooks."""
 
 import pytest
 import torch

@@ -95,7 +95,7 @@ def test_image_that_patches_do_not_cover():
         layout_of(build()).layer_grids((8, 10))
 
 
-def test_a_token_backbone_speaks_for_itself():
+def test_a_token_backbone_is_its_own_layout():
     vim = Vim('nano', img_size=8, patch_size=2, in_channels=1)
     assert layout_of(vim) is vim
 

@@ -83,7 +83,7 @@ def test_directions_kept_apart_sum_to_the_output_and_its_gradients(raster, bias)
     torch.testing.assert_close(output_and_gradients(directions.sum(1)), plain)
 
 
-def test_a_path_knows_when_and_whence_it_comes():
+def test_a_path_holds_steps_and_directions_of_its_tokens():
     path = SnakePath.over((2, 2))
     assert path.order.tolist() == [[0, 1, 3, 2], [2, 3, 1, 0], [0, 2, 3, 1], [1, 3, 2, 0]]
     assert path.step[0].tolist() == [0, 1, 3, 2]

@@ -47,7 +47,7 @@ def test_equals_four_plain_scans_with_transposes_and_flips(grid, gate):
 
 
 @pytest.mark.parametrize('gate', [True, False])
-def test_contributions_sum_to_the_output_though_a_norm_sees_their_sum(gate):
+def test_contributions_sum_to_the_output_despite_a_norm_of_their_sum(gate):
     torch.manual_seed(0)
     mixer = SS2D(8, state_dims=2, gate=gate).double()
     torch.nn.init.normal_(mixer.norm.weight)
@@ -85,7 +85,7 @@ def test_start_is_the_official_one():
 
 
 def test_the_convolution_computes_channel_last():
-    """No copy before it: torch sees the map as channels_last and answers in kind."""
+    """No copy before it: torch treats the map as channels_last and returns the same."""
     mixer = SS2D(16)
     seen = []
     mixer.conv.register_forward_hook(lambda _m, inputs, out: seen.extend([inputs[0], out]))

@@ -44,7 +44,7 @@ def test_pad_mlp_sends_both_sides_through_one_mlp():
 
 
 def train_on_a_constant_student(kind):
-    """Cosine distance that a student which says nothing reaches by training its projector."""
+    """Cosine distance that a constant student reaches by training its projector."""
     torch.manual_seed(0)
     teacher = torch.randn(8, 16, 12)
     student = torch.ones(8, 16, 6)

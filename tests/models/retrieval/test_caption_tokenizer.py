@@ -1,4 +1,4 @@
-"""Captions become tokens that end, know what they have read, and are padded on the left."""
+"""Captions become tokens with an end token and character offsets, padded on the left."""
 
 import pytest
 import torch

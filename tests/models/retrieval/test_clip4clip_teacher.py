@@ -1,4 +1,4 @@
-"""Clip4ClipTeacher says of a still what CLIP says, and of a clip the mean of its frames."""
+"""Clip4ClipTeacher embeds a still as CLIP does, and a clip as the mean of its frames."""
 
 import pytest
 import torch
@@ -69,7 +69,7 @@ def test_a_clip_is_the_mean_of_its_frames_unit_vectors(checkpoint):
 
 
 @torch.no_grad()
-def test_says_of_a_frame_what_its_patches_say(checkpoint):
+def test_embeds_a_frame_as_the_mean_of_its_patches(checkpoint):
     folder, model, _ = checkpoint
     ours = teacher(config=None, checkpoint=str(folder), tokenizer=None, out_type='avg_featmap')
     images = clips(3, frames=1)[:, :, 0]
@@ -112,7 +112,7 @@ def test_weights_of_its_towers_by_canonical_names():
     assert {'cls_token', 'patch_embed.bias', 'head.weight'} <= vision.keys()
 
 
-def test_what_cannot_be_built_says_why(tmp_path):
+def test_invalid_arguments_are_named(tmp_path):
     with pytest.raises(UserError, match="out_type='cls'"):
         teacher(out_type='cls')
     with pytest.raises(UserError, match='one of them'):

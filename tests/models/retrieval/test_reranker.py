@@ -62,7 +62,7 @@ def test_alone_is_as_among_others(arguments):
 
 
 @torch.no_grad()
-def test_frames_that_only_fill_up_are_not_looked_at():
+def test_padding_frames_are_ignored():
     model = build(**MAPS, rerank={'grid': 1})
     short, padded = clips(2, frames=3), clips(2, frames=5, seed=2)
     padded[0, :, :3] = short[0]
@@ -127,8 +127,8 @@ def test_hardest_wrong_partners_are_the_negatives():
     assert len(asked[1][0]) == 4
 
 
-def test_learns_what_two_towers_cannot_tell():
-    """In a space of one dimension all cosines are 1 or -1; the re-ranker looks at the patches."""
+def test_learns_what_two_towers_cannot():
+    """In a space of one dimension all cosines are 1 or -1; the re-ranker reads the patches."""
     model = build(**MAPS, embed_dims=1, rerank={'top_k': 4}).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     pictures, texts = clips(frames=2), ['a seven moves left', 'the digit one', 'two', 'b right']

@@ -31,14 +31,14 @@ def test_a_clip_is_its_real_frames_in_their_order(temporal, mask):
 
 
 @every_pooling
-def test_only_the_mean_does_not_know_the_order(temporal):
+def test_only_the_mean_ignores_the_order(temporal):
     torch.manual_seed(0)
     frames, pooling = torch.randn(2, 5, 8), build_pooling(temporal, 8)
     moved = (pooling(frames) - pooling(frames[:, [1, 0, 2, 3, 4]])).abs().max()
     assert (moved > 1e-4) is not (temporal == 'mean')
 
 
-def test_transformer_says_what_does_not_fit():
+def test_transformer_names_what_does_not_fit():
     with pytest.raises(UserError, match='max_frames'):
         build_pooling(TRANSFORMER, 8)(torch.zeros(1, 6, 8))
     with pytest.raises(UserError, match='num_heads=3'):

@@ -40,7 +40,7 @@ every_model = pytest.mark.parametrize('arguments', MODELS.values(), ids=MODELS)
 
 @every_model
 @torch.no_grad()
-def test_what_predict_and_tensor_say_is_the_same(arguments):
+def test_predict_and_tensor_agree(arguments):
     model = build(**arguments)
     texts = [CAPTIONS[:3], CAPTIONS[3], [], 'seven']
     found = model(clips(), samples(texts), mode='predict')
@@ -115,7 +115,7 @@ def test_learns_which_caption_is_whose(name):
     similarity = model.eval()(pictures, samples(texts)).softmax(1)
     wanted = torch.eye(4)
     wanted[0, 3] = wanted[3, 0] = 1
-    # Two videos share a caption: neither is told to leave the other's.
+    # Two videos share a caption: each is a positive of the other's.
     torch.testing.assert_close(similarity, wanted / wanted.sum(1, keepdim=True), atol=0.15, rtol=0)
 
 
@@ -144,7 +144,7 @@ def test_what_training_refuses():
 
 
 @every_model
-def test_towers_are_where_they_say(arguments):
+def test_towers_are_at_their_paths(arguments):
     model = build(**arguments)
     towers = model.towers()
     assert list(towers) == ['vision', 'text']

@@ -1,4 +1,4 @@
-"""LlavaTeacher from folders of transformers: what loads, and what is said about the rest."""
+"""LlavaTeacher from folders of transformers: those that load, and the errors for the others."""
 
 import pytest
 import torch
@@ -57,7 +57,7 @@ def test_another_architecture_is_refused(tmp_path):
         build(checkpoint=str(tmp_path), tokenizer=WORDS)
 
 
-def test_a_model_without_the_face_of_a_llava_is_refused(tmp_path):
+def test_a_model_without_the_interface_of_a_llava_is_refused(tmp_path):
     blip = BlipConfig(vision_config={**SIZES, 'image_size': 8, 'patch_size': 4}, text_config=SIZES)
     BlipForConditionalGeneration(blip).save_pretrained(tmp_path)
     with pytest.raises(UserError, match='LLaVA such as llava-hf'):

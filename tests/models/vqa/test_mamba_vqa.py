@@ -112,7 +112,7 @@ def test_a_finer_grid_than_the_patches_is_refused():
         build(image_grid=3)(images(1), samples(QUESTIONS[:1], ['red']), mode='loss')
 
 
-def test_learns_to_look_and_to_listen():
+def test_learns_from_image_and_question():
     """The answer needs the color of the image and the words of the question."""
     model = build().train()
     red = torch.zeros(3, 8, 8)

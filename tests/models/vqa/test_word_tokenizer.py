@@ -1,4 +1,4 @@
-"""A tokenizer of words knows its words, pads on the left and survives being saved."""
+"""A tokenizer of words maps its vocabulary, pads on the left and survives being saved."""
 
 import easy_vqa
 import pytest
@@ -12,7 +12,7 @@ def build(words):
     return TOKENIZERS.build({'type': 'WordTokenizer', 'words': words})
 
 
-def test_knows_every_word_of_easy_vqa():
+def test_covers_every_word_of_easy_vqa():
     tokenizer = build('EasyVQA')
     for questions, answers, _ in (easy_vqa.get_train_questions(), easy_vqa.get_test_questions()):
         for text in {*questions, *answers}:

@@ -1,4 +1,4 @@
-"""Labels that say where something is."""
+"""Labels of positions in a grid."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform

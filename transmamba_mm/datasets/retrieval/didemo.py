@@ -19,8 +19,8 @@ class DiDeMo(VideoTextDataset):
     text. About 8,400 videos are to train on, 1,070 to validate and 1,000 to test on.
 
     A split is ``<split>_list.txt``, a video per line, and ``<split>_data.json``, a list of objects
-    with ``video`` and ``description``. The videos may be stored in another format than their names
-    say.
+    with ``video`` and ``description``. The videos' format may differ from their
+    suffix.
 
     Args:
         split (str): ``'train'``, ``'val'`` or ``'test'``.

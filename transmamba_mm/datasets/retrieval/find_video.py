@@ -24,8 +24,8 @@ class VideoFinder:
     def __call__(self, name: str) -> tuple[str, bool]:
         """Return the path of ``name``, a file or a folder of frames, and whether it exists.
 
-        It is the name as it is, with a suffix, with another suffix, or without. What is missing is
-        returned as the file that was looked for first.
+        The candidates are the name itself, with a suffix, with another suffix, and without one;
+        if none exists, the first candidate is returned.
         """
         folder, base = os.path.split(os.path.join(self.root, name))
         stem, suffix = os.path.splitext(base)

@@ -9,7 +9,7 @@ from transmamba_mm.registry import DATASETS
 
 @DATASETS.register_module()
 class MovingDigits(VideoCaptions):
-    """Real handwritten digits that move, with captions that say which, how large, where, how fast.
+    """Moving handwritten digits, with captions of digit, size, direction and speed.
 
     The videos are made by ``python tools/datasets/make_moving_digits.py``. No image of a digit is
     in both splits, and no two test videos mean the same. See ``datasets/moving_digits.py``.
@@ -60,7 +60,7 @@ class MovingDigitsCls(MovingDigits):
         super().__init__(split, data_root, test_mode=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Tell the kind from the meaning of a video's captions."""
+        """Derive the class from the meaning of a video's captions."""
         number = {name: i for i, name in enumerate(self.metainfo['classes'])}
         items = []
         for name, item in {item['video_id']: item for item in super().load_data_list()}.items():

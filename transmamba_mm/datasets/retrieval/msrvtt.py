@@ -41,7 +41,7 @@ class MSRVTT(VideoTextDataset):
     HELP = (
         'Put the files of https://github.com/ArrowLuo/CLIP4Clip/releases/download/v0.0/'
         'msrvtt_data.zip into {root} and the videos, video0.mp4 and so on, into {root}/videos; '
-        'https://github.com/ArrowLuo/CLIP4Clip says where those are.'
+        'https://github.com/ArrowLuo/CLIP4Clip has the links.'
     )
 
     def __init__(

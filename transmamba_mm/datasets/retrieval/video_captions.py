@@ -40,7 +40,7 @@ class VideoCaptions(VideoTextDataset):
 
 
 def _entry(line: bytes, place: str) -> Entry | str:
-    """Read a line, or say what is wrong with it."""
+    """Parse a line; returns the fault if it is malformed."""
     try:
         content = parse_json(line)
     except ValueError as error:

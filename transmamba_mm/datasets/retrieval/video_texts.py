@@ -27,15 +27,15 @@ class Entry:
     video: str
     captions: Sequence[object]
     place: str  # where in the file, for messages
-    meaning: str | None = None  # what all of its captions say, whatever their words
+    meaning: str | None = None  # shared by all of its captions, whatever their wording
 
 
 class VideoTextDataset(BaseDataset):
     """Videos, each with one or many texts.
 
     For training an item is a caption: ``video_path``, ``video_id`` (its name in the file),
-    ``text`` and ``caption_id``; captions of one video or of one ``caption_id`` belong together,
-    which a contrastive loss has to know. In test mode an item is a video: ``video_path``,
+    ``text`` and ``caption_id``; captions of one video or of one ``caption_id`` are
+    positives of each other in a contrastive loss. In test mode an item is a video: ``video_path``,
     ``video_id`` and ``text``, the list of all its texts.
 
     Texts are kept as they are, in any script, but for white space around them. Blank ones are left
@@ -52,8 +52,8 @@ class VideoTextDataset(BaseDataset):
         ann_file (str): The captions, below ``data_root`` unless absolute.
         data_root (str): Folder that the other paths are below.
         data_prefix (dict): ``video_path``: folder of the videos. Defaults to ``'videos'``.
-        suffixes (Sequence[str]): What a video may end in where its name in the file does not say,
-            or says something else. It may also be a folder of frames.
+        suffixes (Sequence[str]): Suffixes to try for a video whose name in the annotations has
+            none, or another one. A video may also be a folder of frames.
         fraction (float): Share of the training videos to keep, in (0, 1].
         seed (int): Which nested sequence of subsets. Defaults to 0.
         on_bad (str): What to do with what cannot be used: ``'skip'`` with one warning that counts
@@ -84,7 +84,7 @@ class VideoTextDataset(BaseDataset):
         **kwargs,
     ) -> None:
         if test_mode and fraction != 1:
-            raise UserError('Only training data is thinned out: leave the test fraction at 1.')
+            raise UserError('Only training data is subsampled: leave the test fraction at 1.')
         if 'video_path' not in (data_prefix or PREFIX):
             raise UserError(
                 f'data_prefix={data_prefix} has no video_path, the folder of the videos.'
@@ -111,7 +111,7 @@ class VideoTextDataset(BaseDataset):
         """Read the captions in the order of the file; append what is no entry to ``bad``."""
 
     def load_data_list(self) -> list[dict]:
-        """Read the captions and look for the videos: one dict per caption, or per video."""
+        """Read the captions and find the videos: one dict per caption, or per video."""
         bad: list[tuple[str, str]] = []
         texts = self._texts(bad)
         bad += [(name, 'a video without a caption') for name in texts if not texts[name]]
@@ -125,13 +125,13 @@ class VideoTextDataset(BaseDataset):
         if not any(exists for _, exists in found.values()):
             folder, path = self.data_prefix['video_path'], next(iter(found.values()))[0]
             raise UserError(
-                f'None of the {len(found)} videos of {self.ann_file} is in {folder} (looked for '
-                f'{path} first): correct data_prefix.video_path. {self.help()}'
+                f'None of the {len(found)} videos of {self.ann_file} is in {folder} (first '
+                f'candidate: {path}): correct data_prefix.video_path. {self.help()}'
             )
         gone = [path for path, exists in found.values() if not exists]
         bad += [(path, 'a video that is not on the disk') for path in gone]
         if self.test_mode:
-            fate = 'Texts are left out, their videos stay; those that are not there are missing.'
+            fate = 'Bad texts are skipped, their videos kept; absent videos count as missing.'
             report_bad(self.ann_file, bad, self.on_bad, fate)
             return [
                 {'video_path': found[name][0], 'video_id': name, 'text': [text for _, text in own]}

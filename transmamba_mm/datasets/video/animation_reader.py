@@ -50,7 +50,7 @@ class AnimationReader(VideoReader):
 
     @cached_property
     def times(self) -> np.ndarray | None:
-        """See :class:`VideoReader`; some formats only tell while they are decoded."""
+        """See :class:`VideoReader`; some formats only have them once decoded."""
         if self._length == 1:
             return None
         durations = []

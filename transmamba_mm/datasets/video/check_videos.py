@@ -21,9 +21,9 @@ from transmamba_mm.tables import MAX_WIDTH
 
 DAMAGED = 'damaged'
 SHORT = 'short'
-SHORT_FIX = 'leave it out, or ask for fewer frames (num_frames); else its last frame is repeated'
+SHORT_FIX = 'remove it, or use fewer frames (num_frames); else its last frame is repeated'
 CRASH = 'crash'
-CRASH_FIX = 'leave it out, or try another decoder (--backend)'
+CRASH_FIX = 'remove it, or try another decoder (--backend)'
 OWN_FIXES = {SHORT: SHORT_FIX, CRASH: CRASH_FIX}
 LOOKS = 8  # frames of a video that are decoded
 SHOWN = 5  # videos of a cause that the table names
@@ -55,7 +55,7 @@ def check_video(
         return VideoCheck(path, error.cause, str(error))
     except UserError:  # of the options: it is no video's fault
         raise
-    except Exception as error:  # of a decoder that this one file breaks: the others go on
+    except Exception as error:  # a decoder's, from this file: check the others
         found = video_error(path, DAMAGED, f'{type(error).__name__}: {error}')
         return VideoCheck(path, DAMAGED, str(found))
     if total < min_frames:
@@ -110,7 +110,7 @@ def check_table(checks: Sequence[VideoCheck]) -> str:
         named = '\n'.join(paths[:SHOWN]) + (f'\n... {number - SHOWN} more' * (number > SHOWN))
         rows.append([cause, str(number), named, {**FIXES, **OWN_FIXES}[cause]])
     table = Table('cause', 'videos', 'which', 'what to do', title_justify='left', show_lines=True)
-    table.title = f'{len(bad)} of {len(checks)} videos need care'
+    table.title = f'{len(bad)} of {len(checks)} videos have problems'
     for row in rows:
         table.add_row(*row)
     buffer = StringIO()

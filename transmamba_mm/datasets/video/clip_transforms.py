@@ -72,8 +72,8 @@ class RandomResizedCropClip(RandomResizedCrop):
 
     Args:
         scale (int | tuple[int, int]): The side of a square, or (height, width), of the result.
-        crop_ratio_range (tuple[float, float]): Area of the part. Defaults to (0.5, 1.0), as what a
-            caption speaks of has to stay in the picture.
+        crop_ratio_range (tuple[float, float]): Area of the part. Defaults to (0.5, 1.0), as the
+            caption's subject has to stay in the picture.
         aspect_ratio_range (tuple[float, float]): Width over height of the part. Defaults to (3/4,
             4/3).
     """
@@ -98,7 +98,7 @@ class RandomResizedCropClip(RandomResizedCrop):
 class RandomFlipClip(BaseTransform):
     """Mirror ``clip`` left to right, all of its frames, with a probability.
 
-    Leave it out, or set ``prob=0``, where captions say left and right.
+    Leave it out, or set ``prob=0``, where captions mention left and right.
 
     Args:
         prob (float): How often. Defaults to 0.5.
@@ -109,7 +109,7 @@ class RandomFlipClip(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Mirror the clip, or not; ``flip`` says which."""
+        """Mirror the clip at random; ``flip`` records whether."""
         results['flip'] = bool(np.random.random() < self.prob)
         if results['flip']:
             results['clip'] = np.ascontiguousarray(results['clip'][:, :, ::-1])

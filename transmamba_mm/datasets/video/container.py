@@ -1,4 +1,4 @@
-"""What the bytes of a file say before any decoder opens it."""
+"""Inspect the bytes of a video file before any decoder opens it."""
 
 import os
 import re
@@ -43,14 +43,14 @@ SEVERAL_PICTURES = b'MPF\0'  # of a photo with a preview, a depth map or a secon
 
 
 def has_times(path: str) -> bool:
-    """Tell mp4, mov, mkv and webm, which say when each frame is shown, from everything else."""
+    """Return whether a file is mp4, mov, mkv or webm, which store a timestamp for each frame."""
     with open(path, 'rb') as file:
         start = file.read(8)
     return start[4:] in MP4_START or start.startswith(MATROSKA_START)
 
 
 def is_mjpeg(path: str) -> bool:
-    """Tell a bare stream of JPEGs, which a video may be, from one JPEG."""
+    """Return whether a file is a bare stream of JPEGs (a video), not a single JPEG."""
     with open(path, 'rb') as file:
         if file.read(3) != JPEG_START:
             return False
@@ -106,9 +106,9 @@ def check_file(path: str) -> None:
     """Reject what is no file, missing or empty, and an mp4 that ends before its boxes do.
 
     A decoder plays a truncated mp4 whose index is in front up to where it ends, or not at all,
-    depending on the decoder. The sizes of its boxes say so at the cost of one short read each, for
-    every decoder alike. Other containers do not promise their size: a cut mkv counts as a short
-    clip.
+    depending on the decoder. The sizes of its boxes reveal the cut at the cost of one short read
+    each, for every decoder alike. Other containers do not promise their size: a cut mkv counts as a
+    short clip.
 
     Raises:
         VideoError: If so.

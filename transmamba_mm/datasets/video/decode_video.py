@@ -50,8 +50,8 @@ class DecodeVideo(BaseTransform):
             item keeps its place; its mask is True for the first frame only. ``'raise'``: the error
             itself. Defaults to ``'skip'``.
         fps (float): Frames per second of ``sampling='fps'``. Defaults to 1.
-        max_seconds (float, optional): How much of the beginning of a video is looked at. Defaults
-            to None, all of it.
+        max_seconds (float, optional): Seconds from the beginning to sample from. Defaults to
+            None, the whole video.
         max_megapixels (float): A video of larger frames cannot be read. Defaults to 100.
 
     Attributes:
@@ -86,12 +86,12 @@ class DecodeVideo(BaseTransform):
         self.sampler = FrameSampler(num_frames, sampling, fps, max_seconds)
         self.size = check_size('DecodeVideo', size)
         if on_bad == 'mark' and size is None:
-            raise UserError("on_bad='mark' makes black clips: set size to tell how large.")
+            raise UserError("on_bad='mark' makes black clips: set size to their height and width.")
         self.backend = backend
         self.max_megapixels = max_megapixels
         self.cache = FrameCache(**cache) if cache else None
         self.on_bad = on_bad
-        self.skipped = SkipCounter('a video', FIND)
+        self.skipped = SkipCounter('videos', FIND)
 
     def transform(self, results: dict) -> dict | None:
         """Add the clip; None asks the data set for another item."""
@@ -116,7 +116,7 @@ class DecodeVideo(BaseTransform):
         return results
 
     def quick_check(self, results: dict) -> tuple[str, str]:
-        """The path of an item, and what is wrong with it as far as its first bytes tell."""
+        """The path of an item, and its fault by the first bytes alone."""
         path = results['video_path']
         try:
             check_path(path)

@@ -14,7 +14,7 @@ from transmamba_mm.datasets.video.reader import VideoReader, frame_times
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.video_error import VideoError, video_error
 
-decord.logging.set_level(decord.logging.QUIET)  # what it says is in our errors
+decord.logging.set_level(decord.logging.QUIET)  # our errors include its messages
 
 #: decord's errors have no base class in common.
 BROKEN = (DECORDError, DECORDLimitReachedError, RuntimeError)
@@ -22,14 +22,14 @@ MAX_SECONDS = 1e9  # 30 years; of one to three frames in an mkv decord gives 9e1
 
 
 class NotForDecordError(Exception):
-    """The video may be fine, but this decoder does not do it right."""
+    """The video may be valid, but this decoder does not decode it correctly."""
 
 
 def open_decord(path: str, max_megapixels: float = MAX_MEGAPIXELS) -> VideoReader:
     """Open ``path`` with decord; what it cannot do is left to PyAV.
 
-    decord2 3.4.0 gives wrong frames, without a word, of containers that do not tell when each is
-    shown, as avi and ts, and of files that ask to be turned. Of several streams of pictures it may
+    decord2 3.4.0 silently returns wrong frames of containers without timestamps, such as avi and
+    ts, and of files with a rotation. Of several streams of pictures it may
     choose a cover, and gives more than 3 channels of some narrow videos, as of 48 or 96 pixels. It
     counts frames before the first key frame, which it cannot decode, and gets the times wrong of
     joined files, of those that begin before 0, and of an mkv of one to three frames.
@@ -43,8 +43,8 @@ def open_decord(path: str, max_megapixels: float = MAX_MEGAPIXELS) -> VideoReade
 class DecordReader(VideoReader):
     """A :class:`VideoReader` on ``decord.VideoReader``: one thread, as there are many workers.
 
-    The frame is scaled inside decord, which wants to know the size when it opens a file: a read at
-    another size than the last one opens it anew.
+    The frame is scaled inside decord, which needs the size to open a file: a read at
+    another size reopens it.
 
     Raises:
         VideoError: If it cannot be opened, or shows no frame.

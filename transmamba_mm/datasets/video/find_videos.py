@@ -59,13 +59,13 @@ def find_videos(
     if not found:
         raise UserError(
             f'No video was found in {", ".join(sources)}. {skipped_note(skipped)}'
-            f'Looked for {" ".join(VIDEO_SUFFIXES)} and folders of images.'
+            f'Supported: {" ".join(VIDEO_SUFFIXES)} and folders of images.'
         )
     return sorted(found)
 
 
 def skipped_note(skipped: Counter[str]) -> str:
-    """Say what was left out of folders, in a sentence with a space behind it; or nothing."""
+    """Describe what was left out of folders, in a sentence with a space behind it; or ''."""
     kinds = ', '.join(f'{number} {suffix}' for suffix, number in skipped.most_common(SHOWN))
     more = ', ...' * (len(skipped) > SHOWN)
     return kinds and f'Left out {skipped.total()}, no videos by their names: {kinds}{more}. '
@@ -89,7 +89,7 @@ def _below(folder: Path, skipped: Counter[str]) -> Iterator[str]:
 
 
 def _is_video(place: str, name: str) -> bool:
-    """Tell videos and animated images by their names, and the latter by their headers, too."""
+    """Return whether a file is a video or an animated image, by name and, for images, header."""
     if not name.lower().endswith(ANIMATED):
         return name.lower().endswith(VIDEO_SUFFIXES)
     try:
@@ -128,7 +128,7 @@ def _entries(file: Path) -> Iterator[tuple[str, object]]:
     elif suffix == '.csv':
         for place, row in read_csv(file, (), advice):
             if row is None:
-                raise UserError(f'{file}, {place}: not one field for each column. Mend the row.')
+                raise UserError(f'{file}, {place}: not one field for each column. Fix the row.')
             yield f'{file}, {place}', row
     else:
         for number, line in read_lines(file, advice):
@@ -143,7 +143,7 @@ def _entries(file: Path) -> Iterator[tuple[str, object]]:
             except UserError:
                 raise
             except ValueError as error:
-                raise UserError(f'{place}: {error}. Mend it, or take it out.') from error
+                raise UserError(f'{place}: {error}. Fix it, or remove it.') from error
 
 
 def _named(entry: object, place: str) -> Iterator[str]:
@@ -159,6 +159,6 @@ def _named(entry: object, place: str) -> Iterator[str]:
             if name is None:
                 parts += reversed(part.values())
             elif fault := name_fault(name):
-                raise UserError(f'{place}: {fault} ({name!r:.60}). Mend it, or take it out.')
+                raise UserError(f'{place}: {fault} ({name!r:.60}). Fix it, or remove it.')
             else:
                 yield name

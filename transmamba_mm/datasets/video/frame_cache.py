@@ -57,7 +57,7 @@ class FrameCache:
     """Frames as they leave the decoder: at their final size, raw, one file per video.
 
     Raw, because a jpeg of a frame costs about as long to decode as the same frame of the video, and
-    so that training with and without the cache sees the same pixels. Some frames of a video and not
+    so that training with and without the cache uses the same pixels. Some frames of a video and not
     all, because those of a 15 s clip at 224 pixels take 120 MB: see ``FrameSampler.candidates``. A
     file is safetensors, so that single frames can be read and a cut one is noticed.
 
@@ -80,7 +80,7 @@ class FrameCache:
     @checked(max_gb=POSITIVE, frames_per_segment=COUNT)
     def __init__(self, dir: str, max_gb: float, frames_per_segment: int = 4) -> None:
         if fcntl is None:
-            raise UserError('The cache needs the file locks of a POSIX system: leave cache away.')
+            raise UserError('The cache needs the file locks of a POSIX system: remove cache.')
         self.folder = Path(dir).absolute()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ class FrameCache:
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f'The cache folder {self.folder} cannot be written to ({error}): free some space, '
-                'lower cache.max_gb, or leave cache away.'
+                'lower cache.max_gb, or remove cache.'
             ) from error
 
     def _file(self, key: str) -> Path:

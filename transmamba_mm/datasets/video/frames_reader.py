@@ -22,7 +22,7 @@ class FramesReader(VideoReader):
     """A :class:`VideoReader` on a folder of images, in natural order.
 
     ``frame2.jpg`` comes before ``frame10.jpg``. A jpg is decoded at a fraction of its size where
-    that is enough for the size asked for. ``times`` is None: images do not tell.
+    that is enough for the requested size. ``times`` is None: images have no timestamps.
 
     Args:
         path: The folder.

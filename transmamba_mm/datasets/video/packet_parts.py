@@ -1,4 +1,4 @@
-"""The parts of a file whose packets count time anew, as of files that were joined."""
+"""The parts of a concatenated file, each with its own timestamps."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

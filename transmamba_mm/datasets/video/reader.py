@@ -20,8 +20,8 @@ class VideoReader(ABC):
         path (str): The file or folder.
         shape (tuple[int, int]): Height and width of the frames as they are shown.
         times (np.ndarray, optional): (N + 1,), float64: seconds after the first frame at which each
-            of N frames appears, and at which the last one ends. None where nobody knows (a folder
-            of frames, a still image).
+            of N frames appears, and at which the last one ends. None where they are unknown (a
+            folder of frames, a still image).
     """
 
     path: str
@@ -87,8 +87,8 @@ class VideoReader(ABC):
 def frame_times(starts: np.ndarray) -> np.ndarray:
     """Make ``times`` of the seconds (N,) at which frames appear, ascending.
 
-    How long the last one is shown no container tells reliably, with B-frames: as long as the
-    briefest other, which is right at a constant rate and conservative at others.
+    No container stores the duration of the last frame reliably, with B-frames. The shortest other
+    duration is used, which is right at a constant rate and conservative at others.
     """
     lengths = np.diff(starts)
     last = lengths[lengths > 0].min(initial=np.inf)

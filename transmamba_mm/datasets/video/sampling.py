@@ -23,8 +23,8 @@ class FrameSampler:
     Seconds are those of the frames' own times, however many there are to a second. A folder of
     frames has none: its frames count as taken at ``fps`` per second.
 
-    A video that has fewer frames to choose from than T gives each of them once, in order; the last
-    one is then repeated, and the mask says which are repeats.
+    A video with fewer than T candidate frames gives each of them once, in order; the last one is
+    then repeated, and the mask marks the repeats.
 
     Args:
         num_frames (int): T.

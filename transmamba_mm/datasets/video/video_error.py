@@ -5,7 +5,7 @@ from transmamba_mm.errors import UserError
 #: Every cause a video is refused for, and what its owner can do.
 FIXES = {
     'missing': 'correct the path or the folder of the videos, or fetch the file again',
-    'not a file': 'leave it out: a pipe, a socket or a device would never end',
+    'not a file': 'remove it: a pipe, a socket or a device would never end',
     'empty': 'the file has no bytes: fetch it again',
     'not a video': 'fetch it again; a web page or a text was probably saved under its name',
     'truncated': (
@@ -16,8 +16,8 @@ FIXES = {
         'fetch it again: no player opens an mp4 without its index (the moov box), which often '
         'comes last'
     ),
-    'no video stream': 'it holds sound only: fetch the version with pictures, or leave it out',
-    'no frames': 'encode it again: ffmpeg -i IN.mp4 -c:v libx264 -an OUT.mp4, or leave it out',
+    'no video stream': 'it holds sound only: fetch the version with pictures, or remove it',
+    'no frames': 'encode it again: ffmpeg -i IN.mp4 -c:v libx264 -an OUT.mp4, or remove it',
     'too large': 'encode it smaller: ffmpeg -i IN.mp4 -vf scale=-2:720 OUT.mp4, or raise '
     'max_megapixels',
     'damaged': (
@@ -50,7 +50,7 @@ def video_error(path: str, cause: str, detail: object = '') -> VideoError:
     Args:
         path: The file or folder.
         cause: A key of ``FIXES``.
-        detail: What a library said about it; only its first line is kept.
+        detail: A library's message; only its first line is kept.
     """
     first = str(detail).strip().partition('\n')[0]
     said = f' ({first})' if first else ''

@@ -10,7 +10,7 @@ CODEC = 'libx264'
 
 
 def write_video(path: str | os.PathLike, frames: np.ndarray, fps: int, crf: int = 18) -> None:
-    """Write gray frames (T, H, W), uint8, as H.264; its pixels are yuv420p, which players want.
+    """Write gray frames (T, H, W), uint8, as H.264; its pixels are yuv420p, which players expect.
 
     The same frames give the same bytes with the same FFmpeg: one thread, no date.
 

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, and from which a training goes on as if there had been none."""
+"""Checkpoints that survive a kill and resume a training exactly."""
 
 import signal
 from collections import deque
@@ -116,7 +116,7 @@ class CheckpointHook(mmengine.CheckpointHook):
             self._leave(runner, self._signals.received)
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
-        """Go on with the random states; save the best."""
+        """Restore the random states; save the best."""
         self._averaged = False
         if self._random_states:
             set_random_state(self._random_states[runner.rank])
@@ -148,7 +148,7 @@ class CheckpointHook(mmengine.CheckpointHook):
 
     def _leave(self, runner: Runner, number: int) -> None:
         name = signal.Signals(number).name
-        runner.logger.info(f'Stopped by {name}; {self.last_ckpt} is saved: go on with --resume.')
+        runner.logger.info(f'Stopped by {name}; {self.last_ckpt} is saved: continue with --resume.')
         self._signals.leave(number)
 
     # -- to save ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Say how many videos and images were left out."""
+"""Report how many videos and images were skipped."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ class CorruptSampleHook(Hook):
     """Logs how often a video or image could not be read: after each epoch, and in all at the end.
 
     ``DecodeVideo`` and ``LoadImage`` count in their ``skipped``, in every worker; here the counts
-    of all processes of a distributed run are added up. A training that counts iterations is one
-    epoch to mmengine: it is told before each validation and at the end.
+    of all processes of a distributed run are added up. An iteration-based training
+    is one epoch to mmengine: it reports before each validation and at the end.
 
-    A validation that leaves nothing out would stop the training at its end. So before it begins the
-    files of the validation are looked at, though not opened, which would take as long as decoding
-    them.
+    An unreadable validation file would stop the training only when it is decoded. So the
+    validation files are checked before training starts, without opening them, which would take as
+    long as decoding.
 
     Raises:
         UserError: A file of the validation is missing or empty, or an mp4 that is not whole, and
@@ -34,11 +34,11 @@ class CorruptSampleHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._reported: Counter[tuple[str, str]] = Counter()
         self._trains = False
 
     def before_train(self, runner: Runner) -> None:
-        """Know that there is train data: asking a runner for it would load it for a test, too."""
+        """Record that there is train data: a runner's property would load it for a test, too."""
         self._trains = True
         if runner.val_loop is not None:
             metrics = runner.val_evaluator.metrics
@@ -46,40 +46,40 @@ class CorruptSampleHook(Hook):
                 _refuse_gaps(runner.val_dataloader.dataset)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Tell what this epoch left out."""
-        self._tell(runner, 'train', runner.train_dataloader)
+        """Report what this epoch skipped."""
+        self._report(runner, 'train', runner.train_dataloader)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Tell what training left out since the last time."""
+        """Report what training skipped since the last report."""
         if self._trains:
-            self._tell(runner, 'train', runner.train_dataloader)
+            self._report(runner, 'train', runner.train_dataloader)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Tell what validation left out."""
-        self._tell(runner, 'val', runner.val_dataloader)
+        """Report what validation skipped."""
+        self._report(runner, 'val', runner.val_dataloader)
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Tell what the test left out."""
-        self._tell(runner, 'test', runner.test_dataloader)
+        """Report what the test skipped."""
+        self._report(runner, 'test', runner.test_dataloader)
 
     def after_train(self, runner: Runner) -> None:
-        """Tell what the whole training left out."""
+        """Report what the whole training skipped."""
         for counts in _by_kind(runner.train_dataloader):
             if total := _total(counts):
                 runner.logger.warning(
-                    f'In all, {total} times {counts[0].kind} of the train data could not be read. '
+                    f'Skipped {total} unreadable {counts[0].kind} of the train data in total. '
                     f'{counts[0].advice}'
                 )
 
-    def _tell(self, runner: Runner, mode: str, loader: DataLoader) -> None:
+    def _report(self, runner: Runner, mode: str, loader: DataLoader) -> None:
         for counts in _by_kind(loader):
             kind, total = counts[0].kind, _total(counts)
-            new = total - self._told[mode, kind]
-            self._told[mode, kind] = total
+            new = total - self._reported[mode, kind]
+            self._reported[mode, kind] = total
             if new:
                 runner.logger.warning(
-                    f'{new} times {kind} of the {mode} data could not be read since the last '
-                    f'count ({total} in all).'
+                    f'Skipped {new} unreadable {kind} of the {mode} data since the last report '
+                    f'({total} in total).'
                 )
 
 
@@ -95,7 +95,7 @@ def _refuse_gaps(dataset: object) -> None:
     if found:
         raise UserError(
             f'{len(found)} of the {len(faults)} files that the validation needs cannot be read, '
-            f'and it would stop the training. The first: {" ".join(found[:SHOWN])} Mend them '
+            f'and it would stop the training. The first: {" ".join(found[:SHOWN])} Fix them '
             '(python tools/datasets/check_videos.py DIR finds videos), take them out of the '
             'annotations, or let retrieval do without them: val_evaluator.allow_missing=True.'
         )

@@ -13,7 +13,7 @@ class LabelRangeHook(Hook):
     """Raises :class:`UserError` when a batch holds a label outside ``[0, num_classes)``.
 
     Without it the loss dies with an index error, on a GPU with a device-side assert that names
-    nothing. Labels are looked at while they are still on the CPU.
+    nothing. Labels are checked while they are still on the CPU.
     """
 
     def _before_iter(

@@ -30,7 +30,7 @@ class MeanLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Replace the values, of which all processes have the same."""
+        """Replace the values, which all processes share."""
         values = {key: value for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
         _check_same(values, runner.iter + 1)
         if values:
@@ -52,7 +52,7 @@ def _check_same(names: Iterable[str], step: int) -> None:
         if names - common
     ]
     raise UserError(
-        f'In iteration {step} only some processes log {" and ".join(own)}, of which there is no '
+        f'In iteration {step} only some processes log {" and ".join(own)}, so they have no '
         'mean: let the loss of the model return the same keys in each step, a zero where one does '
         'not apply.'
     )

@@ -1,4 +1,4 @@
-"""Stop at the first loss that is NaN or infinite, and say which layer it came from."""
+"""Stop at the first loss that is NaN or infinite, and name the layer that produced it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -19,10 +19,11 @@ class NonFiniteLossHook(Hook):
     """Raises :class:`UserError` on the first non-finite loss, before it reaches a weight.
 
     It listens to the model's own forward, so it acts between the forward and the backward pass; the
-    runner reads every loss anyway, so looking costs nothing. Only when a loss is not finite, the
+    runner reads every loss anyway, so the check costs nothing. Only when a loss is not finite, the
     same batch runs once more with every module watched, to name the first one whose output is bad.
     Of a transfer, the teacher's modules are watched too, and its outputs are checked at every step
-    for NaN and infinity (-inf may be a mask): a hard label made of them would be a plain number.
+    for NaN and infinity (-inf may be a mask): a hard label computed from them would be a plain
+    number.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -96,7 +97,7 @@ def _report(runner: Runner, losses: list[str], model: nn.Module, args: tuple, kw
     """What became non-finite, where it came from, and what to try."""
     what = f'{", ".join(losses)} became non-finite at {_when(runner)}.'
     if not (_is_finite(args) and _is_finite(kwargs)):
-        return f'{what} The batch itself holds non-finite values: look at the data.'
+        return f'{what} The batch itself holds non-finite values: check the data.'
     teacher = getattr(model, 'teacher', None)
     modules = dict(model.named_modules())
     if teacher is not None:
@@ -107,7 +108,7 @@ def _report(runner: Runner, losses: list[str], model: nn.Module, args: tuple, kw
     if found and found.startswith(TEACHER):
         return f'{what} {_blame_teacher(teacher.source, found.removeprefix(TEACHER))}'
     if broken:
-        cause = f'The weights are already non-finite, first in {broken[0]}: the last update did it.'
+        cause = f'The weights became non-finite in the last update, first in {broken[0]}.'
     elif found:
         cause = f'The first module with a non-finite output is {found}.'
     else:

@@ -1,4 +1,4 @@
-"""Let an evaluation of retrieval take a second look."""
+"""Re-rank the results of a retrieval evaluation."""
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
@@ -45,7 +45,8 @@ class RerankHook(Hook):
         if getattr(model, 'reranker', None) is None or not metrics:
             raise UserError(
                 'RerankHook needs a model with a re-ranker (rerank=dict(top_k=10) of a '
-                'VideoTextRetriever) and RetrievalRecall as evaluator: set them, or leave it out.'
+                'VideoTextRetriever) and RetrievalRecall as evaluator: set them, or remove the '
+                'hook.'
             )
         for metric in metrics:
             metric.matcher = model.match

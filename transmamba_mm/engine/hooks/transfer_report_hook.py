@@ -1,4 +1,4 @@
-"""Keep the record of which teacher tensor each student tensor came from."""
+"""Record the teacher tensor that each student tensor came from."""
 
 from pathlib import Path
 

@@ -84,8 +84,8 @@ class AttentionSwap(SwappedTransformer):
         start (str): How mixers start: 'values', see :meth:`BidirectionalMamba.mix_values`, or
             'mamba', as a new Mamba.
         clips (str): What happens to clips (B, C, T, H, W): 'frames', each frame is an image of its
-            own; 'sequence', each mixer scans all frames one after another, while attention that
-            stayed sees one frame. Images are still clips of one frame.
+            own; 'sequence', each mixer scans all frames one after another, while the remaining
+            attention is per frame. Images are still clips of one frame.
         with_cp (bool): See :meth:`set_grad_checkpointing`.
         init_cfg (dict, optional): See mmengine's ``BaseModule``.
 

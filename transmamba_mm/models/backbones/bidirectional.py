@@ -67,7 +67,7 @@ class BidirectionalBackbone(TokenBackbone):
         return self.patch_embed.patch_size
 
     def init_weights(self) -> None:
-        """Initialize as the official code of Vim does, then as ``init_cfg`` says."""
+        """Initialize as the official code of Vim does, then by ``init_cfg``."""
         trunc_normal_(self.pos_embed, std=0.02)
         if hasattr(self, 'cls_token'):
             trunc_normal_(self.cls_token, std=0.02)

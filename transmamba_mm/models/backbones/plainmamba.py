@@ -94,7 +94,7 @@ class StemPatchEmbed(PatchEmbed):
     ) -> None:
         if patch_size < 2 or patch_size % 2:
             raise UserError(
-                f'patch_size={patch_size} does not do for PlainMamba, whose first convolution '
+                f'patch_size={patch_size} is odd, but the first convolution of PlainMamba '
                 'halves the image: use an even one.'
             )
         super().__init__(stem_dims, embed_dims, patch_size // 2)

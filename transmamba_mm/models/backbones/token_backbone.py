@@ -81,7 +81,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
     _checkpoint_filter = staticmethod(take_student)
 
     def init_weights(self) -> None:
-        """Initialize as ``init_cfg`` says; UserError for pre-trained weights of something else."""
+        """Initialize by ``init_cfg``; UserError for pre-trained weights of another model."""
         if not self.is_init:
             check_pretrained(self, f'{type(self).__name__}.init_cfg')
         super().init_weights()
@@ -210,7 +210,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
 
     @property
     def num_outputs(self) -> int:
-        """Features that ``out_indices`` chooses from: layers, unless a family says otherwise."""
+        """Number of features that ``out_indices`` chooses from: layers by default."""
         return self.num_layers
 
     def resolve_indices(self, out_indices: int | Sequence[int]) -> list[int]:

@@ -145,7 +145,7 @@ class VideoMamba(BidirectionalBackbone):
     tokens are those of a single tubelet, and its grid stays (H, W).
 
     Weights of an image model (with a 2-D patch kernel and no positions in time) load as they are,
-    inflated as ``inflate`` says.
+    inflated by ``inflate``.
 
     Args:
         arch (str | dict): 'nano', 'tiny', 'small' or 'middle', or a dict with ``embed_dims``,

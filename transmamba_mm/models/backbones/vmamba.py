@@ -272,7 +272,7 @@ class VMamba(TokenBackbone):
     """VMamba, the original and the later recipes.
 
     A *layer* is a block, counted through all stages, and its feature is a map (B, H, W, D);
-    ``layer_*`` and the transfer speak of layers. ``out_indices`` counts *stages*, as detectors and
+    ``layer_*`` and the transfer count layers. ``out_indices`` counts *stages*, as detectors and
     mmpretrain's Swin do; a stage's feature is that of its last block.
 
     Args:
@@ -403,7 +403,7 @@ class VMamba(TokenBackbone):
         return parts + [self._output_norm(i) for i in stages]
 
     def init_weights(self) -> None:
-        """Initialize as the official code does, then as ``init_cfg`` says."""
+        """Initialize as the official code does, then by ``init_cfg``."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

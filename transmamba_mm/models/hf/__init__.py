@@ -1,4 +1,4 @@
-"""Text models. Transformers' modeling code (a second of imports) waits until one is wanted."""
+"""Text models. Transformers' modeling code (a second of imports) is imported on first use."""
 
 from importlib import import_module
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from transmamba_mm.models.hf.causal_lm import build_causal_lm
 from transmamba_mm.registry import MODELS
 
-#: Modules of the classes that are imported when they are wanted.
+#: Modules of the classes that are imported on first use.
 CLASSES = {
     'CausalAttentionSwap': 'transmamba_mm.models.hf.causal_attention_swap',
     'MambaLM': 'transmamba_mm.models.hf.mamba_lm',

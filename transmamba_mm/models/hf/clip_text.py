@@ -40,5 +40,5 @@ def build_clip_text(
         model = model.text_model
     if checkpoint is not None:
         model.config.name_or_path = str(checkpoint)  # where its tokenizer is
-        model.is_init = True  # or the init_weights of a model around this one starts anew
+        model.is_init = True  # or the init_weights of a parent model would reinitialize it
     return model

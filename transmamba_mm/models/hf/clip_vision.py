@@ -69,7 +69,7 @@ class ClipVision(BaseModule, TokenLayout):
             self.requires_grad_(False)
             self.eval()
         if checkpoint is not None:
-            self.is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would reinitialize it
         side = self.model.config.image_size
         self.img_size = (side, side)
         self.embed_dims = self.model.config.hidden_size

@@ -1,7 +1,7 @@
 """The files of a folder of transformers: one that cannot be read is named before they are read.
 
-What transformers says of a truncated or garbled file may lack its name, and comes in any class of
-exception.
+transformers' error for a truncated or garbled file may lack its name and be of any exception
+class.
 """
 
 import json

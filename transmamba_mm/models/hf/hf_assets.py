@@ -42,8 +42,8 @@ def without_weights(model: Mapping[str, Any], run: str | Path) -> Any:
 
     Args:
         model (Mapping): Config of the model.
-        run (str | Path): Folder of the run. Architectures that are not kept there are read where
-            the config says, still without the weights.
+        run (str | Path): Folder of the run. Architectures that are not saved there are read from
+            the config's paths, still without the weights.
 
     Returns:
         A copy of ``model``, to be built through ``MODELS``.

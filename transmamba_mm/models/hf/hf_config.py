@@ -1,4 +1,4 @@
-"""Configs of transformers' models, made of dicts that a person wrote."""
+"""Build and validate transformers configs from dicts."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -40,11 +40,11 @@ def build_config(
         built = config_class(**config)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = ' '.join(str(error).split())
-        raise UserError(f'The config of {owner} cannot be: {reason}') from error
+        raise UserError(f'The config of {owner} is invalid: {reason}') from error
     text = getattr(built, 'text_config', built)
     if text.model_type == 'clip_text_model' and text.eos_token_id is None:
         raise UserError(
-            f'The config of {owner} cannot be: eos_token_id=None of its text, at which CLIP reads '
+            f'The config of {owner} is invalid: eos_token_id=None of its text, at which CLIP reads '
             "what a text means. Name the tokenizer's."
         )
     return built

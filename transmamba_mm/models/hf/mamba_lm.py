@@ -115,8 +115,8 @@ class MambaLM(MambaForCausalLM, TokenLayout):
     gives every sequence the answer it has alone. In a right-padded training batch the real tokens
     are right too, but nothing can be generated after padding.
 
-    Layers speak the language of :class:`~transmamba_mm.models.backbones.TokenBackbone`; the grid of
-    L tokens is (1, L), there is one direction and no cls token.
+    Layers follow the interface of :class:`~transmamba_mm.models.backbones.TokenBackbone`; the grid
+    of L tokens is (1, L), there is one direction and no cls token.
 
     Args:
         config (MambaConfig | dict, optional): Of a new model; a dict has ``MambaConfig``'s keys,
@@ -261,7 +261,7 @@ class MambaLM(MambaForCausalLM, TokenLayout):
         return output if as_dict else output.to_tuple()
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
-        """Save as transformers does, under the name of its own class, which other tools know.
+        """Save as transformers does, under the name of its own class, for other tools.
 
         With ``bc_from='hidden'`` the name is ours: transformers' class has no such weights.
         """

@@ -75,7 +75,7 @@ class ModelSource:
         if self.checkpoint is None:
             return build_config(self.owner, config_class, self._described, ours)
         config = build_described(self.checkpoint, config_class.from_dict, self._described)
-        config.name_or_path = str(self.checkpoint)  # where the tokenizer is looked for
+        config.name_or_path = str(self.checkpoint)  # source of the tokenizer
         return config
 
     def build(self, dtype: str | torch.dtype | None = None, weights: bool = True) -> Any:

@@ -15,7 +15,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.hf.folder_files import check_configs, check_tokenizer, check_weights
 from transmamba_mm.openai_clip import explain_archive, explain_clip, is_openai_clip
 
-# What a hub name looks like; anything else that does not exist is a path with a mistake in it.
+# Pattern of a hub name; any other string that does not exist is a mistaken path.
 HUB_NAME = re.compile(r'[\w-][\w.-]*(/[\w.-]+)?')
 
 
@@ -82,7 +82,7 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
     """Read the tokenizer of ``source``, set to pad on the left; UserError if it has none."""
     advice = 'Save one there with tokenizer.save_pretrained, or use a tokenizer of your own.'
     if not source:
-        raise UserError(f'A model made from a config has no tokenizer. {advice}')
+        raise UserError(f'A model built from a config has no tokenizer. {advice}')
     _refuse_file(Path(source))
     check_tokenizer(source)
     try:
@@ -91,7 +91,7 @@ def load_tokenizer(source: str | Path, **kwargs) -> Any:
         )
     except Exception as error:  # so does tokenizers
         raise UserError(f'{source} has no tokenizer: {_first_line(error)} {advice}') from error
-    # Where there are no files transformers makes one up that knows no words.
+    # Without files, transformers returns a tokenizer with an empty vocabulary.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(f'{source} has no tokenizer. {advice}')
     return tokenizer
@@ -103,7 +103,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     _refuse_file(folder)
     if not folder.is_dir() and not HUB_NAME.fullmatch(str(checkpoint)):
         raise UserError(
-            f'No model at {checkpoint} (looked at {folder.absolute()}). Give a folder '
+            f'No model at {checkpoint} (path: {folder.absolute()}). Give a folder '
             'written by save_pretrained, or a name on the hub such as state-spaces/mamba-130m-hf.'
         )
     check_configs(checkpoint)
@@ -125,7 +125,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
 
 
 def _refuse_file(file: Path) -> None:
-    """UserError if ``file`` is one, for a folder of ``save_pretrained`` is wanted."""
+    """UserError if ``file`` is a file: a folder of ``save_pretrained`` is required."""
     if not file.is_file():
         return
     if explanation := explain_archive(file):
@@ -146,7 +146,7 @@ def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
         raise
     except Exception as error:  # of a negative size, of a text for a number, ...
         raise UserError(
-            f'{checkpoint}/config.json describes no model that can be built '
+            f'{checkpoint}/config.json does not describe a valid model '
             f'({type(error).__name__}: {_first_line(error)}) Give a folder of save_pretrained.'
         ) from error
 

@@ -1,4 +1,4 @@
-"""Tokenizers of models: those of transformers, and what one does not know."""
+"""Tokenizers of transformers, and their out-of-vocabulary words."""
 
 import logging
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def build_auto_tokenizer(name_or_path: str, **kwargs) -> Any:
 
 
 def split_words(tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
-    """Parts of a text that a fast tokenizer knows, and those that it reads as its unknown token.
+    """Split a text into words inside and outside a fast tokenizer's vocabulary.
 
     Of those that read bytes, such as CLIP's, nothing is unknown.
     """
@@ -46,7 +46,7 @@ def split_words(tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
 
 
 class UnknownWords:
-    """Says once that a tokenizer does not know the words of its texts.
+    """Warn once of out-of-vocabulary words.
 
     Args:
         tokenizer: A fast one of transformers.
@@ -59,8 +59,8 @@ class UnknownWords:
         self.tokenizer = tokenizer
         self.num_texts = 0
 
-    def tell(self, text: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:
-        """Look at a text and what became of it."""
+    def warn_of(self, text: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:
+        """Check the tokens of a text for the unknown token."""
         if self.tokenizer.unk_token_id not in tokens:
             return
         words = _unknown(self.tokenizer, text, tokens, spans)
@@ -68,9 +68,8 @@ class UnknownWords:
         if words and self.num_texts == 1:
             some = ' '.join(dict.fromkeys(words[:SHOWN]))
             print_log(
-                'The tokenizer does not know all words of a text, nor perhaps of those after it, '
-                f'and reads {self.tokenizer.unk_token} for each of: {some}. Use a tokenizer of '
-                'these words, and of this script.',
+                f'Out-of-vocabulary words are mapped to {self.tokenizer.unk_token}: {some} (shown '
+                'once). Use a tokenizer that covers the words and the script of this data set.',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -23,7 +23,7 @@ class CallInputs(NamedTuple):
 class FeatureSource:
     """A module, and how to turn what is recorded of it into a feature.
 
-    Sources are made anew whenever features are read and never stored: ``read`` may be bound to a
+    Sources are built for each reading of features and never stored: ``read`` may be bound to a
     backbone, which a copy of the model does not share.
 
     Attributes:

@@ -69,7 +69,7 @@ class BidirectionalMamba(nn.Module):
         out = out_proj((y_0 + y_1) * SiLU(z))          # divided by 2 when directions are averaged
 
     The backward direction scans the reversed sequence. Because every projection is token-wise, no
-    tensor is ever flipped: only the scan and the convolution know about the traversal.
+    tensor is ever flipped: only the scan and the convolution depend on the traversal.
 
     Args:
         embed_dims (int): Model width D.

@@ -46,7 +46,7 @@ class CausalMamba(MambaMixer):
     With ``config.conv_activation=None`` (ours; the default is ``'silu'``) the scan reads what the
     convolution gives without an activation, as attention reads its values.
 
-    Several tokens are scanned at once; with a cache they go on from its state (transformers 5.23
+    Several tokens are scanned at once; with a cache they continue from its state (transformers 5.23
     starts again from zeros there). One token after others is one step of the recurrence.
 
     Padding is masked before the convolution and after it, because SiLU(bias) is not 0. Padding on

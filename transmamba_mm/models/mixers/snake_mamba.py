@@ -58,7 +58,7 @@ class SnakeMamba(nn.Module):
     2. ``double_dt_bias``: the bias of ``dt_proj`` is added twice, by the projection and again by
        the scan. New models start at half the bias, so that their step sizes are Mamba's.
 
-    Only the scan knows about the traversal. With quirk 1 a token does have parameters of its own
+    Only the scan depends on the traversal. With quirk 1 a token does have parameters of its own
     in each direction, those of the raster token with the number of its step; they are picked while
     they are low-rank, R + 2N numbers a token, and the scan is the same.
 

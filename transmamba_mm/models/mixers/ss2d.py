@@ -115,9 +115,9 @@ class SS2D(nn.Module):
     def _contributions(self, u: Tensor, z: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """Keep the directions apart up to the output: (B, 4, H * W, D).
 
-        The norm sees their sum, so what one of them contributes is a matter of definition. Given
-        the variance of the sum it is affine: each direction is centered by itself, divided by the
-        deviation of the sum and gets an equal share of the bias; the rest is linear. The
+        The norm's input is their sum, so what one of them contributes is a matter of definition.
+        Given the variance of the sum it is affine: each direction is centered by itself, divided by
+        the deviation of the sum and gets an equal share of the bias; the rest is linear. The
         contributions add up to the output exactly.
         """
         y = self.scan(u, grid, 'none')  # (B, K, L, E)

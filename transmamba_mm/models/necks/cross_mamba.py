@@ -1,4 +1,4 @@
-"""Cross-Mamba: visual tokens that know what the text asks, at linear cost."""
+"""Cross-Mamba: condition visual tokens on a text, at linear cost."""
 
 import math
 from collections.abc import Sequence
@@ -67,8 +67,9 @@ class CrossMamba(nn.Module):
     Mamba is read as ``Y = C (M X)``: C asks, B is the key, x the value.
 
     * ``fusion='parameters'`` (the paper's): some of these roles come from the text. The paper does
-      not say how a text of M tokens gives a role to each of L visual tokens; here its mean does,
-      over the tokens that are not padding, after a convolution of its own. By default the text
+      not specify how a text of M tokens gives a role to each of L visual tokens; here its mean
+      does, over the tokens that are not padding, after a convolution of its own. By default the
+      text
       asks: C is the text's.
     * ``fusion='state'`` (ours): the text is scanned first, and its last state is where the visual
       scan starts, in both directions. The two scans share A, so that a state means the same.

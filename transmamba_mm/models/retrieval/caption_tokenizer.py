@@ -34,9 +34,9 @@ class Captions(TokenBatch):
 class CaptionTokenizer(nn.Module):
     """Turns texts into tokens that end with the tokenizer's ``eos_token``, padded on the left.
 
-    An empty text is the tokenizer's special tokens alone; words it does not know become its unknown
-    token or bytes. A text of more than ``max_tokens`` loses its end, but not the ``eos_token``. The
-    log tells of the first unknown words and of the first text that is cut.
+    An empty text is the tokenizer's special tokens alone; out-of-vocabulary words become its
+    unknown token or bytes. A text of more than ``max_tokens`` loses its end, but not the
+    ``eos_token``. The first unknown words and the first truncated text are logged.
 
     It has no parameters; it is a module so that a transfer can record its output.
 
@@ -49,25 +49,25 @@ class CaptionTokenizer(nn.Module):
         unknown (UnknownWords): How many had unknown words.
 
     Raises:
-        UserError: A tokenizer without an ``eos_token``, or one that does not know where its tokens
-            are in the text; fewer ``max_tokens`` than two.
+        UserError: A tokenizer without an ``eos_token``, or one without character
+            offsets of its tokens; fewer ``max_tokens`` than two.
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int | None = None) -> None:
         super().__init__()
         if tokenizer.eos_token_id is None:
             raise UserError(
-                'The tokenizer has no eos_token, and a caption is read at its end: set one '
+                'The tokenizer has no eos_token, where the embedding of a caption is read: set one '
                 "(tokenizer.eos_token = '</s>') and save it again."
             )
         if max_tokens is not None and max_tokens < 2:
             raise UserError(
-                f'max_tokens={max_tokens} leaves no word of a caption beside its end: set at least '
-                '2, or None.'
+                f'max_tokens={max_tokens} leaves no token of a caption besides its end: set at '
+                'least 2, or None.'
             )
         if not tokenizer.is_fast:
             raise UserError(
-                f'{type(tokenizer).__name__} does not tell where its tokens are in the text: use '
+                f'{type(tokenizer).__name__} has no character offsets of its tokens: use '
                 'the fast tokenizer of this model (use_fast=True).'
             )
         self.tokenizer = tokenizer
@@ -104,7 +104,7 @@ class CaptionTokenizer(nn.Module):
         """Tokens of one text, and where they have read how much of it."""
         encoded = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
         tokens, spans = list(encoded['input_ids']), list(encoded['offset_mapping'])
-        self.unknown.tell(text, tokens, spans)
+        self.unknown.warn_of(text, tokens, spans)
         end = self.tokenizer.eos_token_id
         if not tokens or tokens[-1] != end:
             tokens, spans = [*tokens, end], [*spans, (0, 0)]
@@ -124,8 +124,8 @@ class CaptionTokenizer(nn.Module):
         self.num_truncated += 1
         if self.num_truncated == 1:
             print_log(
-                f'A caption of {count} tokens is cut to the {self.max_tokens} that the text tower '
-                f'reads, and longer ones after it: {text[:60]}...',
+                f'A caption of {count} tokens is truncated to the {self.max_tokens} that the text '
+                f'tower reads, and longer ones after it: {text[:60]}...',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -21,8 +21,8 @@ class Clip4ClipTeacher(DualEncoder):
     """Transformers' ``CLIPModel`` (arXiv 2103.00020) as a dual encoder of videos.
 
     CLIP embeds each frame; the unit vectors of the real ones are averaged (meanP of CLIP4Clip,
-    arXiv 2104.08860). A mean does not know which frame came first: where captions speak of that,
-    train a teacher with ``temporal='transformer'`` (seqTransf).
+    arXiv 2104.08860). A mean ignores the order of frames: where captions depend on it, train
+    a teacher with ``temporal='transformer'`` (seqTransf).
 
     Args:
         config (dict, optional): Of a new model: the keys of ``CLIPConfig``, with ``vision_config``
@@ -32,9 +32,9 @@ class Clip4ClipTeacher(DualEncoder):
         tokenizer: See :class:`DualEncoder`; by default the checkpoint's.
         dtype (str | torch.dtype, optional): By default float32 for a new model, the checkpoint's
             own otherwise.
-        out_type (str): What is said of a frame: 'cls_token', CLIP's own, or 'avg_featmap', the mean
-            of its patches, which CLIP's checkpoints are not trained for. Then the patches, which a
-            student is compared with, have to know all there is to know.
+        out_type (str): Feature of a frame: 'cls_token', CLIP's own, or 'avg_featmap', the mean
+            of its patches, which CLIP's checkpoints are not trained for. Then the patches,
+            which distillation matches, carry the embedding.
         temporal (str | dict): See :func:`~.temporal_pooling.build_pooling`; whatever it learns is
             not part of ``checkpoint``, so it has to be trained.
         vision_checkpoint (str, optional): Of a new model: a work_dir or file of a classifier whose
@@ -73,7 +73,7 @@ class Clip4ClipTeacher(DualEncoder):
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
         self.model: Any = source.build(dtype, weights)
         if checkpoint is not None and weights:
-            self.is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would reinitialize it
         self.check_words()
         self.out_type = out_type
         self.temporal = build_pooling(temporal, self.model.config.projection_dim)

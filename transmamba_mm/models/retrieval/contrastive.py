@@ -38,8 +38,8 @@ def l2_normalize(embeddings: Tensor) -> Tensor:
 def contrastive_loss(similarity: Tensor, positives: BoolTensor) -> Tensor:
     """Symmetric cross-entropy (CLIP, arXiv 2103.00020) over rows and over columns.
 
-    A row with several positives wants each of them equally (UniCL, arXiv 2204.03610): they are no
-    false negatives of each other.
+    The target of a row with several positives weighs them equally (UniCL, arXiv 2204.03610): they
+    are no false negatives of each other.
 
     Args:
         similarity (Tensor): Scaled, (B, B), texts by videos.
@@ -52,7 +52,7 @@ def contrastive_loss(similarity: Tensor, positives: BoolTensor) -> Tensor:
 
 
 def sample_ids(samples: Sequence[Any], texts: Sequence[str], device: torch.device) -> LongTensor:
-    """Numbers (B, 3) by which samples know each other: the words, ``caption_id``, ``video_id``.
+    """Hashed ids (B, 3) that mark positives: of the text, ``caption_id`` and ``video_id``.
 
     They mean the same on every process. A sample without an id has a number of its own.
     """

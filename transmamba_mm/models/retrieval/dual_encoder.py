@@ -84,7 +84,7 @@ class DualEncoder(BaseModel, ModelView):
 
     @abstractmethod
     def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
-        """Embeddings (B, D), of any length, of what was seen."""
+        """Pool encoded frames to embeddings (B, D), of any length."""
 
     def logits_source(self) -> FeatureSource:
         """Similarities (2 B, B) of texts to videos, then of videos to texts.
@@ -99,12 +99,12 @@ class DualEncoder(BaseModel, ModelView):
         return FeatureSource('similarity', read, from_inputs=True)
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
-        """Tokens (L, E) of each clip for the :attr:`reranker`, of what was seen."""
+        """Tokens (L, E) of each clip for the :attr:`reranker`, from encoded frames."""
         raise NotImplementedError  # only a model that can have a re-ranker is asked
 
     @abstractmethod
     def pool_text(self, tokens: Tensor) -> Tensor:
-        """Embeddings (B, D), of any length, of what the text tower made of tokens (B, T, E)."""
+        """Pool the text tower's tokens (B, T, E) to embeddings (B, D), of any length."""
 
     def check_words(self) -> None:
         """Cut captions where the text tower's positions end; UserError if it lacks words."""

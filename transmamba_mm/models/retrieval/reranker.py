@@ -1,4 +1,4 @@
-"""A second look at what a search has found: video and text together, through cross-Mamba."""
+"""Re-rank search results with cross-Mamba over video and text together."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from transmamba_mm.registry import MODELS, build_in_scope
 
 
 class CrossReranker(nn.Module):
-    """Score how well a text fits a video that is looked at with the text in mind.
+    """Score how well a text fits a video, with visual tokens conditioned on the text.
 
     In two towers each side is one vector to the other. Here the patches of all frames flow through
     :class:`~transmamba_mm.models.necks.CrossMamba` (TransMamba v1, arXiv 2502.15130) with the
@@ -51,14 +51,14 @@ class CrossReranker(nn.Module):
     def patches(self, maps: Tensor, frame_mask: Tensor | None = None) -> list[Tensor]:
         """Tokens (L, D) of each clip, out of the feature maps (B, T, D, H, W) of its frames.
 
-        Frames that ``frame_mask`` (B, T) says only fill up are left out, so L may differ.
+        Frames masked by ``frame_mask`` (B, T) are left out, so L may differ.
         """
         size = [side if self.grid is None else min(side, self.grid) for side in maps.shape[-2:]]
         maps = F.adaptive_avg_pool2d(maps.flatten(0, 1), size).unflatten(0, maps.shape[:2])
         tokens = maps.flatten(3).transpose(2, 3)  # (B, T, H * W, D)
         if frame_mask is None:
             return list(tokens.flatten(1, 2))
-        real = frame_mask | ~frame_mask.any(1, keepdim=True)  # something has to be looked at
+        real = frame_mask | ~frame_mask.any(1, keepdim=True)  # all, if none is real
         return [clip[frames].flatten(0, 1) for clip, frames in zip(tokens, real, strict=True)]
 
     def forward(self, patches: Sequence[Tensor], words: Tensor, mask: Tensor) -> Tensor:

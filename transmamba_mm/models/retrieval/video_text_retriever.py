@@ -1,4 +1,4 @@
-"""Text-video retrieval: a Mamba that sees, a text tower, one space."""
+"""Text-video retrieval: a Mamba vision backbone and a text tower with a shared embedding space."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,9 +20,9 @@ from transmamba_mm.registry import MODELS, build_in_scope
 class VideoTextRetriever(DualEncoder):
     """Find videos by text and texts by video.
 
-    A backbone of clips (VideoMamba) sees all frames at once; frames that only fill up a clip, which
-    repeat its last one, are part of what it sees. A backbone of images (Vim, VMamba,
-    ``ClipVision``) sees each frame alone, ``temporal`` pools them, and such frames do not count.
+    A backbone of clips (VideoMamba) encodes all frames at once, including padding frames, which
+    repeat the last one. A backbone of images (Vim, VMamba, ``ClipVision``) encodes each frame
+    alone, and ``temporal`` pools them without the padding frames.
 
     A caption is read at its last token, the ``eos_token``.
 
@@ -41,8 +41,8 @@ class VideoTextRetriever(DualEncoder):
 
     Raises:
         UserError: A backbone that hands out raw tokens, or no feature map for a re-ranker; a
-            ``temporal`` that is unknown; a tokenizer that knows more words than the text tower, or
-            that cannot be used.
+            ``temporal`` that is unknown; a tokenizer with a larger vocabulary than the text
+            tower, or an unsupported one.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class VideoTextRetriever(DualEncoder):
             out_type = getattr(self.vision, 'out_type', 'featmap')
             if out_type != 'featmap':
                 raise UserError(
-                    f'The vision backbone gives out_type={out_type!r}, but rerank looks at its '
+                    f'The vision backbone gives out_type={out_type!r}, but rerank reads its '
                     "patches: set out_type='featmap', or rerank=None."
                 )
             self.reranker = CrossReranker(width, text_tower.config.hidden_size, **rerank)
@@ -139,7 +139,7 @@ class VideoTextRetriever(DualEncoder):
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
         """Tokens (L, D) of each clip for the re-ranker, of feature maps."""
-        if self.sees_clips:  # what fills up is part of what it has seen
+        if self.sees_clips:  # padding frames were encoded, too
             return self.reranker.patches(seen.transpose(1, 2))
         return self.reranker.patches(seen, frame_mask)
 
@@ -160,7 +160,7 @@ def _tokenizer_of(text: Any) -> Any:
 
 
 def _freeze_unused(text: Any) -> None:
-    """No gradient ever reaches a language model's head here, and DDP wants to know."""
+    """Freeze a language model's head: no gradient reaches it here, and DDP would fail."""
     head = text.get_output_embeddings()
     if head is not None and head.weight is not text.get_input_embeddings().weight:
         head.requires_grad_(False)

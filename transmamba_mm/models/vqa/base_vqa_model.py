@@ -93,7 +93,7 @@ class BaseVQAModel(BaseModel, ModelView):
         return FeatureSource(self.lm_head_path, _pick_answer_states, from_inputs=True)
 
     def check_vocabulary(self) -> None:
-        """UserError if the tokenizer knows words that the language model does not."""
+        """UserError if the tokenizer's vocabulary is larger than the language model's."""
         words, known = (
             len(self.prompt_template.tokenizer),
             len(self.language_model.get_input_embeddings().weight),

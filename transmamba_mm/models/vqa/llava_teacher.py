@@ -72,7 +72,7 @@ class LlavaTeacher(BaseVQAModel):
         super().__init__(load_tokenizer(checkpoint) if tokenizer is None else tokenizer, **kwargs)
         self.model = source.build(dtype)
         if checkpoint is not None:
-            self.is_init = True  # or init_weights would start anew
+            self.is_init = True  # or init_weights would reinitialize it
         core = getattr(self.model, 'model', None)
         parts = ('vision_tower', 'language_model', 'get_image_features')
         if missing := [name for name in parts if not hasattr(core, name)]:

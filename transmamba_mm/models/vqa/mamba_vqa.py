@@ -36,8 +36,8 @@ class MambaVQA(BaseVQAModel):
 
     Raises:
         UserError: A backbone that hands out no feature map, a prompt without a question, a
-            tokenizer that cannot end an answer or has more tokens than the language model, an
-            ``image_grid`` finer than the backbone's.
+            tokenizer that cannot end an answer or has a larger vocabulary than the language model,
+            an ``image_grid`` finer than the backbone's.
     """
 
     lm_head_path = 'language.lm_head'

@@ -43,7 +43,7 @@ class Prompt:
     char_offsets: CharOffsets = field(default_factory=dict)
 
     def add(self, piece: Segment) -> None:
-        """Go on with a piece."""
+        """Append a segment."""
         self.char_offsets |= {
             mark: len(self.tokens) + place for mark, place in piece.char_offsets.items()
         }
@@ -54,7 +54,7 @@ class Prompt:
 class PromptTemplate:
     """A tokenizer and the words around questions and answers.
 
-    The log tells of the first words that the tokenizer does not know.
+    The first out-of-vocabulary words are logged.
 
     Args:
         tokenizer: A fast one of transformers. Without a padding token it pads with the token that
@@ -65,8 +65,8 @@ class PromptTemplate:
             the space to the word (GPT-NeoX's, which Mamba has).
 
     Raises:
-        UserError: A prompt without a question; a tokenizer that cannot end an answer or that does
-            not know where its tokens are in the text.
+        UserError: A prompt without a question; a tokenizer that cannot end an answer or
+            without character offsets of its tokens.
     """
 
     def __init__(self, tokenizer: Any, prompt: str, answer: str = '{answer}') -> None:
@@ -80,7 +80,7 @@ class PromptTemplate:
             )
         if not tokenizer.is_fast:
             raise UserError(
-                f'{type(tokenizer).__name__} does not tell where its tokens are in the text: use '
+                f'{type(tokenizer).__name__} has no character offsets of its tokens: use '
                 'the fast tokenizer of this model (use_fast=True).'
             )
         if tokenizer.pad_token_id is None:
@@ -159,5 +159,5 @@ class PromptTemplate:
     def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         tokens, spans = encoded['input_ids'], encoded['offset_mapping']
-        self.unknown.tell(text, tokens, spans)
+        self.unknown.warn_of(text, tokens, spans)
         return tokens, spans

@@ -11,7 +11,7 @@ PAD, END, UNKNOWN = '<pad>', '</s>', '<unk>'
 
 @TOKENIZERS.register_module(name='WordTokenizer')
 def build_word_tokenizer(words: Sequence[str] | str) -> Any:
-    """Build a fast tokenizer of transformers that knows these words and no others.
+    """Build a fast tokenizer of transformers with these words as its vocabulary.
 
     Texts are lower-cased and split at white space and around punctuation. A word that is not in the
     list becomes ``<unk>``. It pads on the left, and ``</s>`` ends an answer.
@@ -53,8 +53,5 @@ def build_word_tokenizer(words: Sequence[str] | str) -> Any:
 def _words_of(name: str) -> Sequence[str]:
     words = getattr(DATASETS.get(name), 'WORDS', None)
     if words is None:
-        raise UserError(
-            f'There is no data set {name!r} that lists its words: give the words themselves, as a '
-            'list.'
-        )
+        raise UserError(f'No data set {name!r} lists its words: give the words as a list.')
     return words
