@@ -1,6 +1,6 @@
 """The oath: a refactoring changes no number, neither a training's losses nor a transfer's report.
 
-Where a change is meant to change one, its commit says so and records anew:
+Where a change is meant to change one, its commit explains it and records again:
 ``OMP_NUM_THREADS=1 python -m tests.test_bit_identical``. Losses are compared to the bit on machines
 that round as the one that recorded them, and to a tolerance on others.
 """
@@ -221,7 +221,7 @@ def test_transfer_report_equals_the_record(name, record):
 
 
 def main(folder: Path) -> None:
-    """Record anew."""
+    """Record again."""
     torch.set_num_threads(1)
     RECORD.parent.mkdir(exist_ok=True)
     made = {

@@ -108,7 +108,7 @@ def test_a_teacher_that_nothing_is_compared_with_rests(tmp_path):
 
 
 def test_all_layers_count_alike_in_a_turn():
-    # 5 layers, of which 3 and 2 are compared: the two steps' losses average to that of all
+    # 5 layers, 3 and 2 compared in turn: the two steps' losses average to that of all
     distiller = WSAB(MATCH, direction_weight=0, logits_weight=0, weighting='uniform')
     student, teacher = at_cosines(0.9, 0.7, 0.5, 0.3, 0.1)
     whole = distiller(student, teacher)['layer_loss']

@@ -217,7 +217,7 @@ def test_teacher_on_another_grid(grid, student):
 
 
 @pytest.mark.parametrize('grid', [(6, 8), (2, 2)], ids=str)
-def test_a_teacher_that_says_one_thing_everywhere_says_it_on_every_grid(grid, student, teacher):
+def test_a_teacher_with_equal_tokens_has_them_on_every_grid(grid, student, teacher):
     other = record(8, grid)
     other.logits = teacher.logits
     for one, two in zip(teacher.layer_features, other.layer_features, strict=True):
@@ -255,7 +255,7 @@ def test_loss_falls(weighting, projector, student, teacher):
         ({'tau': -1}, r'tau=-1 .* in \(0, inf\)'),
         ({'layer_weight': -1}, 'layer_weight=-1'),
         ({'task_weight': 2}, 'task_weight=2'),
-        ({'task_weight': 1}, 'leaves nothing to features'),
+        ({'task_weight': 1}, 'task_weight=1'),
         ({'mask_ratio': 1}, r'mask_ratio=1 .* in \[0, 0.95\]'),
         (
             {'mask_ratio': 0.5, 'layer_weight': 0, 'direction_weight': 0},

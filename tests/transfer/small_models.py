@@ -48,7 +48,7 @@ def vit_config(dims=24, layers=2, patch=2, classes=10, img_size=8, **backbone):
 
 
 def swap_config(dims=24, layers=None, **backbone):
-    """A Vision Transformer of which ``layers``, by default all, have mixers for attention."""
+    """A Vision Transformer whose ``layers``, by default all, have mixers for attention."""
     return swapped(vit_config(dims, **backbone), layers)
 
 
@@ -101,7 +101,7 @@ def swin_config(dims=(24, 48), depths=(2, 2), patch=2, classes=10, img_size=8, *
 
 
 def classifier(backbone, dims, classes, **options):
-    """A backbone of one-channel images that hands on one feature, and a linear head."""
+    """A backbone of one-channel images with one output feature, and a linear head."""
     pools = backbone == 'SwinTransformer'
     return {
         'type': 'ImageClassifier',

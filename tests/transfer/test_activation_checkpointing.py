@@ -163,7 +163,7 @@ print(model.backbone.blocks[0].mixer.in_proj.weight.grad is not None)
 """
 
 
-def test_a_checkpointed_block_may_be_the_first_thing_in_a_process():
+def test_a_checkpointed_block_may_run_first_in_a_process():
     """A backend's self-check at first use is no part of what is recomputed."""
     result = subprocess.run(
         [sys.executable, '-c', FIRST], cwd=ROOT, capture_output=True, text=True, check=False

@@ -40,7 +40,7 @@ def test_wrong_grid_is_an_error():
 
 
 def test_an_image_and_a_clip_do_not_compare():
-    with pytest.raises(ValueError, match='do not compare'):
+    with pytest.raises(ValueError, match='cannot be compared'):
         to_grid(torch.randn(2, 6, 4), (2, 3), (1, 2, 3))
 
 
@@ -52,7 +52,7 @@ def test_frames_of_a_clip_are_resampled_alone():
 
 
 def test_time_is_resampled_linearly():
-    clip = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 6, 2)  # each frame says its number
+    clip = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 6, 2)  # each frame holds its number
     halved = to_grid(clip.flatten(1, 2), (4, 2, 3), (2, 2, 3)).view(2, 6, 2)
     torch.testing.assert_close(halved[0].mean() + halved[1].mean(), torch.tensor(3.0))
     assert halved[0].std() < 1e-6 and 0 < halved[0].mean() < 1
@@ -69,7 +69,7 @@ def test_works_in_half_precision_with_gradients():
 
 
 @pytest.mark.parametrize('size', [(8, 8), (32, 32), (14, 10)])
-def test_resized_kernel_sees_flat_and_smooth_patches_alike(size):
+def test_resized_kernel_embeds_flat_and_smooth_patches_alike(size):
     torch.manual_seed(0)
     kernel = torch.randn(5, 3, 16, 16, dtype=torch.float64)
     resized = resize_kernel(kernel, size)

@@ -97,7 +97,7 @@ def test_grids_and_widths_of_a_hierarchical_student_beside_a_flat_teacher():
     assert [f.cls for f in ours] == [None] * 4 and theirs[0].cls.shape == (8, 24)
 
 
-def test_stages_look_at_stages():
+def test_stages_match_stages():
     student, teacher = records_of(build('vmamba-finer-swin'), batch())
     assert grids(student.layer_features) == [(4, 4), (4, 4), (2, 2), (2, 2)]
     assert grids(teacher.layer_features) == [(8, 8), (8, 8), (4, 4), (4, 4)]
@@ -111,7 +111,7 @@ def clips(num_frames=4):
     return {**data, 'inputs': frames}
 
 
-def test_the_teacher_sees_a_clip_frame_by_frame():
+def test_the_teacher_encodes_a_clip_frame_by_frame():
     model, data = build('videomamba-vit'), clips()
     student, teacher = records_of(model, data)
     ours, theirs = student.layer_features, teacher.layer_features

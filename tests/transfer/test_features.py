@@ -164,7 +164,7 @@ def test_an_mlp_has_no_attention_maps():
         build(vim_config(), vit_config(), ['attention of 0', 'mlp of 0', None], **kinds)
 
 
-def test_mixers_of_a_teacher_that_sees_frames_stand_in_the_order_of_the_clip():
+def test_mixers_of_a_per_frame_teacher_are_in_the_order_of_the_clip():
     model = build(*PAIRS['videomamba-vit'], student=MIXERS, teacher=[*MIXERS, 'attention_maps'])
     ours, theirs, data = run(model, clips())
     assert ours.mixer_inputs[0].patches.shape == (8, 64, 16)

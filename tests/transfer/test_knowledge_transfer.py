@@ -218,7 +218,7 @@ def test_only_what_the_distiller_needs_is_recorded(distiller, student_paths, tea
     assert not hooked(model.teacher.model)
 
 
-def test_teacher_sees_the_augmented_and_mixed_images_of_the_student():
+def test_teacher_gets_the_augmented_and_mixed_images_of_the_student():
     student = vim_config(
         data_preprocessor={'mean': [8.0], 'std': [4.0], 'num_classes': 10, 'to_onehot': True},
         train_cfg={'augments': [{'type': 'Mixup', 'alpha': 1.0}]},

@@ -43,7 +43,7 @@ def test_whole_patches_are_hidden_as_many_in_every_image(name):
     torch.testing.assert_close(mask_images(student, images, 0.0), images)
 
 
-def test_the_teacher_sees_everything_and_the_student_again_when_features_end(monkeypatch):
+def test_the_teacher_gets_whole_images_and_so_does_the_student_when_features_end(monkeypatch):
     distiller = {'type': 'WSAB', 'mask_ratio': 0.5, 'feature_end': 0.5}
     model = build(distiller=distiller)
     seen = {}

@@ -176,7 +176,7 @@ def test_similarities_are_compared_both_ways():
 
 
 @every_student
-def test_the_report_says_where_patches_positions_and_projections_come_from(vision):
+def test_the_report_names_the_sources_of_patches_positions_and_projections(vision):
     finer = student(vision)
     finer['vision'] = {**finer['vision'], 'patch_size': 2}
     model = build(model=finer, subcloning=subcloning())
@@ -202,7 +202,7 @@ def test_the_report_says_where_patches_positions_and_projections_come_from(visio
     )
 
 
-def test_a_clip_that_is_built_anew_is_the_same_reader():
+def test_a_rebuilt_clip_is_the_same_text_encoder():
     model = student('VideoMamba', text=CLIP_TEXT_TOWER)
     cloned = subcloning()
     model = build(model=model, layer_map={'vision': 'uniform'}, subcloning=cloned).eval()

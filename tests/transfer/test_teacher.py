@@ -89,7 +89,7 @@ def test_copies_share_it():
 
 
 @pytest.mark.parametrize('student_norm', [{}, {'mean': [1, 2, 3], 'std': [5, 6, 7]}], ids=str)
-def test_sees_the_picture_in_its_own_normalization(student_norm):
+def test_gets_the_picture_in_its_own_normalization(student_norm):
     pixels = torch.rand(2, 3, 8, 8) * 16
     student = ClsDataPreprocessor(**student_norm)
     teacher = FrozenTeacher(trained(vit_config()), mean=MEAN, std=STD)
@@ -110,14 +110,14 @@ def test_renormalizing_keeps_mixed_images():
     torch.testing.assert_close(seen, mixed(own))
 
 
-def test_sees_the_images_as_they_are_by_default():
+def test_gets_the_images_as_they_are_by_default():
     images = torch.randn(2, 1, 8, 8)
     teacher = FrozenTeacher(trained(vit_config()))
     assert teacher.preprocess(images, ClsDataPreprocessor([1], [2])) is images
 
 
 @pytest.mark.parametrize('img_size', [16, (4, 12)], ids=str)
-def test_sees_its_own_image_size(img_size):
+def test_gets_its_own_image_size(img_size):
     teacher = FrozenTeacher(trained(vit_config()), img_size=img_size)
     ramp = torch.linspace(0, 1, 8).expand(1, 1, 8, 8)
     seen = teacher.preprocess(ramp, ClsDataPreprocessor())

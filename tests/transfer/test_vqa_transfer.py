@@ -127,7 +127,7 @@ def test_every_loss_falls_and_the_teacher_stays(distiller):
     assert not any('teacher' in key for key in model.state_dict())
 
 
-def test_layers_of_both_towers_and_both_directions_of_seeing_are_compared():
+def test_layers_of_both_towers_and_both_vision_directions_are_compared():
     log = train(build(), steps=1)[0]
     assert {f'layer{i:02d}_cos' for i in range(4)} < set(log)
     assert len(build().distiller.direction_projectors[0]) == 4  # two of each tower
@@ -185,7 +185,7 @@ def test_patches_of_another_grid_are_brought_to_the_students():
     assert torch.isfinite(log['loss'])
 
 
-def test_other_words_switch_the_logits_off_and_say_so(caplog):
+def test_other_vocabularies_switch_the_logits_off_with_a_log(caplog):
     with caplog.at_level(logging.INFO):
         model = build(teacher=llava(tokenizer=OTHER_WORDS))
     assert FeatureKind.LOGITS not in model.distiller.student_kinds
@@ -232,7 +232,7 @@ def test_behind_the_image_an_answer_is_awaited_at_the_last_patch():
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=8),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
 )
-def test_marks_say_how_much_of_a_turn_has_been_read(question, answer):
+def test_char_offsets_give_the_position_in_a_turn(question, answer):
     prompt_template = PromptTemplate(TOKENIZERS.build(TOKENIZER), 'user : {question} user :')
     prompt = prompt_template([' '.join(question), ' '.join(answer)])
     ids = prompt_template.tokenizer.convert_tokens_to_ids

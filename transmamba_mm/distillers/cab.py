@@ -28,7 +28,7 @@ class CAB(FeatureDistiller):
     queries; hence the pairs.
 
     The paper's text was not at hand: loss, kernels, sizes and weights are those of its code for Vim
-    (github.com/wph6/CAB), which trains without labels. Two things differ: patch tokens alone are
+    (github.com/wph6/CAB), which trains without labels. Two differences: patch tokens alone are
     compared, in canonical order, where the code moves the teacher's cls token to the middle and
     reverses tokens for the backward scan, and ``feature_end`` ends the bridge by decay, where
     the paper's stops early.

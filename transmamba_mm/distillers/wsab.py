@@ -162,8 +162,8 @@ class WSAB(FeatureDistiller):
     def _check(self) -> None:
         if self.feature_layers and self.task_weight == 1:
             raise UserError(
-                'task_weight=1 of WSAB leaves nothing to features, which count 1 - task_weight: '
-                'choose less, or set layer_weight=0 and direction_weight=0.'
+                'task_weight=1 of WSAB gives features the weight 1 - task_weight = 0: lower it, or '
+                'set layer_weight=0 and direction_weight=0.'
             )
         embeddings = self.match.embeddings if FeatureKind.EMBEDDINGS in self.student_kinds else ()
         for match in embeddings:

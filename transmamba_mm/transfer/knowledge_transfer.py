@@ -56,8 +56,8 @@ class KnowledgeTransfer(BaseModel):
             student.
         plan (StagePlan): The stages.
 
-    What an export wrote, the student alone, can be loaded, too. A student of which a part is still
-    random predicts nothing: mmengine and mmpretrain only log what a checkpoint lacks.
+    An export (the student alone) can be loaded, too. A student with randomly initialized parts
+    refuses to predict: mmengine and mmpretrain only log what a checkpoint lacks.
 
     Raises:
         UserError: Anything that does not fit together: layers, widths, classes, image sizes.
@@ -167,8 +167,8 @@ class KnowledgeTransfer(BaseModel):
         if mode == 'predict' and self._random:
             raise UserError(
                 f'{len(self._random)} tensors of the student are random ({self._random[0]}, ...), '
-                'so it cannot predict: load a checkpoint of this transfer, or the export of it, '
-                'with the config that it was trained by.'
+                'so it cannot predict: load a checkpoint or an export of this transfer, with its '
+                'training config.'
             )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)

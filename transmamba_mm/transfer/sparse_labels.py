@@ -24,7 +24,7 @@ class SparseLabels(NamedTuple):
 def sparsify(logits: Tensor, temperature: float, top_k: int, num_samples: int) -> SparseLabels:
     """Keep the ``top_k`` largest classes of ``softmax(logits / T)`` and a sample of the others.
 
-    The largest k alone would tell a student that all others are impossible. So ``num_samples``
+    With the largest k alone, all other classes would get probability 0. So ``num_samples``
     classes are drawn from the others in proportion to their probabilities, and share these evenly:
     the expectation of what is kept is the distribution itself, hence the expected gradient of a
     cross entropy or divergence is the exact one (random sampling of sparse logits, arXiv

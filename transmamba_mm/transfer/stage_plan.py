@@ -62,7 +62,7 @@ class StagePlan(nn.ModuleDict):
             distiller.requires_grad_(distiller is self._distiller_of(index, default))
 
     def progress(self) -> Progress:
-        """Steps of the current stage, of which the first is 0; of the training without stages."""
+        """Steps of the current stage, from 0; without stages, of the training."""
         progress = Progress.of_runner()
         if self.current is None or progress == Progress():  # no stages, or no Runner
             return progress

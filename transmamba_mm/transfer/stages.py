@@ -77,7 +77,7 @@ def build_stages(configs: Sequence[Mapping[str, Any]]) -> list[Stage]:
     for index, config in enumerate(configs):
         check_keys(f'stages[{index}]', config, known)
         if 'share' not in config:
-            raise UserError(f'stages[{index}] needs a share: its part of the steps, such as 0.3.')
+            raise UserError(f'stages[{index}] needs a share of the steps, such as share=0.3.')
     stages = [Stage(**config) for config in configs]
     total = sum(stage.share for stage in stages)
     if stages and not isclose(total, 1.0, abs_tol=1e-6):
@@ -96,7 +96,7 @@ def stage_ends(stages: Sequence[Stage], num_steps: int) -> list[int]:
     for stage, first, end in zip(stages, [0, *ends], ends, strict=False):
         if end <= first:
             raise UserError(
-                f'The stage {stage.name!r} has a share of {stage.share:g}, which is no step of '
-                f'{num_steps}: train longer, or leave it out.'
+                f'The stage {stage.name!r} has a share of {stage.share:g}, less than one of '
+                f'{num_steps} steps: train longer, or remove it.'
             )
     return ends

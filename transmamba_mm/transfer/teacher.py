@@ -24,7 +24,7 @@ LOAD_ERRORS = (RuntimeError, AssertionError)
 
 
 class FrozenTeacher:
-    """A trained model that is looked at and never changed.
+    """A trained model with frozen weights.
 
     It is a plain object and not a module, so the algorithm can hold it without its weights reaching
     a checkpoint, an optimizer, a DDP bucket or ``train()``: the whole teacher stays in eval,

@@ -91,12 +91,12 @@ class TeacherCache:
             if value != cached:
                 raise UserError(
                     f'{name} was made with teacher.{key}={cached!r}, not {value!r}: set that, or '
-                    f'{MAKE} anew.'
+                    f'{MAKE} again.'
                 )
         if distiller.runs_mixers:
             raise UserError(
                 f'{name}: {type(distiller).__name__} runs on inputs of the teacher, which no cache '
-                'holds: leave teacher.cache or its stage out.'
+                'holds: remove teacher.cache or its stage.'
             )
         kinds = {kind.value for kind in distiller.teacher_kinds}
         if missing := sorted(kinds - {*contents.kinds}):
@@ -115,7 +115,7 @@ class TeacherCache:
         ):
             raise UserError(
                 f'{name} has soft labels of temperature {contents.temperature}, but '
-                f'{type(distiller).__name__} compares at {wanted}: {MAKE} anew, or all logits '
+                f'{type(distiller).__name__} compares at {wanted}: {MAKE} again, or all logits '
                 '(without --top-k).'
             )
 
@@ -157,8 +157,8 @@ class TeacherCache:
             if index is None or view is None or not (index < num_samples and view < views):
                 raise UserError(
                     f'teacher.cache={self.folder} holds {num_samples} samples with {views} views, '
-                    f'but the batch has sample_idx={index}, view={view}: train on the data set '
-                    'that it was made of (SeededViews for several views).'
+                    f'but the batch has sample_idx={index}, view={view}: train on the '
+                    'cached data set (SeededViews for several views).'
                 )
             rows.append(index * views + view)
         return np.array(rows)
@@ -171,9 +171,9 @@ class TeacherCache:
             first = rows[int(differs.nonzero()[0])]
             index, view = divmod(int(first), self.contents.views)
             raise UserError(
-                f'Sample {index}, view {view} is another image than the one in teacher.cache='
-                f'{self.folder}: train on the data set that it was made of, without mixing and '
-                f'without other random views than those of SeededViews, or {MAKE} anew.'
+                f'Sample {index}, view {view} differs from the image in teacher.cache='
+                f'{self.folder}: train on the cached data set, without mixing and '
+                f'without other random views than those of SeededViews, or {MAKE} again.'
             )
 
     def _read_logits(self, rows: np.ndarray, device: torch.device) -> Tensor:

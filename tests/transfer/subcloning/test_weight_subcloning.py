@@ -1,4 +1,4 @@
-"""Stage 1 on real models: what the student's weights are made of, and what is refused."""
+"""Stage 1 on real models: the sources of the student's weights, and what is refused."""
 
 import json
 from dataclasses import replace
@@ -93,7 +93,7 @@ class TestEqualWidths:
 
 
 class TestScan:
-    def test_keeps_its_initialization_and_says_why(self):
+    def test_keeps_its_initialization_and_reports_the_reason(self):
         before, after, _, report = subclone(vim_config(), vit_config())
         lines = lines_of(report)
         for key in after:

@@ -19,7 +19,7 @@ def to_grid(patches: Tensor, grid: Sequence[int], target: Sequence[int]) -> Tens
         patches (Tensor): (B, L, D) in raster order, L = H * W; of a clip frame by frame,
             L = T * H * W.
         grid (Sequence[int]): Their grid, (H, W) or (T, H, W).
-        target (Sequence[int]): Wanted grid, (H', W') or (T', H', W').
+        target (Sequence[int]): Target grid, (H', W') or (T', H', W').
 
     Returns:
         Tensor: (B, H' * W', D) or (B, T' * H' * W', D); ``patches`` itself when the grids are
@@ -32,7 +32,7 @@ def to_grid(patches: Tensor, grid: Sequence[int], target: Sequence[int]) -> Tens
         size = 'x'.join(map(str, grid))
         raise ValueError(f'{patches.shape[1]} patches do not fill a grid of {size}.')
     if len(grid) != len(target):
-        raise ValueError(f'The grid {tuple(grid)} and the grid {tuple(target)} do not compare.')
+        raise ValueError(f'The grids {tuple(grid)} and {tuple(target)} cannot be compared.')
     if tuple(grid) == tuple(target):
         return patches
     if len(grid) == 3:
@@ -42,14 +42,14 @@ def to_grid(patches: Tensor, grid: Sequence[int], target: Sequence[int]) -> Tens
         patches = frames.unflatten(0, (-1, num_frames)).flatten(1, 2)
         return to_grid(patches, (num_frames, pixels), (target[0], pixels))
     image = patches.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, H, W)
-    # The antialiased filter knows no half precision on CPUs.
+    # The antialiased filter does not support half precision on CPUs.
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     image = F.interpolate(image, tuple(target), mode='bilinear', antialias=True)
     return image.flatten(2).transpose(1, 2).to(patches.dtype)
 
 
 def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize the kernel of a patch embedding so that flat patches still look the same.
+    """Resize the kernel of a patch embedding so that flat patches keep their embeddings.
 
     The kernel is resized bicubically as an image and scaled by the ratio of areas, since it is
     summed over its pixels. What bicubic weights miss of each filter's sum is spread evenly over
@@ -57,7 +57,7 @@ def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         kernel (Tensor): (D, C, h, w).
-        size (tuple[int, int]): Wanted (h', w').
+        size (tuple[int, int]): Target (h', w').
 
     Returns:
         Tensor: (D, C, h', w'); ``kernel`` itself when the sizes are equal.

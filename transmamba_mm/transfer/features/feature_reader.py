@@ -18,7 +18,7 @@ from transmamba_mm.transfer.features.model_reader import LayerFeatures, ModelRea
 from transmamba_mm.transfer.features.recorder import Recording
 from transmamba_mm.transfer.features.token_matching import match_tokens, pick_patches, pick_tokens
 
-#: One thing of the student, and the same of the teacher.
+#: A module of the student, and the matching one of the teacher.
 Models = tuple[nn.Module, nn.Module]
 Recordings = tuple[Recording, Recording]
 Sizes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -172,7 +172,7 @@ def _check_classes(student: nn.Module, teacher: nn.Module) -> None:
     ours, theirs = view_of(student).num_classes, view_of(teacher).num_classes
     if ours is not None and theirs is not None and ours != theirs:
         raise UserError(
-            f'The student has {ours} classes and the teacher {theirs}: their logits do not '
-            'compare. Use a teacher of the same classes, or a distiller without a logits term '
+            f'The student has {ours} classes and the teacher {theirs}: their logits cannot be '
+            'compared. Use a teacher of the same classes, or a distiller without a logits term '
             '(logits_weight=0).'
         )

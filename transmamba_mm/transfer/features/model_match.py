@@ -87,7 +87,7 @@ class TowerMatch:
         if student.reads != teacher.reads:
             raise UserError(
                 f'The {name} tower of the student reads {student.reads}, that of the teacher '
-                f'{teacher.reads}: they do not compare.'
+                f'{teacher.reads}: they cannot be compared.'
             )
         layouts = layout_of(student.backbone), layout_of(teacher.backbone)
         depths = [layout.stage_depths() for layout in layouts]
@@ -156,7 +156,7 @@ class ModelMatch:
             unavailable |= {FeatureKind.LOGITS: reason, FeatureKind.EMBEDDINGS: reason}
         num_classes = view_of(student).num_classes
         if num_classes is None:
-            unavailable[FeatureKind.LABELS] = 'the student is no classifier'
+            unavailable[FeatureKind.LABELS] = 'the student is not a classifier'
         return cls(towers, layers, embeddings, unavailable, num_classes)
 
     def require_layers(self, owner: str) -> None:

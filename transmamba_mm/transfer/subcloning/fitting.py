@@ -81,8 +81,8 @@ class TensorFitter:
 
     Args:
         teacher (TeacherWeights): The teacher's weights.
-        plan (ChannelPlan): Which of its channels the student gets.
-        student (StudentWeights): Its layout says where its patches and cls tokens are.
+        plan (ChannelPlan): The channels that the student gets.
+        student (StudentWeights): Its layout gives the positions of patches and cls tokens.
 
     Attributes:
         used (set[str]): Teacher tensors that some student parameter has taken from.
@@ -151,7 +151,7 @@ class TensorFitter:
         return True
 
     def _open(self, rule: Clone, key: str, layer: int | None) -> FittedTensor:
-        """Look up the teacher's tensor, and the rows of the parameter that the rule is about."""
+        """Return the teacher's tensor and the rows of the parameter that the rule covers."""
         parameter = self.parameters[key]
         source = rule.teacher.replace('#', str(layer))
         if source not in self.teacher:

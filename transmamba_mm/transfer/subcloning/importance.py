@@ -69,7 +69,7 @@ def stability(tensors: Sequence[tuple[Tensor, int]], pretrained: Sequence[Tensor
         changes.append((_per_channel(difference, axis) + floor) / (size + floor))
     if not changes:
         raise UserError(
-            "importance='stability' finds nothing to compare: no tensor of subcloning.pretrained "
+            "importance='stability' has no tensors to compare: no tensor of subcloning.pretrained "
             "has the key and shape of the teacher's. Give the checkpoint the teacher was "
             "fine-tuned from, in the same format, or use importance='magnitude'."
         )

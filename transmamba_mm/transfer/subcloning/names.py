@@ -15,7 +15,7 @@ def match(pattern: str, key: str, form: str) -> str | None:
         pattern (str): A key in which ``{layer}`` stands for the path of a layer, ``*`` for one name
             and ``**`` for any number of names.
         key (str): Of a parameter, such as 'stages.1.blocks.0.norm1.weight'.
-        form (str): What the path of a layer looks like.
+        form (str): Pattern of a layer's path.
 
     Returns:
         str | None: The layer's path ('stages.1.blocks.0'), '' where the pattern has no ``{layer}``.

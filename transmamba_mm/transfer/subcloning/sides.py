@@ -57,7 +57,7 @@ class StudentWeights:
     Attributes:
         layout (TokenLayout): Of its backbone.
         parameters (dict[str, Tensor]): The parameters, or views of them; a head's as ``head``.
-        names (dict[str, str]): Of which parameter of the whole student each is.
+        names (dict[str, str]): Name of each in the whole student.
         layers (list[str]): Path of each layer in the names of ``parameters``.
         backbone (nn.Module): Its backbone.
     """

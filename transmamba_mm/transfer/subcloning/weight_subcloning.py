@@ -52,8 +52,8 @@ class WeightSubcloning:
             teacher keeps its initialization ('first_n': v2's selective subcloning).
         skip (Sequence[str]): Glob patterns of student parameters that are left alone.
         mimic_scan (bool): Start each scan's convolution as the identity (the tap of the current
-            token 1, the others and the bias 0), so that the scan sees SiLU of the cloned values and
-            nothing else. dt, A, D and the projections keep Mamba's initialization.
+            token 1, the others and the bias 0), so that the scan's input is SiLU of the cloned
+            values alone. dt, A, D and the projections keep Mamba's initialization.
         table (StudentTable, optional): Other rules than those of the student's family.
 
     Raises:
@@ -85,7 +85,7 @@ class WeightSubcloning:
     def apply(
         self, student: nn.Module, teacher: nn.Module | TeacherWeights, tower: str = 'backbone'
     ) -> TransferReport:
-        """Overwrite the student's weights where a rule says so.
+        """Overwrite the student's weights that have a rule.
 
         Args:
             student (nn.Module): A classifier, or a model with ``towers``.
@@ -180,7 +180,7 @@ class WeightSubcloning:
             return line('skipped', 'listed in skip')
         rule, layer = _find_rule(table, key, sources)
         if rule is None:
-            return line('initialized', 'no rule is about it')
+            return line('initialized', 'no rule matches it')
         if isinstance(rule, Keep):
             if rule.mimic is None or not self.mimic_scan:
                 return line('initialized', rule.reason)
@@ -188,7 +188,7 @@ class WeightSubcloning:
             return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
         if isinstance(rule, Same):
             if not fitting.copy(key):
-                return line('initialized', 'the teacher has nothing of this name and shape')
+                return line('initialized', 'the teacher has no tensor of this name and shape')
             return line('cloned', 'same name', parameter.numel(), key)
         if isinstance(rule, Fixed):
             nn.init.constant_(parameter, rule.value)
@@ -228,8 +228,8 @@ class WeightSubcloning:
             if not any(match(rule.student, key, table.layer) is not None for key in student.names):
                 raise UserError(
                     f'The rule {rule.name!r} takes {rule.teacher} of the teacher to '
-                    f'{rule.student}, but the student has no such parameter. Give '
-                    'subcloning.table rules that are about this student.'
+                    f'{rule.student}, but the student has no such parameter. Set subcloning.table '
+                    'to rules for this student.'
                 )
 
 

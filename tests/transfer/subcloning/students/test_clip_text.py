@@ -44,11 +44,11 @@ def clone(student, weights, **kwargs):
     return before, student.state_dict(), lines, report
 
 
-def test_values_and_attention_output_go_where_the_rule_says():
+def test_values_and_attention_output_follow_the_rule():
     teacher = clip_text()
     student = mamba()
     before, after, lines, _ = clone(student, weights_of(teacher))
-    # Two layers for three: 'uniform' looks at the first, the second and again the second.
+    # Two layers for three: 'uniform' takes the first, the second and again the second.
     for number, source in enumerate((0, 1, 1)):
         theirs, ours = teacher.encoder.layers[source], LAYER.format(number)
         in_proj = after[f'{ours}.mixer.in_proj.weight']  # x and z, of 24 channels each
@@ -86,7 +86,7 @@ def test_a_head_of_words_is_left_alone():
     student = mamba(tie_word_embeddings=False)
     before, after, lines, _ = clone(student, weights_of(clip_text()))
     key = 'backbone.lm_head.weight'
-    assert lines[key].status == 'initialized' and 'captions are read' in lines[key].rule
+    assert lines[key].status == 'initialized' and 'unused' in lines[key].rule
     assert torch.equal(after[key], before[key])
 
 
@@ -117,7 +117,7 @@ def test_other_words_are_an_error_that_names_both_keys_unless_skipped():
 
 
 def test_the_stream_is_all_that_reads_or_writes_it():
-    """Channels are ranked by every tensor that touches them, of the shape that the table says."""
+    """Channels are ranked by every tensor that touches them, of the shape in the table."""
     tensors = weights_of(clip_text()).tensors
     ranked = set()
     for names, axes in STREAM.items():

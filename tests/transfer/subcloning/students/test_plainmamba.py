@@ -54,13 +54,13 @@ def test_positions_norms_and_head():
         assert torch.equal(after[ours], weights[theirs])
 
 
-def test_what_cannot_be_cloned_says_why():
+def test_tensors_without_a_rule_give_a_reason():
     before, after, _, report = subclone(plainmamba_config(), vit_config())
     lines = lines_of(report)
     for key, reason in {
         'patch_embed.stem.conv.weight': 'stack of convolutions',
         'patch_embed.proj.weight': 'stack of convolutions',
-        'blocks.0.mixer.direction_B': 'knows no directions',
+        'blocks.0.mixer.direction_B': 'no directions',
         'blocks.1.mixer.x_proj.weight': 'not from the stream',
         'blocks.1.mixer.A_log': "Mamba's initialization",
         'blocks.0.dw.conv.weight': 'no convolution behind',
@@ -68,7 +68,7 @@ def test_what_cannot_be_cloned_says_why():
         line = lines[f'backbone.{key}']
         assert line.status == 'initialized' and reason in line.rule
         assert torch.equal(before[line.student], after[line.student])
-    assert not any(line.rule == 'no rule is about it' for line in report.lines)
+    assert not any(line.rule == 'no rule matches it' for line in report.lines)
 
 
 def test_mimic_makes_the_convolution_an_identity():

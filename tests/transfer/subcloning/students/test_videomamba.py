@@ -13,7 +13,7 @@ def seed():
 
 
 @pytest.mark.parametrize('tubelet', [1, 2, 3])
-def test_a_tubelet_looks_at_its_center_frame(tubelet):
+def test_a_tubelet_reads_its_center_frame(tubelet):
     student = videomamba_config(dims=24, tubelet_size=tubelet, num_frames=2 * tubelet)
     _, after, weights, report = subclone(student, vit_config(dims=24))
     kernel = after['backbone.patch_embed.proj.weight']

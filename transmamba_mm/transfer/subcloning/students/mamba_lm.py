@@ -5,7 +5,7 @@ the position embedding. Embeddings and head only fit a student with the same voc
 
 A mixer that reads B and C from the hidden state (``bc_from='hidden'``) takes query and key, too. In
 the reading ``Y = C (M X)`` (TransMamba, arXiv 2502.15130) the query becomes C and the key B. The
-student has N states, the teacher one row for each dimension of each head, N of which are kept, in
+student has N states, the teacher one row for each dimension of each head; N rows are kept, in
 index order: those of the greatest importance in query and key together, judged as all channels are
 (magnitude or stability). Both keep the same rows, so C . B is q . k over them, times 1 / sqrt(N).
 A Llama rotates queries and keys by their position before they meet; there is no rotation here. What
@@ -43,7 +43,7 @@ TABLE = StudentTable(
             'lm_head.weight',
             (OTHER, RES_IN),
             optional=True,
-            otherwise='nothing of it is used: captions are read, not written',
+            otherwise='unused: captions are encoded, not generated',
         ),
         *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
         *attention('mixer'),

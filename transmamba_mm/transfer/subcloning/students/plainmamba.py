@@ -1,4 +1,4 @@
-"""PlainMamba: attention into its mixers, or MLPs into its gates, as the layer map says.
+"""PlainMamba: attention into its mixers, or MLPs into its gates, by the layer map.
 
 Its projections have biases, so value, attention output and the biases of an MLP arrive whole. It
 has no cls token: the teacher's stays behind.
@@ -29,7 +29,7 @@ TABLE = StudentTable(
         *GATES,
         *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
         *attention('mixer', bias=True),
-        Keep(f'{LAYER}.mixer.direction_B', 'attention knows no directions'),
+        Keep(f'{LAYER}.mixer.direction_B', 'attention has no directions'),
         *image_scan('mixer'),
         Keep(f'{LAYER}.dw.**', 'the Transformer has no convolution behind its attention'),
         *norm('final norm', 'norm', 'norm'),

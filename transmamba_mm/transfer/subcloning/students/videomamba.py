@@ -1,7 +1,7 @@
 """VideoMamba: as Vim, and images become clips.
 
-The patch embedding looks at the frame in the middle of a tubelet, so that a still picture is cut
-into the same patches as by the teacher. An image teacher knows nothing about time.
+The patch embedding reads the middle frame of a tubelet, so that a still picture is cut
+into the same patches as by the teacher. An image teacher has no weights for time.
 """
 
 from transmamba_mm.models.backbones.videomamba import VideoMamba

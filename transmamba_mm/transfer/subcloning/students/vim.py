@@ -1,4 +1,4 @@
-"""Vim: attention into its mixers, or MLPs into its gates, as the layer map says."""
+"""Vim: attention into its mixers, or MLPs into its gates, by the layer map."""
 
 from transmamba_mm.models.backbones.vim import Vim
 from transmamba_mm.transfer.subcloning.common import (
