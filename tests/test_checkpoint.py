@@ -112,7 +112,7 @@ def test_url_comes_from_the_hub_cache(tmp_path, weights, monkeypatch):
     assert resolve_checkpoint('https://example.invalid/zoo/deit.pth') == cached
 
 
-def test_url_that_cannot_be_had_says_where_to_put_the_file(tmp_path, monkeypatch):
+def test_unreachable_url_names_where_to_put_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     with pytest.raises(UserError, match=r'Could not download .*put it at .*hub/checkpoints/d\.pth'):
         load_checkpoint('http://127.0.0.1:9/d.pth')

@@ -1,4 +1,4 @@
-"""Each workaround does what its docstring says, against the real library."""
+"""Each workaround works as documented, against the real library."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""The wheel carries what OpenMMLab looks for, and works away from the repository."""
+"""The wheel contains the files that OpenMMLab needs, and works away from the repository."""
 
 import os
 import shutil

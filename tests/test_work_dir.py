@@ -95,7 +95,7 @@ def test_a_copy_of_a_folder_has_its_own_checkpoints(tmp_path):
     assert resolve_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_1.pth'
 
 
-def test_a_copy_without_its_newest_does_not_look_into_the_first(tmp_path):
+def test_a_copy_without_its_newest_does_not_search_the_first(tmp_path):
     (tmp_path / 'first').mkdir()
     save(tmp_path / 'first', 'iter_1.pth', 'iter_2.pth')
     shutil.copytree(tmp_path / 'first', tmp_path / 'copy')

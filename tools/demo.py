@@ -28,7 +28,7 @@ from transmamba_mm.study.table import accuracy_table, teacher_text
 CONFIG = Path(__file__).parents[1] / 'configs/transmamba/vim-nano_deit-nano_digits.py'
 #: Steps of a student: fewer than its config has, so that ten trainings fit into five minutes.
 STUDENT_STEPS = 300
-#: With ``--quick``: enough to see every part at work, too few for good numbers.
+#: With ``--quick``: enough to run every part, too few for good numbers.
 QUICK_TEACHER_STEPS, QUICK_STUDENT_STEPS = 100, 50
 METHODS = ['scratch', 'logits', 'wsab']
 FRACTIONS = [1, 0.25, 0.1]

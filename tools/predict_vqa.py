@@ -7,8 +7,8 @@ Examples:
         --question "Is there a red shape?" \\
         --config configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py
 
-Several questions may be asked about one image. Words that the model does not know are named on
-standard error.
+Several questions may be asked about one image. Out-of-vocabulary words are printed to standard
+error.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     for question, answer in zip(args.question, answers, strict=True):
         _, unknown = answerer.words(question)
         if unknown:  # not among the answers, which are alone on standard output
-            print(f'The model does not know: {" ".join(unknown)}', file=sys.stderr, flush=True)
+            print(f'Out of vocabulary: {" ".join(unknown)}', file=sys.stderr, flush=True)
         print(f'{question} {answer}', flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Find the videos of a folder that show what a text says.
+"""Search a folder for the videos that match a text.
 
 Examples:
     python tools/search_videos.py --checkpoint work_dirs/videomamba-nano_clip-nano_movingdigits \\
@@ -7,7 +7,7 @@ Examples:
         --videos my_videos --text "a dog runs" "a cat sleeps" --out found.png
 
 The first search embeds all videos and keeps that in a file; later ones embed what is new or has
-changed. An interrupted one goes on where it stopped. The videos found are printed with their
+changed. An interrupted one continues where it stopped. The videos found are printed with their
 cosines and drawn. A model with a re-ranker puts the nearest into its order, by "match".
 """
 
@@ -93,12 +93,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _note(known: list[str], unknown: list[str]) -> str:
-    """What to think of the videos of a text with unknown words."""
+    """Note on the out-of-vocabulary words of a text."""
     if not unknown:
         return ''
     if not known:
-        return 'The model knows none of these words: the order of these videos means nothing.'
-    return f'The model does not know: {" ".join(unknown)}'
+        return 'All words are out of vocabulary: the order of these videos is arbitrary.'
+    return f'Out of vocabulary: {" ".join(unknown)}'
 
 
 if __name__ == '__main__':

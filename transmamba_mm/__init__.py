@@ -1,8 +1,8 @@
 """Turn a trained Transformer into a Mamba (TransMamba, arXiv 2502.15130), as an OpenMMLab plugin.
 
 Importing the package only creates its registries; models, data sets and hooks are imported when a
-registry is first asked for one of them, so ``custom_imports=['transmamba_mm']`` is all another
-project needs. Without OpenMMLab a warning says how to install it, and only
+registry is first queried for one of them, so ``custom_imports=['transmamba_mm']`` is all another
+project needs. Without OpenMMLab a warning gives the install command, and only
 :mod:`transmamba_mm.ops` can be imported.
 """
 

@@ -49,7 +49,7 @@ def remove_partial_files(folder: str | Path) -> None:
 
 
 def describe_no_room(file: str | Path, error: OSError, size: int | None = None) -> str:
-    """Say that a file has no room, and what to do.
+    """Report that a file does not fit on the disk, and what to do.
 
     Args:
         file: Its path; or the name of a stream, such as '<stdout>'.

@@ -2,7 +2,7 @@
 
 A ``.pth`` file is a pickle, and a pickle can call any function while it is read. Everything here
 loads with ``weights_only=True`` plus the few harmless names that an mmengine checkpoint needs;
-whatever asks for more is refused. (``weights_only`` is trustworthy from torch 2.6 on, see
+anything else is refused. (``weights_only`` is trustworthy from torch 2.6 on, see
 CVE-2025-32434, which is why the package requires that version.)
 """
 
@@ -45,13 +45,13 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
         What the file holds; a safetensors file becomes ``{'state_dict': tensors}``.
 
     Raises:
-        UserError: nothing there, not a checkpoint, or one that wants to execute code.
+        UserError: no file, not a checkpoint, or one that would execute code.
     """
     path = resolve_checkpoint(source)
     if path.suffix == '.safetensors':
         return {'state_dict': _load_safetensors(path, map_location)}
     if damage := _damage(path):
-        raise UserError(f'{path} is damaged ({damage}): take another checkpoint or a copy of it.')
+        raise UserError(f'{path} is damaged ({damage}): use another checkpoint or a copy of it.')
     try:
         with torch.serialization.safe_globals(_harmless_globals()):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
@@ -79,7 +79,7 @@ def read_meta(path: Path) -> dict:
 def load_state_dict(source: str | Path) -> dict[str, Tensor]:
     """Read the weights of a checkpoint, whatever wraps them.
 
-    Looks for ``state_dict`` (mmengine, Lightning), then ``model`` (DeiT, Vim), then takes the file
+    Reads ``state_dict`` (mmengine, Lightning), then ``model`` (DeiT, Vim), then takes the file
     itself as the weights. A ``module.`` prefix from DataParallel is dropped.
     """
     checkpoint = load_checkpoint(source)
@@ -172,7 +172,7 @@ def resolve_checkpoint(source: str | Path) -> Path:
         return newest
     if not path.is_file():
         raise UserError(
-            f'No checkpoint at {source} (looked at {path.absolute()}). Give a .pth or .safetensors '
+            f'No checkpoint at {source} (path: {path.absolute()}). Give a .pth or .safetensors '
             'file, a work_dir of a finished training, or a URL.'
         )
     return path
@@ -201,13 +201,13 @@ def newest_checkpoint(work_dir: str | Path, keys: Sequence[str] = ()) -> Path | 
             continue
         if all(key in checkpoint for key in keys):
             if damaged:
-                text = f'{" ".join(damaged)} {path}, the one before, is used instead.'
+                text = f'{" ".join(damaged)} {path}, the previous one, is used instead.'
                 print_log(text, logger='current', level=logging.WARNING)
             return path
     if damaged:
         raise UserError(
-            f'No checkpoint in {work_dir} is whole: {" ".join(damaged)} Restore one from a copy, '
-            'or begin again in another work_dir.'
+            f'No checkpoint in {work_dir} is complete: {" ".join(damaged)} Restore one from a '
+            'copy, or start again in another work_dir.'
         )
     return None
 
@@ -232,8 +232,8 @@ def _download(url: str) -> Path:
 def _damage(path: Path) -> str:
     """What is wrong with the bytes of a file, by the checksums that torch.save puts into it.
 
-    A ``.pth`` is a zip archive, each part of which carries its CRC-32, which torch does not check:
-    it loads a weight with a flipped bit. The checksum moves with the file. Files in the format of
+    A ``.pth`` is a zip archive. Each part carries its CRC-32, which torch does not check: it
+    loads a weight with a flipped bit. The checksum moves with the file. Files in the format of
     torch before 1.6 have none.
     """
     try:
@@ -285,11 +285,11 @@ def _harmless_globals() -> list:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    """Tell a checkpoint that wants to run code from a file that is no checkpoint."""
+    """Distinguish a checkpoint that would run code from a file that is no checkpoint."""
     asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
     if asked:
         return (
-            f'{path} was refused: reading it would execute code, it asks for '
+            f'{path} was refused: reading it would execute code, it calls '
             f'{asked[1] or asked[2]}. Save the weights alone (torch.save(model.state_dict(), ...) '
             'or safetensors) where you trust the file, and load that.'
         )

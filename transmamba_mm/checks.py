@@ -183,7 +183,7 @@ def checked(**rules: Rule) -> Callable[[Function], Function]:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 given = signature.bind_partial(*args, **kwargs).arguments
-            except TypeError:  # Python says it better, and names the function
+            except TypeError:  # Python's own message names the function
                 return function(*args, **kwargs)
             named = type(args[0]) if function.__name__ == '__init__' else function
             for name, rule in rules.items():

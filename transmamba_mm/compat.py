@@ -21,7 +21,7 @@ from mmengine.runner import CheckpointLoader
 
 logger = logging.getLogger('transmamba_mm')
 
-#: As mmengine's lines look on a terminal.
+#: mmengine's format on a terminal.
 LOG_FORMAT = '%(asctime)s - %(name)s - %(levelname)s - %(message)s'
 
 INDEX, ONE_OF_OURS = 'model-index.yml', 'vim-t_in1k'
@@ -107,7 +107,7 @@ def log_through_mmengine() -> None:
 
 
 def announce_config_package() -> None:
-    """Let configs say ``_base_ = 'transmamba_mm::transmamba/....py'``.
+    """Support ``_base_ = 'transmamba_mm::transmamba/....py'`` in configs.
 
     mmengine only follows ``package::`` for the packages in its own table, which lists OpenMMLab's.
     """
@@ -151,11 +151,10 @@ def import_datasets_quietly() -> None:
 def load_checkpoints_safely() -> None:
     """Make mmengine's Runner load and resume through :mod:`transmamba_mm.checkpoint`.
 
-    On torch >= 2.6 upstream mmengine 0.10.7 cannot resume at all (its checkpoints hold a log
-    history that ``weights_only=True`` does not know), and the maintained distribution falls back to
-    running whatever code the file brings. Either runs the text under ``meta.config`` as Python, to
-    compare numbers of GPUs, so that text is left out. Our tools call this; importing the package
-    does not.
+    On torch >= 2.6 upstream mmengine 0.10.7 cannot resume at all (``weights_only=True`` rejects the
+    log history in its checkpoints), and the maintained distribution falls back to running whatever
+    code the file brings. Either runs the text under ``meta.config`` as Python, to compare numbers
+    of GPUs, so that text is left out. Our tools call this; importing the package does not.
     """
     from transmamba_mm.checkpoint import load_checkpoint
 
@@ -174,7 +173,7 @@ def prepare_cpu_launch(cfg: Config) -> None:
 
     mmengine's launcher calls ``torch.cuda.set_device`` and its Runner wraps the model for the
     device ``LOCAL_RANK``; CPU torch has neither. So the gloo group is made here, before the Runner,
-    which then leaves it alone, and the wrapper is told that there is no device.
+    which then keeps it, and the wrapper gets no device.
     """
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
@@ -190,11 +189,11 @@ def prepare_cpu_launch(cfg: Config) -> None:
 def leave_cpu_launch() -> None:
     """End a process of a CPU launch whose work is done; return at once in any other.
 
-    The threads of gloo and of DDP may want Python's lock while the interpreter is being taken down.
-    Python 3.11 answers by unwinding them, through C++ that must not be unwound, and the process
-    aborts ("terminate called without an active exception") after all its work is done. So the group
-    is taken down, exit handlers run and everything is flushed, and the interpreter is left as it
-    is.
+    The threads of gloo and of DDP may acquire Python's lock while the interpreter is being taken
+    down. Python 3.11 answers by unwinding them, through C++ that must not be unwound, and the
+    process aborts ("terminate called without an active exception") after all its work is done. So
+    the group is taken down, exit handlers run and everything is flushed, and the interpreter is
+    left as it is.
     """
     distributed = torch.distributed
     if not distributed.is_initialized() or distributed.get_backend() != 'gloo':

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and a hint for its message."""
+"""The exception for errors a user can fix, and a hint for its message."""
 
 import difflib
 from collections.abc import Iterable

@@ -129,7 +129,7 @@ class KeyMap:
         """``state`` with the new names; keys without a line keep theirs.
 
         Raises:
-            UserError: A stack of which a part is missing.
+            UserError: A stack with a missing part.
         """
         renamed: dict[str, Tensor] = {}
         stacks: dict[str, tuple[Stack, dict[int, Tensor]]] = {}
@@ -167,7 +167,7 @@ class KeyMap:
             hint (str): Ends the message.
 
         Raises:
-            UserError: Keys without a line, by name; a stack of which a part is missing.
+            UserError: Keys without a line, by name; a stack with a missing part.
         """
         if unknown := [key for key in state if self._match(key) is None]:
             more = ' ...' if len(unknown) > SHOWN else ''
@@ -178,7 +178,7 @@ class KeyMap:
         return self.rename(state)
 
     def _prefix(self, unknown: Sequence[str]) -> str:
-        """Advice for keys most of which a prefix more or less makes known."""
+        """Advice for keys that mostly match once a prefix is added or removed."""
         first = unknown[0].partition('.')[0] + '.'
         inner = [key.removeprefix(first) for key in unknown if key.startswith(first)]
         if self._knows_most([BACKBONE + key for key in unknown]):

@@ -19,7 +19,7 @@ STYLE = {
     'font.size': 10,
     'figure.constrained_layout.use': True,
 }
-#: Colors that also differ for color-blind eyes (Okabe and Ito), in the order of the methods.
+#: Colors that also differ for color-blind readers (Okabe and Ito), in the order of the methods.
 COLORS = ['#999999', '#E69F00', '#0072B2', '#009E73', '#CC79A7', '#D55E00']
 
 

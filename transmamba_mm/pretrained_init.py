@@ -28,7 +28,7 @@ def check_pretrained(module: nn.Module, place: str) -> None:
     given = getattr(module, 'init_cfg', None)
     for init in given if isinstance(given, list | tuple) else [given]:
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            source = init.get('checkpoint')  # mmengine refuses what is no text, and knows others
+            source = init.get('checkpoint')  # mmengine handles other values
             if isinstance(source, str) and urlparse(source).scheme in ('', 'http', 'https'):
                 _check_pretrained(place, source, init.get('prefix'), module)
 
@@ -42,7 +42,7 @@ def _check_pretrained(place: str, source: str, prefix: str | None, module: nn.Mo
         prefix += '.'
         weights = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
     if not weights:
-        raise UserError(f'{place}: {source} has nothing whose name begins with prefix={prefix!r}.')
+        raise UserError(f'{place}: {source} has no tensor with prefix={prefix!r}.')
     check_fit(f'{place}.checkpoint={source}', weights, module, _prefix(weights, module))
 
 
@@ -73,9 +73,9 @@ def check_fit(
     first = next(key for key in weights if key not in fitting)
     shape = f', {tuple(own[first].shape)} in the model' if first in own else ''
     raise UserError(
-        f'{setting} is not of the {type(module).__name__}: {len(fitting)} of its {len(weights)} '
+        f'{setting} does not fit the {type(module).__name__}: {len(fitting)} of its {len(weights)} '
         f'tensors fit, the first that does not is {first} {tuple(weights[first].shape)}{shape}.'
-        f'{advice} Name a checkpoint of this model, or leave it away.'
+        f'{advice} Name a checkpoint of this model, or remove it.'
     )
 
 

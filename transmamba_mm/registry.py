@@ -94,8 +94,8 @@ LOOPS = _child('loop', mmpretrain.LOOPS, 'engine')
 #: What runs forward, backward and step.
 OPTIM_WRAPPERS = _child('optim_wrapper', mmpretrain.OPTIM_WRAPPERS, 'engine')
 
-# Kinds of which we have none. Without a child in our scope mmengine warns at each of them and looks
-# past what mmpretrain adds (its visualizer, samplers, optimizers).
+# Kinds without a class of ours. Without a child in our scope mmengine warns at each of them and
+# skips what mmpretrain adds (its visualizer, samplers, optimizers).
 for _kind in (
     *('DATA_SAMPLERS', 'EVALUATORS', 'LOG_PROCESSORS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
     *('PARAM_SCHEDULERS', 'RUNNERS'),

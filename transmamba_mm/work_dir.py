@@ -12,9 +12,9 @@ def checkpoints_in(work_dir: Path) -> list[Path]:
     """The checkpoints of a training, whole or not, in the order in which to try them.
 
     First the one that ``last_checkpoint`` names, then those before it, newest first, then any
-    others. They are looked for in the folder itself, which may have been moved or copied,
-    and only if it holds none where the note says. The numbers in their names, of iterations or
-    epochs, decide their order: times do not survive a copy. Best checkpoints and published ones,
+    others. The folder itself, which may have been moved or copied, is searched first; only
+    if it holds none, the location in ``last_checkpoint``. The numbers in their names, of iterations
+    or epochs, decide their order: times do not survive a copy. Best checkpoints and published ones,
     which cannot be resumed, are not among them.
     """
     noted = _noted(work_dir)

@@ -1,5 +1,5 @@
 # A DeiT becomes a Vim on 8x8 digits: python tools/analysis/study.py configs/studies/digits.py
-# Regime A: the teacher has seen all images, so this shows how fast a transfer learns.
+# Regime A: the teacher was trained on all images, so this shows how fast a transfer learns.
 results = 'docs/results/digits.jsonl'
 regimes = dict(A=dict())
 blocks = dict(

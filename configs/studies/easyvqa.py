@@ -1,5 +1,5 @@
 # A LLaVA becomes a MambaVQA: python tools/analysis/study.py configs/studies/easyvqa.py (hours)
-# Regime A: the teacher has seen all questions.
+# Regime A: the teacher was trained on all questions.
 _config = 'configs/transmamba/mambavqa-nano_llava-nano_easyvqa.py'
 results = 'docs/results/easyvqa.jsonl'
 metric = 'vqa/accuracy'

@@ -42,7 +42,7 @@ def _tuning(config, *methods, trials=_nine):
 
 
 blocks = dict(
-    # The most telling runs, one seed.
+    # The most informative runs, one seed.
     first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
     first_swap=dict(configs=[_swap], methods=['staged', 'scratch'], fractions=[0.25]),
     tuning_swap_ours=_tuning(_swap, 'staged', trials=_staged),

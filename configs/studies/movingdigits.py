@@ -1,5 +1,5 @@
 # A CLIP becomes a VideoMamba: python tools/analysis/study.py configs/studies/movingdigits.py (hours)
-# Regime A: the teacher has seen all videos.
+# Regime A: the teacher was trained on all videos.
 _config = 'configs/transmamba/videomamba-nano_clip-nano_movingdigits.py'
 results = 'docs/results/movingdigits.jsonl'
 metric = 'retrieval/t2v_R1'

@@ -1,5 +1,5 @@
 # A second domain, photographs of solar cells: python tools/analysis/study.py configs/studies/solarcells.py
-# Regime B: the teacher has seen the student's own images and no others.
+# Regime B: the teacher was trained on the student's images only.
 results = 'docs/results/solarcells.jsonl'
 regimes = dict(B=dict(own_data=True))
 blocks = dict(

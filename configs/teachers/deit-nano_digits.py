@@ -7,7 +7,7 @@ _base_ = [
 
 model = _base_.teacher.model
 
-# Gentler than what the students see: in 1,000 steps a ViT does not get through more.
+# Weaker than the students' augmentation, which a ViT does not fit in 1,000 steps.
 data_preprocessor = dict(
     batch_augments=dict(augments=dict(rotate=10.0, translate=0.06, scale=0.1, shear=5.0))
 )

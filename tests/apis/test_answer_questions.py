@@ -33,7 +33,7 @@ def test_answers_what_the_test_loop_answers(work_dir):
     assert answerer(images, questions) == expected
 
 
-def test_normalizes_as_the_config_says(work_dir):
+def test_normalizes_by_the_config(work_dir):
     assert VQAInferencer(str(work_dir)).model.data_preprocessor.mean.max() > 200
 
 

@@ -15,7 +15,7 @@ from transmamba_mm.apis.search_videos import Hit
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Figures are kept open, to be looked at."""
+    """Keep figures open for inspection."""
     kept = []
     monkeypatch.setattr(plt, 'close', kept.append)
     yield kept
@@ -36,7 +36,7 @@ def test_a_strip_holds_frames_at_even_distances(tmp_path):
     assert upright.shape == (HEIGHT, 3 * HEIGHT // 2 + 2 * GAP, 3)
 
 
-def test_says_what_was_found(tmp_path, drawn):
+def test_titles_name_the_hits(tmp_path, drawn):
     write_clip(tmp_path / '$a$ b.mp4')
     write_frames(tmp_path / 'frames')
     found = {

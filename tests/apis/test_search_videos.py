@@ -110,7 +110,7 @@ def test_only_what_is_new_or_changed_is_embedded(search, work_dir, videos, tmp_p
 
 
 def stop_after(count, stop):
-    """A callback that stops the work at a video, and the list of those that were looked at."""
+    """A callback that stops the work at a video, and the list of those reached."""
     seen = []
 
     def on_video(check, total):

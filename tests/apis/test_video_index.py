@@ -48,7 +48,7 @@ def test_an_index_that_was_emptied(tmp_path):
     assert len(VideoIndex(tmp_path / 'index', 'me')) == 0
 
 
-def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
+def test_an_unwritable_folder_is_reported(tmp_path):
     (tmp_path / 'file').touch()
     index = VideoIndex(tmp_path / 'file' / 'index', 'me')
     index.put('a', (1, 1), torch.randn(4))

@@ -17,8 +17,8 @@ def fail(error: Exception):
 
 def test_user_error_prints_its_message_and_exits_with_one(capsys):
     with pytest.raises(SystemExit) as caught:
-        run(lambda: fail(UserError('mend this')))
-    assert caught.value.code == 'error: mend this'  # sys.exit(str): to stderr, exit code 1
+        run(lambda: fail(UserError('fix this')))
+    assert caught.value.code == 'error: fix this'  # sys.exit(str): to stderr, exit code 1
 
 
 def test_what_a_terminal_cannot_show_is_written_in_letters_that_it_can(tmp_path):
@@ -33,7 +33,7 @@ def test_what_a_terminal_cannot_show_is_written_in_letters_that_it_can(tmp_path)
 def test_traceback_can_be_asked_for(monkeypatch):
     monkeypatch.setenv('TRANSMAMBA_TRACEBACK', '1')
     with pytest.raises(UserError):
-        run(lambda: fail(UserError('mend this')))
+        run(lambda: fail(UserError('fix this')))
 
 
 def test_our_bugs_keep_their_traceback():

@@ -123,7 +123,7 @@ def test_best_by_a_metric_that_is_not_reported(tmp_path):
 def test_evaluator_of_another_task():
     metric = METRICS.build({'type': 'Accuracy'})
     text = message(lambda: metric.process(None, [{'gt_label': torch.tensor([1])}]))
-    assert text.startswith("An evaluator wants 'pred_label', which this model does not predict")
+    assert "'pred_label'" in text and 'val_evaluator' in text
 
 
 def test_option_that_cannot_be_read():
@@ -131,7 +131,7 @@ def test_option_that_cannot_be_read():
     assert text.startswith('A value of --cfg-options cannot be read')
 
 
-def test_phase_of_which_only_a_part_is_configured(tmp_path):
+def test_partly_configured_phase(tmp_path):
     text = message(lambda: tiny_runner(tmp_path, val_evaluator={'type': 'Accuracy'}))
     assert 'should be either all None or not None' in text
 
@@ -154,9 +154,9 @@ class Unreadable(BaseDataset):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_data_of_which_nothing_can_be_read(workers):
+def test_unreadable_data(workers):
     text = message(lambda: next(iter(DataLoader(Unreadable(), num_workers=workers))))
-    assert text.startswith('The data set found nothing that can be read')
+    assert 'data set' in text and 'data_root' in text
 
 
 @pytest.mark.parametrize('other', [[{'params': [0]}], [{'params': [0, 1, 2]}]])

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not Path(FULL).exists(), reason=f'{FULL} is of L
 
 
 def message(folder: Path, main, code: int = 1) -> str:
-    """What a tool with this ``main`` prints in the end, of which it may print nothing else."""
+    """The only output of a tool with this ``main``."""
     errors = folder / 'stderr'
     assert in_fork(_as_tool, errors, main) == code
     text = errors.read_text()

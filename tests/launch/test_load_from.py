@@ -62,7 +62,7 @@ class Pretrained(BaseModule):
 
 
 @pytest.mark.parametrize(
-    'prefix, key, says',
+    'prefix, key, expected',
     [
         (None, 'backbone.linear', r"0 of its 2 tensors .*prefix='backbone\.'"),
         ('backbone', 'student.backbone.linear', "begins with prefix='backbone.'"),
@@ -73,12 +73,14 @@ class Pretrained(BaseModule):
         (None, 'linear', None),
     ],
 )
-def test_pretrained_weights_of_something_else_are_refused(tmp_path, prefix, key, says):
+def test_pretrained_weights_of_something_else_are_refused(tmp_path, prefix, key, expected):
     file = str(tmp_path / 'a.pth')
     weights = {f'{key}.{name}': value for name, value in nn.Linear(2, 3).state_dict().items()}
     torch.save({'state_dict': weights}, file)
     model = nn.ModuleDict({'body': Pretrained(checkpoint=file, prefix=prefix)})
-    with pytest.raises(UserError, match=f'body.init_cfg.*{says}') if says else nullcontext():
+    with (
+        pytest.raises(UserError, match=f'body.init_cfg.*{expected}') if expected else nullcontext()
+    ):
         begin('', model)
 
 

@@ -203,7 +203,7 @@ def test_the_record_is_not_an_option():
 
 
 @pytest.mark.parametrize('place', ['own file', 'own tree'])
-def test_what_is_wrong_with_a_method_is_said_with_its_file(tmp_path, place):
+def test_faults_of_a_method_name_its_file(tmp_path, place):
     """A key that preflight refuses, a value that the part refuses, a part that is not there."""
     leaf = tmp_path / 'transmamba/mine.py'
     file = tmp_path / '_base_/methods/soft.py'

@@ -70,14 +70,14 @@ def test_only_the_phases_that_run_need_their_data(tmp_path):
     assert 'does not exist' in problems(cfg, 'val')
 
 
-def test_empty_folder_is_told_from_a_missing_one(tmp_path):
+def test_empty_folder_is_distinguished_from_a_missing_one(tmp_path):
     cfg = {'train_dataloader': loader(type='CustomDataset', data_root=str(tmp_path))}
     assert f'{tmp_path} is empty' in problems(cfg, 'train')
     (tmp_path / 'image.png').touch()
     assert problems(cfg, 'train') == ''
 
 
-def test_data_inside_a_wrapper_is_looked_at(tmp_path):
+def test_data_inside_a_wrapper_is_checked(tmp_path):
     inner = {'type': 'CustomDataset', 'data_root': str(tmp_path / 'absent')}
     repeated = {'type': 'RepeatDataset', 'times': 2, 'dataset': inner}
     cfg = {'train_dataloader': loader(type='ConcatDataset', datasets=[repeated])}
@@ -146,7 +146,7 @@ def test_missing_videos_and_captions_come_with_what_to_do(tmp_path, kind):
     assert problems(cfg, 'train') == ''
 
 
-def test_folder_of_videos_that_the_config_names_is_the_one_looked_at(tmp_path):
+def test_folder_of_videos_in_the_config_is_the_one_checked(tmp_path):
     dataset = {'data_root': str(tmp_path), 'data_prefix': {'video_path': 'clips'}}
     cfg = {'train_dataloader': loader(type='VideoCaptions', **dataset)}
     message = problems(cfg, 'train')
@@ -158,7 +158,7 @@ def test_default_folder_and_split_that_does_not_exist(tmp_path, monkeypatch):
     cfg = {'val_dataloader': loader(type='MSRVTT', split='test', partition='full')}
     message = problems(cfg, 'val')
     assert 'data/msrvtt/MSRVTT_data.json does not exist' in message
-    assert f'looked in {tmp_path}' in message
+    assert f'searched {tmp_path}' in message
     for kind in ('MovingDigits', 'MovingDigitsCls'):
         message = problems({'val_dataloader': loader(type=kind, split='test')}, 'val')
         assert 'data/moving_digits/test/captions.jsonl does not exist' in message
@@ -229,7 +229,7 @@ def test_url_in_the_cache_is_not_downloaded(tmp_path, monkeypatch):
     assert problems({'model': {'student': {}, 'teacher': teacher}}, 'train') == ''
 
 
-def test_hook_that_does_not_say_what_it_is():
+def test_hook_without_a_type():
     hooks = [{'type': 'A'}, {'typ': 'B'}]
     assert "custom_hooks[1]={'typ': 'B'} has no type" in problems({'custom_hooks': hooks})
     assert 'custom_hooks[0]=None has no type' in problems({'custom_hooks': [None]})

@@ -1,4 +1,4 @@
-"""A training that goes on has to end after the checkpoint that it goes on from."""
+"""A resumed training has to end after its checkpoint."""
 
 import pytest
 import torch

@@ -134,7 +134,7 @@ NOT_THERE = {
 
 @pytest.mark.parametrize('depth', ['leaf', 'base of a base'])
 @pytest.mark.parametrize('entry', NOT_THERE)
-def test_a_base_that_is_not_there_is_named_with_the_config_that_wants_it(tmp_path, entry, depth):
+def test_a_missing_base_is_named_with_the_config_that_needs_it(tmp_path, entry, depth):
     (tmp_path / 'parts').mkdir()
     (tmp_path / 'parts/data.py').write_text('train_cfg = dict(max_iters=3)\n')
     wants = tmp_path / 'wants.py'

@@ -1,4 +1,4 @@
-"""A data loader of whatever a config says gets as far as preflight, which refuses it."""
+"""A data loader with any value in the config reaches preflight, which refuses it."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a config says about the process is done, or refused before anything runs."""
+"""Process-wide settings of a config take effect, or are refused before anything runs."""
 
 import platform
 import subprocess

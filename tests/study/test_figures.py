@@ -13,7 +13,7 @@ STEPS = np.arange(1, 6)
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Figures are kept open, to be looked at."""
+    """Keep figures open for inspection."""
     kept = []
     monkeypatch.setattr(plt, 'close', kept.append)
     yield kept

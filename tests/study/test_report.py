@@ -22,7 +22,7 @@ PAGE = """# Results
 | old | numbers |
 <!-- /study -->
 
-What it says is written by hand.
+This part is written by hand.
 
 <!-- study mine.py differences headline other -->
 <!-- /study -->
@@ -44,7 +44,7 @@ def test_parts_are_written_and_the_rest_stays(folder):
     filled = fill(PAGE)
     assert '| vim-nano | scratch | 85.00 |\n| vim-nano | wsab | 87.50 |\n<!-- /study -->' in filled
     assert '| vim-nano | wsab | +5.00 |' in filled  # the other metric
-    assert 'old' not in filled and 'What it says is written by hand.' in filled
+    assert 'old' not in filled and 'This part is written by hand.' in filled
     assert fill(filled) == filled
 
 

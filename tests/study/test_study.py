@@ -134,7 +134,7 @@ def test_a_finished_training_whose_line_was_not_written(tree, lines):
     file = tree.parent / 'study/lines.jsonl'
     before = file.read_text()
     file.write_text('')
-    assert make(tree).run(['both'])[1:] == lines[1:]  # the first one was trained anew above
+    assert make(tree).run(['both'])[1:] == lines[1:]  # the first one was trained again above
     assert len(read_lines(file)) == 4
     file.write_text(before)
 

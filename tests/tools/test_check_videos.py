@@ -1,4 +1,4 @@
-"""check_videos.py finds what cannot be read or is short, and says what to do."""
+"""check_videos.py finds unreadable and short videos, and names the fix."""
 
 import json
 import multiprocessing
@@ -54,7 +54,7 @@ def videos(tmp_path_factory):
 def test_finds_and_explains(videos, tmp_path):
     done = call_tool(TOOL, videos, '--write-list', 'good.txt', cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert '9 of 12 videos need care' in done.stdout
+    assert '9 of 12 videos' in done.stdout
     for cause in FIXES.keys() - {'missing', 'no frames'}:
         assert cause in done.stdout and FIXES[cause][:40] in done.stdout
     assert 'Left out 1, no videos by their names: 1 .md.' in done.stdout
@@ -112,7 +112,7 @@ def test_lists_that_are_none(tmp_path, name, text, word):
         find_videos([str(tmp_path / name)])
 
 
-def test_nothing_to_look_at(tmp_path):
+def test_nothing_to_check(tmp_path):
     shutil.copy(__file__, tmp_path)
     with pytest.raises(UserError, match='No video was found'):
         find_videos([str(tmp_path)])
@@ -134,7 +134,7 @@ def test_a_list_that_cannot_be_written_is_refused_before_the_work(videos, tmp_pa
     done = call_tool(TOOL, videos, '--write-list', 'absent/good.txt', cwd=tmp_path)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert 'absent/good.txt: there is no such folder' in done.stderr
-    assert 'need care' not in done.stdout
+    assert 'problems' not in done.stdout
 
 
 def test_animations_and_rare_suffixes_are_found_and_the_rest_is_counted(tmp_path):

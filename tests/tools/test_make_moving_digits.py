@@ -78,7 +78,7 @@ def test_what_is_interrupted_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_is_told_from_the_whole(tmp_path):
+def test_a_part_is_distinguished_from_the_whole(tmp_path):
     make(tmp_path / 'digits')
     (tmp_path / 'digits/test/videos/00001.mp4').unlink()
     with pytest.raises(UserError, match='only a part'):

@@ -1,4 +1,4 @@
-"""Show what the model sees: a batch of training images after pipeline and batch augmentation.
+"""Show the model's input: a batch of training images after pipeline and batch augmentation.
 
 Example:
     python tools/analysis/browse_dataset.py configs/transmamba/vim-nano_deit-nano_digits.py

@@ -4,7 +4,7 @@ Example:
     python tools/analysis/study.py configs/studies/fashionmnist.py first headline --jobs 2
     python tools/analysis/study.py configs/studies/fashionmnist.py --report README.md
 
-It may be stopped at any time: the same command goes on. Every finished training is a line of the
+It may be stopped at any time: the same command continues. Every finished training is a line of the
 file that the study names; tables and figures are drawn from those lines alone.
 """
 
@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--report',
         nargs='*',
         metavar='FILE.md',
-        help="train nothing: write these files' parts and the study's figures anew",
+        help="do not train: rewrite these files' parts and the study's figures",
     )
     return parser.parse_args(argv)
 

@@ -5,7 +5,7 @@ Example:
     python tools/datasets/check_videos.py MSRVTT_JSFUSION_test.csv --root data/msrvtt/videos
 
 A folder stands for all videos and folders of frames below it; a txt, csv, json or jsonl file for
-the videos that it names, of which missing ones are told, too. Each video is opened and eight frames
+the videos that it names, missing ones included. Each video is opened and eight frames
 of it are decoded (--every-frame: all, which also finds damage between them).
 """
 
@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Look at every video, print the table, write the list."""
+    """Check every video, print the table, write the list."""
     args = parse_args(argv)
     if args.write_list and not Path(args.write_list).absolute().parent.is_dir():
         raise UserError(f'--write-list {args.write_list}: there is no such folder, make it first.')
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         for check in looked:
             checks.append(check)
             bad = sum(bool(check.cause) for check in checks)
-            progress.update(task, advance=1, description=f'videos, {bad} need care')
+            progress.update(task, advance=1, description=f'videos, {bad} have problems')
     bad = sum(bool(check.cause) for check in checks)
     console.out(check_table(checks) if bad else f'All {len(checks)} videos are good.')
     if note := skipped_note(skipped):

@@ -50,13 +50,13 @@ class VQAInferencer:
             BaseVQAModel,
             'answers no questions: name the config of a MambaVQA or a LlavaTeacher.',
         )
-        # Where mmpretrain's inferencer looks for the pipeline, and all that it looks for.
+        # The only entry that mmpretrain's inferencer reads: the pipeline.
         dataset = {'pipeline': fit_to_model(image_pipeline(cfg), self.model)}
         self.model._config = Config({'test_dataloader': {'dataset': dataset}})
         self._ask = VisualQuestionAnsweringInferencer(self.model, device=choose_device(device))
 
     def words(self, question: str) -> tuple[list[str], list[str]]:
-        """Words of a question that the model knows, and those that it does not."""
+        """Return the words of a question inside and outside the model's vocabulary."""
         return split_words(self.model.prompt_template.tokenizer, question)
 
     def __call__(self, images: Sequence[str | Path], questions: Sequence[str]) -> list[str]:
@@ -77,7 +77,7 @@ class VQAInferencer:
             )
         for image, question in zip(images, questions, strict=True):
             if not question.strip():
-                raise UserError(f'The question about {image} is empty: ask something.')
+                raise UserError(f'The question about {image} is empty: write one.')
             if not is_unicode(question):
                 raise UserError(
                     f'The question about {image} is not valid UTF-8 text ({question!r:.80}): write '

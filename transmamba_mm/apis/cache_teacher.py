@@ -83,7 +83,7 @@ def cache_teacher(
 
 
 def _check_views(dataset: Any, model: Any) -> None:
-    """UserError for images that training would not see again."""
+    """UserError for images that training would not reproduce."""
     if getattr(model.data_preprocessor, 'batch_augments', None) is not None:
         raise UserError(
             'data_preprocessor.batch_augments (train_cfg.augments) mixes or moves images behind '
@@ -99,9 +99,9 @@ def _check_views(dataset: Any, model: Any) -> None:
                 twins.append(torch.as_tensor(dataset[index]['inputs']))
         if twins[0].shape != twins[1].shape or not torch.equal(*twins):
             raise UserError(
-                'The pipeline of train_dataloader.dataset draws at random, so training would see '
+                'The pipeline of train_dataloader.dataset is random, so training would get '
                 "other images: wrap the data set as dict(type='transmamba_mm.SeededViews', "
-                'dataset=..., views=4), or leave the random steps out.'
+                'dataset=..., views=4), or remove the random steps.'
             )
 
 
@@ -109,7 +109,7 @@ def _kinds(model: Any, features: bool) -> frozenset[FeatureKind]:
     """What the distillers compare, as far as a cache can hold it."""
     view = view_of(model.student)
     if view.num_classes is None:
-        raise UserError('Outputs of classifiers can be cached; this student is none.')
+        raise UserError('Only outputs of classifiers can be cached; this student is not one.')
     distillers = model.distiller, *model.plan.values()
     kinds = frozenset().union(*(distiller.teacher_kinds for distiller in distillers))
     if FeatureKind.ATTENTION_MAPS in kinds:
@@ -141,7 +141,7 @@ def _sparsity(model: Any, kinds: Iterable[FeatureKind], top_k: Any, num_drawn: i
             f'at {sorted(map(str, temperatures)) or "none"}: leave it out to keep all logits.'
         )
     if top_k >= num_classes:
-        raise UserError(f'top_k={top_k} of {num_classes} classes leaves none out: leave it out.')
+        raise UserError(f'top_k={top_k} keeps all {num_classes} classes: remove it.')
     return {'top_k': top_k, 'num_drawn': num_drawn, 'temperature': temperatures.pop()}
 
 

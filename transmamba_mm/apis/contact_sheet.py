@@ -1,4 +1,4 @@
-"""What a search has found, to be looked at: a row of frames for each video."""
+"""Draw the results of a search: a row of frames for each video."""
 
 import os
 import textwrap
@@ -42,7 +42,7 @@ def draw_hits(
     width = max(5 * HEIGHT, *(strip.shape[1] for rows in strips.values() for strip in rows))
     counts = [len(rows) for rows in strips.values()]
     with plt.rc_context(STYLE):
-        row = WIDTH * HEIGHT / width + 0.35  # inches of frames, and of what is said above them
+        row = WIDTH * HEIGHT / width + 0.35  # inches of frames and of the title above them
         figure = plt.figure(figsize=(WIDTH, row * sum(counts) + 0.5 * len(counts)))
         parts = figure.subfigures(len(counts), 1, height_ratios=counts, squeeze=False)
         for part, (text, rows) in zip(parts[:, 0], strips.items(), strict=True):
@@ -55,7 +55,7 @@ def draw_hits(
                 title = axes.set_title(_label(rank, found[text][rank - 1]), loc='left', fontsize=9)
                 title.set_parse_math(False)  # a name may hold two dollars
         with warnings.catch_warnings():
-            # a box in place of a letter is seen, and needs no two lines for each
+            # a missing glyph shows as a box and needs no warning
             warnings.filterwarnings('ignore', message='Glyph')
             save_figure(figure, path)
 

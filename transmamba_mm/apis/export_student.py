@@ -20,7 +20,7 @@ from transmamba_mm.registry import MODELS, build_in_scope
 from transmamba_mm.transfer.student import exported_config, student_weights
 from transmamba_mm.transfer.teacher import load_strict
 
-#: What a checkpoint's meta tells of the student.
+#: Entries of a checkpoint's meta that describe the student.
 META = ('dataset_meta', 'epoch', 'iter')
 
 

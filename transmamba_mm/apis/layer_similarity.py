@@ -36,8 +36,8 @@ def compare_layers(
         raise UserError(f'{cfg.filename} has no teacher: pass a config of configs/transmamba/.')
     if cfg.get('test_dataloader') is None:
         raise UserError(
-            f'{cfg.filename} has no test_dataloader, whose images the layers are compared on: add '
-            'one, such as test_dataloader=val_dataloader.'
+            f'{cfg.filename} has no test_dataloader, which gives the images to compare layers on: '
+            'add one, such as test_dataloader=val_dataloader.'
         )
     init_default_scope(cfg.get('default_scope', 'transmamba_mm'))
     preprocessor = MODELS.build(cfg.data_preprocessor)

@@ -1,4 +1,4 @@
-"""Find videos by what is said about them: a trained model, a folder, a text."""
+"""Search a folder for the videos that match a text, with a trained model."""
 
 import hashlib
 import logging
@@ -39,7 +39,7 @@ class Hit:
     Attributes:
         path (str): Below the folder.
         score (float): Cosine with the text.
-        match (float, optional): What the model's re-ranker says of the two, if it was asked.
+        match (float, optional): The re-ranker's score of the two, if it ran.
     """
 
     path: str
@@ -65,7 +65,7 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     for text in texts:
         if not text.strip():
-            raise UserError('A text is empty: say what the video shows.')
+            raise UserError('A text is empty: describe what the video shows.')
         if not is_unicode(text):
             raise UserError(f'The text {text!r:.80} is not valid UTF-8 text: write it in UTF-8.')
 
@@ -120,7 +120,7 @@ class VideoSearch:
     ) -> IndexReport:
         """Embed the videos below a folder that are new or have changed; forget those that are gone.
 
-        An interrupted run goes on where it was saved last. Videos that cannot be read are left out
+        An interrupted run continues from its last save. Videos that cannot be read are left out
         and tried again the next time.
 
         Args:
@@ -137,7 +137,7 @@ class VideoSearch:
         """
         root = os.fspath(folder)
         if not os.path.isdir(root):
-            raise UserError(f'There is no folder {root} (looked at {os.path.abspath(root)}).')
+            raise UserError(f'There is no folder {root} (path: {os.path.abspath(root)}).')
         skipped: Counter[str] = Counter()
         paths = find_videos([root], skipped=skipped)
         there = {os.path.relpath(path, root): file_stat(path) for path in paths}
@@ -172,7 +172,7 @@ class VideoSearch:
         return report
 
     def words(self, text: str) -> tuple[list[str], list[str]]:
-        """Words of a text that the model knows, and those that it does not."""
+        """Return the words of a text inside and outside the model's vocabulary."""
         return split_words(self.model.caption_tokenizer.tokenizer, text)
 
     def index_file(self, folder: str | Path) -> Path:
@@ -185,8 +185,8 @@ class VideoSearch:
     def __call__(self, texts: Sequence[str], top: int = 5) -> list[list[Hit]]:
         """Find the ``top`` videos of the index for each text, the best first.
 
-        If the model has a re-ranker, it looks at the nearest videos once more, so they are decoded
-        again, and puts them into its order.
+        If the model has a re-ranker, it re-ranks the nearest videos, which are decoded
+        again.
 
         A video that it can no longer read is left out, with a warning.
 
@@ -195,7 +195,7 @@ class VideoSearch:
                 indexed before.
         """
         if self._index is None:
-            raise UserError('There is nothing to search: call index(folder) first.')
+            raise UserError('There are no videos to search: call index(folder) first.')
         check('VideoSearch', 'top', top, COUNT)
         check_texts(texts)
         texts = [text.strip() for text in texts]

@@ -64,8 +64,8 @@ def find_config(checkpoint: str) -> Path:
     found = [same_name] if same_name.is_file() else sorted(file.parent.glob('*.py'))
     if len(found) != 1:
         raise UserError(
-            f'{file.parent} holds {len(found)} configs, so it is not clear which model '
-            f'{checkpoint} is of: name one with --config.'
+            f'{file.parent} holds {len(found)} configs, so the model of {checkpoint} is ambiguous: '
+            'name one with --config.'
         )
     if not is_own_config(found[0]):
         raise UserError(

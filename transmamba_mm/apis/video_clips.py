@@ -1,4 +1,4 @@
-"""Video files as clips, the way a config's test sees them."""
+"""Load video files as clips, with a config's test pipeline."""
 
 import os
 from collections.abc import Sequence
@@ -57,6 +57,6 @@ class VideoClips(Dataset):
             return VideoCheck(path, error.cause, str(error)), None
         except UserError as error:  # as a result: a DataLoader would wrap it into its traceback
             return error
-        except Exception as error:  # of a decoder that this one file breaks: the others go on
+        except Exception as error:  # a decoder's, from this file: load the others
             message = f'{path} cannot be used: {type(error).__name__} ({error}).'
             return VideoCheck(path, 'damaged', message), None

@@ -57,7 +57,7 @@ def search_index(queries: Tensor, vectors: Tensor, top: int) -> tuple[Tensor, Lo
 
 
 def weights_hash(model: nn.Module, settings: object) -> str:
-    """Tell whether two embeddings can be compared: a hash of the weights and of ``settings``."""
+    """Hash the weights and ``settings``: embeddings with equal hashes can be compared."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(model.state_dict().items()):
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
@@ -75,7 +75,7 @@ class VideoIndex:
     Args:
         file (str | Path): Read if it is there.
         maker (str): Fingerprint of the model that makes the embeddings.
-        rebuild (bool): Begin anew, whatever is in the file.
+        rebuild (bool): Start an empty index, even if the file exists.
         dims (int, optional): Numbers of an embedding.
 
     Raises:
@@ -108,7 +108,7 @@ class VideoIndex:
         return self._stacked
 
     def put(self, path: str, made: Stamp, vector: Tensor) -> None:
-        """Keep the vector (D,) of a video that was last changed when ``made`` says."""
+        """Store the vector (D,) of a video with its modification stamp ``made``."""
         self.stamps[path], self._vectors[path] = made, vector
         self._stacked = None
 
@@ -127,7 +127,7 @@ class VideoIndex:
         if self.stamps and not self.stamps.keys() & there.keys():
             raise UserError(
                 f'{self.file} is an index of other videos ({next(iter(self.stamps))}, ...): name '
-                'another file with --index, or start it anew with --rebuild.'
+                'another file with --index, or rebuild it with --rebuild.'
             )
         gone = self.stamps.keys() - there.keys()
         changed = {path for path in self.stamps.keys() - gone if self.stamps[path] != there[path]}

@@ -33,7 +33,7 @@ def checkpoint_activations(cfg: Config, model: nn.Module) -> None:
     for path in paths:
         if path not in modules:
             raise UserError(
-                f'activation_checkpointing names {path!r}, which is no module of the '
+                f'activation_checkpointing names {path!r}, which is not a module of the '
                 f'{type(model).__name__}.{did_you_mean(str(path), list(modules))}'
             )
         modules[path].forward = _recomputed(modules[path])

@@ -13,7 +13,7 @@ from transmamba_mm.launch.signed_config import sign_dumped
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build ``cfg.runner_type``, mmengine's ``Runner`` unless the config says otherwise.
+    """Build ``cfg.runner_type``, mmengine's ``Runner`` by default.
 
     The config that it writes into the work_dir is signed as the user's own. From here on an error
     that a part of the config raises while it is built names its place.
@@ -23,11 +23,11 @@ def build_runner(cfg: Config) -> Runner:
             ``activation_checkpointing`` of no module.
     """
     if cfg.get('runner_type') == 'FlexibleRunner' and cfg.get('compile'):
-        raise UserError('compile is not read by a FlexibleRunner: leave it away, or runner_type.')
+        raise UserError('compile is not read by a FlexibleRunner: remove it, or runner_type.')
     if cfg.get('strategy') is not None and cfg.get('runner_type', 'Runner') == 'Runner':
         raise UserError(
             f'strategy={dict(cfg.strategy)} is not read by a Runner: set '
-            "runner_type='FlexibleRunner', or leave strategy away."
+            "runner_type='FlexibleRunner', or remove strategy."
         )
     name_parts_in_errors(cfg)
     runner = RUNNERS.build(cfg)

@@ -11,7 +11,7 @@ from transmamba_mm import compat
 from transmamba_mm.launch.explain import explain
 from transmamba_mm.launch.full_disk import drop_output, stop_on_full_disk
 
-#: Set this environment variable to see the traceback behind a message.
+#: Environment variable that prints the traceback behind a message.
 TRACEBACK = 'TRANSMAMBA_TRACEBACK'
 
 
@@ -40,7 +40,7 @@ class ConfigOptions(DictAction):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call ``main``; a mistake the user can mend becomes one message and exit code 1.
+    """Call ``main``; an error the user can fix becomes one message and exit code 1.
 
     Anything else is a bug of ours and keeps its traceback.
     """

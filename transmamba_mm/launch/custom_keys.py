@@ -7,7 +7,7 @@ from transmamba_mm.errors import UserError, did_you_mean
 
 
 def check_custom_keys(cfg: Config, model: nn.Module) -> None:
-    """Make sure that what a config says of single parameters is about parameters of its model.
+    """Check that a config's settings for single parameters match parameters of its model.
 
     Raises:
         UserError: Keys that are in the name of no parameter.

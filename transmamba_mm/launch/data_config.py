@@ -1,4 +1,4 @@
-"""What a config says about its data, whatever wraps it."""
+"""A config's data set settings, inside any wrappers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a user can mend, in one message that names the cause and the fix."""
+"""Turn errors a user can fix into one message with the cause and the fix."""
 
 import inspect
 import re
@@ -21,15 +21,15 @@ CHECKS_INPUT = (
     *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
     'torch.utils.data',
 )
-#: What mmengine says of something in place of a config.
+#: mmengine's messages for a value that is no config.
 NO_CONFIG = ('cfg should be a dict', 'type must be a str')
-#: What torch says of items that do not make a batch.
+#: torch's message for items that cannot be stacked into a batch.
 UNEQUAL = 'stack expects each tensor to be equal size'
 #: What a pipeline packs its items into.
 PACKED = ('inputs', 'data_samples')
 #: Where a data set of mmpretrain keeps the names of its files.
 ANNOTATIONS = ('ann_file', 'question_file', 'split_file')
-#: What torch says of tensors that do not fit each other.
+#: torch's messages for tensors that do not fit each other.
 MISFIT = re.compile(
     'shapes cannot be multiplied|must match|expected input.*to have|to be broadcastable|'
     'size of tensor|invalid for input of size|should be the same|normalized_shape|'
@@ -49,11 +49,11 @@ SHARED_MEMORY = (
     'enlarge it (docker run --shm-size=8g), or set train_dataloader.num_workers and '
     'val_dataloader.num_workers to fewer, or 0.'
 )
-#: What mmengine and torch say of a user's data and checkpoint, which does not say what to do.
+#: mmengine's and torch's messages about a user's data and checkpoint that name no fix.
 ADVICE = {
     'Cannot find valid image after': (
-        'The data set found nothing that can be read among a thousand of its items. The first are '
-        'named above: mend them, or correct the folder (data_root, data_prefix).'
+        'The data set found no readable item among a thousand. The first are '
+        'named above: fix them, or correct the folder (data_root, data_prefix).'
     ),
     'A different number of tensors was saved during the original forward': RECORDED_WITHIN,
     'Recomputed values for the following tensors have different metadata': RECORDED_WITHIN,
@@ -67,11 +67,11 @@ ADVICE = {
 
 
 def explain(error: Exception) -> str | None:
-    """Say what to mend, or None where the error is not the user's."""
+    """Return the cause and the fix, or None where the error is not the user's."""
     text, place = _explain(error), place_of(error)
     if place is None or (text is not None and text.startswith(place)):
         return text
-    if text is None:  # what a part that is made of a config says of that config
+    if text is None:  # a part's own message about its config
         text = f'{type(error).__name__}: {error}'
     return f'{place}: {text}'
 
@@ -112,13 +112,13 @@ def _no_memory(text: str) -> str | None:
         return None
     wanted = f'{int(found[1]) / 1e9:,.1f} GB' if found else 'more'
     return (
-        f'Not enough memory ({wanted} wanted at once): make sizes of the config smaller, such as '
+        f'Not enough memory ({wanted} requested at once): reduce sizes in the config, such as '
         'train_dataloader.batch_size, img_size or widths.'
     )
 
 
 def _misfit(error: Exception, text: str) -> str | None:
-    """Explain parts that do not fit each other, or the data: what torch and mmcv say of it."""
+    """Explain parts that do not fit each other, or the data, from torch's and mmcv's messages."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     owners = [frame.f_locals.get('self') for frame in frames]
     step = next((owner for owner in owners if isinstance(owner, BaseTransform)), None)
@@ -189,13 +189,13 @@ def _unknown_metric(name: str, error: KeyError) -> str | None:
     if place == 'mmengine.hooks.checkpoint_hook':
         known = [*_last_frame(error).f_locals.get('metrics', ())]
         return (
-            f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation reports.'
-            f'{did_you_mean(name, known)} It reports {", ".join(known)}. Mend it and go on '
+            f'save_best={name!r} (default_hooks.checkpoint) is not reported by the validation.'
+            f'{did_you_mean(name, known)} It reports {", ".join(known)}. Fix it and continue '
             'from the last checkpoint with --resume.'
         )
     if place.startswith('mmpretrain.evaluation'):
         return (
-            f'An evaluator wants {name!r}, which this model does not predict: choose the '
+            f'An evaluator needs {name!r}, which this model does not predict: choose the '
             'val_evaluator and test_evaluator that belong to its task.'
         )
     return None
@@ -238,7 +238,7 @@ def _unreadable_option(error: RecursionError) -> str | None:
 
 
 def _wrong_argument(text: str) -> str | None:
-    """Explain a key of a config that the thing it builds does not take, or lacks."""
+    """Explain a config key that the class it builds does not accept, or lacks."""
     match = re.match(
         r'([\w.]+?)(\.__init__)?\(\) '
         r"(?:got an unexpected keyword argument '(\w+)'|missing |takes no arguments)",
@@ -259,6 +259,6 @@ def _wrong_argument(text: str) -> str | None:
     if 'missing ' in match[0]:
         return text if is_class else text.replace(f'{owner}()', shown, 1)
     if key is None:
-        return f'{shown} takes nothing in its config but its type.'
+        return f'{shown} takes no keys but its type.'
     accepted = [name for built in named.values() for name in inspect.signature(built).parameters]
     return f'{shown} takes no {key!r} in its config.{did_you_mean(key, accepted)}'

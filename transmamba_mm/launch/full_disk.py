@@ -14,7 +14,7 @@ _print_error = logging.Handler.handleError
 def stop_on_full_disk() -> None:
     """Let a log that has no room end the process, as any other file does.
 
-    ``logging`` would print a traceback for every line of the log from then on, and go on.
+    ``logging`` would print a traceback for every line of the log from then on, and continue.
     """
     logging.Handler.handleError = _raise_or_print
 

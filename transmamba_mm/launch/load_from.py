@@ -15,7 +15,7 @@ from transmamba_mm.pretrained_init import check_fit, check_pretrained
 def check_load_from(cfg: Config, model: nn.Module) -> None:
     """Make sure that ``load_from`` and every ``init_cfg=Pretrained`` are of what they fill.
 
-    A training that goes on (``resume``) is left to mmengine, which finds out by the optimizer's
+    A resumed training (``resume``) is left to mmengine, which finds out by the optimizer's
     state.
 
     Args:

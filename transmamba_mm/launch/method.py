@@ -23,7 +23,7 @@ from transmamba_mm.launch.data_config import type_name
 #: The method of a leaf, which all others change.
 DEFAULT = 'wsab'
 FOLDER = Path('_base_', 'methods')
-#: Where a merged config keeps what it was made of, beside its entries.
+#: Key of a merged config for the files it was merged from.
 SOURCES = '_sources'
 
 
@@ -92,7 +92,7 @@ def find_method(method: str, config: Path) -> Path:
     """
     if method.endswith('.py'):
         if not Path(method).is_file():
-            raise UserError(f'--method {method} does not exist (looked in {Path.cwd()}).')
+            raise UserError(f'--method {method} does not exist (searched {Path.cwd()}).')
         return Path(method)
     found = methods(config)
     if method not in found:
@@ -144,7 +144,7 @@ def _lay(old: dict, new: dict, method: str, place: str = '') -> dict:
         changes = isinstance(value, dict) and not {'type', '_delete_'} & set(value)
         absent = old.get(key) is None and (changes or key not in old)
         if path.startswith('model.') and absent and (changes or value is None):
-            raise UserError(f'{method} changes {path}, which the config does not have.')
+            raise UserError(f'{method} changes {path}, which the config lacks.')
         below = old.get(key) if isinstance(old.get(key), dict) else {}
         laid[key] = _lay(below, value, method, path) if isinstance(value, dict) else value
     return laid

@@ -10,7 +10,7 @@ from transmamba_mm.errors import did_you_mean
 
 
 def explain_missing_config(file: Path, above: tuple[Path, ...] = ()) -> str:
-    """Name the first file of a config's tree that is not there, and the config that wants it.
+    """Name the first missing file of a config's tree, and the config that needs it.
 
     Args:
         file (Path): The config.
@@ -44,7 +44,7 @@ def explain_missing_config(file: Path, above: tuple[Path, ...] = ()) -> str:
 
 
 def _not_there(path: Path) -> str:
-    """Say where the path of a file ends, and what there is in place of the rest."""
+    """Report where the path of a file ends, and what exists in place of the rest."""
     if path.is_dir():
         return f'{path} is a folder: name a config in it.'
     missing = path
@@ -55,6 +55,6 @@ def _not_there(path: Path) -> str:
     text = (
         f'{missing.name} is not in {folder.resolve()}'
         if missing == path
-        else (f'{missing} is not a folder (looked in {folder.resolve()})')
+        else (f'{missing} is not a folder (searched {folder.resolve()})')
     )
     return f'{text}.{did_you_mean(missing.name, there)}'

@@ -45,7 +45,7 @@ REGISTRIES: dict[str, Registry | None] = {
     'model_wrapper_cfg': ours.mmpretrain.MODEL_WRAPPERS,
     'init_cfg': ours.mmpretrain.WEIGHT_INITIALIZERS,
     'strategy': STRATEGIES,
-    'temporal': None,  # types that a part knows itself
+    'temporal': None,  # types that a part defines itself
 }
 #: Keys that a builder takes out before it makes a part of the rest.
 BUILDERS: dict[Registry, tuple[str, ...]] = {
@@ -93,8 +93,8 @@ UNTYPED = ('optim_wrapper', 'log_processor', 'data_preprocessor', 'default_hooks
 #: Top-level entries that a Runner cannot do without, and others that have to be dicts.
 NEEDED = ('model', 'randomness', 'env_cfg')
 DICTS = (*NEEDED, 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks', 'auto_scale_lr')
-#: Packages whose classes give their parent what is left of their arguments; one of mmpretrain may
-#: give it to anybody, and whoever lacks the argument says so.
+#: Packages whose classes pass their remaining arguments to the parent. Those of mmpretrain may
+#: pass them elsewhere; the receiver then reports an unknown one.
 UPWARDS = ('transmamba_mm.', 'mmengine.', 'torch.', 'mmcv.')
 #: Loops that mmengine chooses where a config names none.
 LOOPS = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop'}
@@ -137,7 +137,7 @@ def parameters_of(built: Any) -> tuple[dict[str, inspect.Parameter], bool]:
         is_open = any(p.kind is p.VAR_KEYWORD for p in found.values())
         return dict(found), is_open
     taken: dict[str, inspect.Parameter] = {}
-    if issubclass(built, CheckpointHook):  # it hands on what it does not know itself
+    if issubclass(built, CheckpointHook):  # it passes on the arguments it does not use
         taken |= inspect.signature(Runner.save_checkpoint).parameters
     for owner in built.__mro__:
         if owner is object:
@@ -169,7 +169,7 @@ def fits(value: Any, parameter: inspect.Parameter) -> bool:
     """Whether a value of a config is of the kind that an argument is annotated with."""
     default = parameter.default
     if parameter.annotation is inspect.Parameter.empty:
-        return True  # nothing is said
+        return True  # no annotation
     if value is None and default in (None, inspect.Parameter.empty):
         return default is None or _fits(value, parameter.annotation)
     if default not in (None, inspect.Parameter.empty) and type(value) is type(default):
@@ -179,7 +179,7 @@ def fits(value: Any, parameter: inspect.Parameter) -> bool:
 
 def _fits(value: Any, kind: Any) -> bool:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:  # a class from Python 3.11 on, of which nothing is an instance
+    if kind is Any:  # a class from Python 3.11 on, without instances
         return True
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in arguments)

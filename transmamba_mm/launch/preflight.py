@@ -1,4 +1,4 @@
-"""Find everything that would stop a run before it is started, and say all of it at once."""
+"""Find everything that would stop a run before it starts, and report all of it at once."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
             are looked up too, and downloaded if they are a URL.
 
     Raises:
-        UserError: every problem found: what is missing, where it was looked for, how to get it.
+        UserError: every problem found: what is missing, which folders were searched, how to get it.
     """
-    import_datasets_quietly()  # looking up a type would import them with their noise
+    import_datasets_quietly()  # a type's look-up would import them with their noise
     if wrong := [f'{name}={part!r}' for name, part in _parts(cfg) if not isinstance(part, dict)]:
         raise UserError(f'{", ".join(wrong)}: write dict(type=...), or the keys of one.')
     problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg), *wrong_parts(cfg)]
@@ -76,7 +76,7 @@ def _unread_keys(cfg: Config) -> Iterator[str]:
 
 
 def _unfinished_hooks(cfg: Config) -> Iterator[str]:
-    """Hooks that do not say what they are."""
+    """Hooks without a type."""
     defaults, custom = cfg.get('default_hooks'), cfg.get('custom_hooks')
     hooks = dict(defaults) if isinstance(defaults, Mapping) else {}
     hooks = {f'default_hooks.{name}': hook for name, hook in hooks.items()}
@@ -85,7 +85,7 @@ def _unfinished_hooks(cfg: Config) -> Iterator[str]:
     for place, hook in hooks.items():
         is_hook = isinstance(hook, Hook) or (isinstance(hook, Mapping) and 'type' in hook)
         if not is_hook and (hook is not None or place.startswith('custom_hooks')):
-            yield f'{place}={hook} has no type: write dict(type=...), or leave it out.'
+            yield f'{place}={hook} has no type: write dict(type=...), or remove it.'
 
 
 def _uncovered_images(model: ConfigDict) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _uncovered_images(model: ConfigDict) -> Iterator[str]:
 
 
 def _missing_weights(cfg: Config) -> Iterator[str]:
-    """Whether the checkpoints that the config names can be had."""
+    """Check that the config's checkpoints exist."""
     model = cfg.get('model') or {}
     wanted = {
         'load_from': cfg.get('load_from'),
@@ -138,7 +138,7 @@ def _unsupported_amp(cfg: Config) -> Iterator[str]:
     if type_name(wrapper) == 'AmpOptimWrapper' and get_device() == 'cpu' and dtype != 'bfloat16':
         yield (
             f'optim_wrapper.dtype={dtype!r} is not supported on a CPU, where mixed precision is '
-            "bfloat16: set 'bfloat16' or leave dtype away."
+            "bfloat16: set 'bfloat16' or remove dtype."
         )
 
 
@@ -154,7 +154,7 @@ def _too_much_decay(cfg: Config) -> Iterator[str]:
     """A decay that takes more than all of a weight in one step."""
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
     lr, decay = optimizer.get('lr') or 0, optimizer.get('weight_decay') or 0
-    if decay >= 1 and lr * decay >= 1:  # a rate that is too high is seen by the loss
+    if decay >= 1 and lr * decay >= 1:  # too high a learning rate shows in the loss
         yield (
             f'optim_wrapper.optimizer.weight_decay={decay:g} at lr={lr:g} takes {lr * decay:.0%} '
             'of each weight in a step: it has to be below 1 / lr, and is mostly below 1.'

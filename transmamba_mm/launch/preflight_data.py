@@ -1,4 +1,4 @@
-"""Whether the data that a config names is on the disk, and where it is to be had if not."""
+"""Check that a config's data is on the disk, and name the download if not."""
 
 import inspect
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import type_name
 
-#: Those of ``datasets.retrieval``, which say themselves what they need.
+#: Those of ``datasets.retrieval``, which report missing files themselves.
 RETRIEVAL = ('DiDeMo', 'MSRVTT', 'MovingDigits', 'MovingDigitsCls', 'VideoCaptions')
 COCO = 'https://cocodataset.org/#download'
 CIFAR = 'mkdir -p {root} && curl -L https://www.cs.toronto.edu/~kriz/{archive} | tar -xz -C {root}'
@@ -17,7 +17,7 @@ IMAGENET = (
     'Register at https://image-net.org, download ILSVRC2012 and unpack it as train/<class>/*.JPEG '
     'and val/<class>/*.JPEG (or val/*.JPEG with meta/val.txt), as mmpretrain describes.'
 )
-#: Where the questions and images of a data set are to be had.
+#: Downloads of the questions and images of a data set.
 QUESTIONS = {
     'COCOVQA': (
         'Questions and annotations: https://visualqa.org/download.html (OK-VQA: '
@@ -44,7 +44,7 @@ FILES = ('ann_file', 'question_file', 'split_file')
 
 
 def missing_data(dataset: ConfigDict) -> Iterator[str]:
-    """Say which files of a data set are not where its config says, if any, and what to do."""
+    """Report files of a data set that are missing at its config's paths, and what to do."""
     kind = type_name(dataset)
     try:
         paths, advice = _wanted(kind, dataset)
@@ -53,23 +53,23 @@ def missing_data(dataset: ConfigDict) -> Iterator[str]:
         return
     faults = [fault for fault in map(_fault, paths) if fault]
     if faults:
-        place = '' if paths[0].is_absolute() else f' (looked in {Path().absolute()})'
+        place = '' if paths[0].is_absolute() else f' (searched {Path().absolute()})'
         yield f'{kind} data: {", ".join(faults)}{place}. {advice}'
 
 
 def unseen_gaps(dataset: ConfigDict) -> Iterator[str]:
-    """Say which steps of an evaluation's pipeline would leave out what they cannot read."""
+    """Report steps of an evaluation's pipeline that would skip unreadable files."""
     for step in dataset.get('pipeline') or ():
         kind = type_name(step)
         if kind in EVALUATED and step.get('on_bad', 'skip') == 'skip':
             yield (
-                f"{kind} has on_bad='skip', which is for training, but an evaluation of less than "
-                f'its data set says nothing about it: set on_bad={EVALUATED[kind]}.'
+                f"{kind} has on_bad='skip', which is for training, but an evaluation that skips "
+                f'samples does not measure its data set: set on_bad={EVALUATED[kind]}.'
             )
 
 
 def _wanted(kind: str, dataset: ConfigDict) -> tuple[list[Path], str]:
-    """The files and folders that a data set reads, and where they are to be had."""
+    """The files and folders that a data set reads, and their download."""
     root = dataset.get('data_root')
     if kind in RETRIEVAL:
         return _retrieval(kind, dataset)
@@ -98,7 +98,7 @@ def _retrieval(kind: str, dataset: ConfigDict) -> tuple[list[Path], str]:
     needy = getattr(retrieval, kind)
     parameters = inspect.signature(needy).parameters
     if 'split' in parameters and 'split' not in arguments:
-        return [], ''  # building it says so
+        return [], ''  # building it reports that
     default = parameters['data_root'].default if 'data_root' in parameters else ''
     root = Path(arguments.get('data_root') or default).expanduser()
     files = needy.files(**arguments)

@@ -1,4 +1,4 @@
-"""Whether what a config wants measured can be measured."""
+"""Check that the model and data provide what the config's metrics need."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from transmamba_mm.registry import METRICS
 
 
 def unknown_best(cfg: Config) -> Iterator[str]:
-    """Say which ``save_best`` no metric reports, as far as metrics tell it before they run.
+    """Report a ``save_best`` that no metric computes, as far as metrics declare their names.
 
     Ours list their ``NAMES``; of others the prefix is known.
     """
@@ -23,19 +23,19 @@ def unknown_best(cfg: Config) -> Iterator[str]:
     for _, config in _metrics(cfg, 'val'):
         metric: Any = _class_of(config)
         prefix = config.get('prefix') or getattr(metric, 'default_prefix', None)
-        if prefix is None:  # of which nothing is known
+        if prefix is None:  # its names are unknown
             return
         names += [f'{prefix}/{name}' for name in getattr(metric, 'NAMES', ('...',))]
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name not in names and f'{name.rpartition("/")[0]}/...' not in names:
             yield (
-                f'save_best={name!r} (default_hooks.checkpoint) is nothing that the validation '
-                f'reports.{did_you_mean(name, names)} It reports {", ".join(names)}.'
+                f'save_best={name!r} (default_hooks.checkpoint) is not reported by the validation'
+                f'.{did_you_mean(name, names)} It reports {", ".join(names)}.'
             )
 
 
 def impossible_hits(cfg: Config) -> Iterator[str]:
-    """Say why the head cannot count its hits while it trains, if it cannot."""
+    """Report why the head cannot compute its training accuracy, if it cannot."""
     place, student = _student(cfg)
     head = student.get('head') or {}
     yield from _excessive_topk(cfg, f'{place}.head', head)
@@ -53,7 +53,7 @@ def impossible_hits(cfg: Config) -> Iterator[str]:
 
 
 def excessive_topk(cfg: Config, phase: str) -> Iterator[str]:
-    """Say which metrics of a phase want more of the best classes than there are."""
+    """Report metrics of a phase with a larger ``topk`` than there are classes."""
     from mmpretrain.evaluation import Accuracy, MultiLabelMetric  # slow, and not for a --help
 
     for place, config in _metrics(cfg, phase):
@@ -68,7 +68,7 @@ def _excessive_topk(cfg: Config, place: str, part: Mapping[str, Any]) -> Iterato
     largest = max(topk) if isinstance(topk, (list, tuple)) else topk
     if classes is not None and largest is not None and largest > classes:
         yield (
-            f'{place}.topk={topk} wants more classes than the model has '
+            f'{place}.topk={topk} needs more classes than the model has '
             f'({where}.head.num_classes={classes}): lower it.'
         )
 

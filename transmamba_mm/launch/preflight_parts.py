@@ -30,7 +30,7 @@ from transmamba_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 #: Hooks that every Runner has; another name is a hook of ones own.
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-#: Places whose parts preflight looks at itself.
+#: Places whose parts preflight checks itself.
 SEEN = ('default_hooks.', 'custom_hooks.')
 DEFAULT = 'DefaultOptimWrapperConstructor'
 #: Keys of ``paramwise_cfg`` that one constructor of optimizers reads and the default one does not.
@@ -45,7 +45,7 @@ ANYWHERE = ('type', '_scope_', '_delete_')
 
 
 def wrong_parts(cfg: Config) -> Iterator[str]:
-    """Say which keys and values nothing reads, or nothing can work with, by their path."""
+    """Report keys that nothing reads and values that nothing accepts, by their path."""
     for key, value in cfg.items():
         yield from _look(key, value, None)
     for key in DICTS:
@@ -54,7 +54,7 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
             yield f'{key}={value!r} has to be a dict.'
     randomness = cfg.get('randomness')
     if isinstance(randomness, Mapping) and 'seed' not in randomness:
-        yield 'randomness has no seed: set one, or seed=None for another in each run.'
+        yield 'randomness has no seed: set one, or seed=None for a different one per run.'
     yield from _wrong_constructor(cfg.get('optim_wrapper'))
     hooks = cfg.get('default_hooks')
     for name in hooks if isinstance(hooks, Mapping) else ():
@@ -94,7 +94,7 @@ def _look(path: str, node: Any, inherited: Registry | None) -> Iterator[str]:
     elif fault := _out_of_range(path, node):
         yield f'{path}={node!r} {fault}.'
     elif rule is None and _is_no_part(path, node):
-        yield f'{path}={node!r} is no part of a config: write dict(type=...), or leave it out.'
+        yield f'{path}={node!r} is not a part of a config: write dict(type=...), or remove it.'
     elif rule is None and not isinstance(node, Mapping) and _plain_keys(path) and node is not None:
         yield f'{path}={node!r} has to be a dict of {", ".join(_plain_keys(path) or ())}.'
     elif isinstance(node, Mapping):
@@ -185,7 +185,7 @@ def _rule(path: str) -> Rule | None:
 
 
 def _out_of_range(path: str, value: Any) -> str | None:
-    """What a value has to be instead, if anything is said about its place."""
+    """The allowed range of a value, if there is a rule for its path."""
     if (rule := _rule(path)) is not None:
         return None if value is None else rule.fault(value)
     is_number = isinstance(value, float) and not path.endswith('.norm_type')

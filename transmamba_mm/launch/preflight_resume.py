@@ -1,4 +1,4 @@
-"""Whether a training that is to go on has anything left to do."""
+"""Check that a training to resume is not finished."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ENDS = {'max_iters': 'iter', 'max_epochs': 'epoch'}
 
 
 def finished_training(cfg: Config) -> Iterator[str]:
-    """Say that the checkpoint to resume is past the end of the training, if it is.
+    """Report a checkpoint to resume that is past the end of the training.
 
     One that is exactly at the end may still owe a validation, and is no fault.
     """
@@ -25,13 +25,13 @@ def finished_training(cfg: Config) -> Iterator[str]:
         return
     try:
         path = _to_resume(cfg, end)
-    except UserError:  # nothing to resume: whoever reads it says so
+    except UserError:  # nothing to resume: reported where it is read
         return
     if path is not None:
         yield (
             f'The checkpoint to resume, {path}, is of {ENDS[end]} {_progress(path, end)}, past the '
             f'end of the training: train_cfg.{end}={length[end]}. Train longer, resume an earlier '
-            'checkpoint (--resume FILE), or begin again in another --work-dir.'
+            'checkpoint (--resume FILE), or start again in another --work-dir.'
         )
 
 

@@ -99,7 +99,7 @@ def _import_modules(cfg: Config, file: str | Path) -> None:
 
 
 def explain_unread(cfg: Config, key: str, variables: Mapping[str, Any] | None = None) -> str:
-    """Say that nothing reads a dotted ``key``, and which key is meant."""
+    """Report that nothing reads a dotted ``key``, with the most similar one."""
     name, _, rest = key.partition('.')
     places = [path for path, _ in _places(cfg) if path.rpartition('.')[2] == name]
     if not places and (value := (variables or {}).get(name)) is not None:

@@ -55,7 +55,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def _with_defaults(dataloader: ConfigDict) -> ConfigDict:
-    """Fill in what mmpretrain's tools, not its configs, say about every dataloader."""
+    """Fill in the dataloader defaults that mmpretrain sets in its tools, not its configs."""
     workers = dataloader.get('num_workers', 0)
     filled = ConfigDict(
         {

@@ -1,4 +1,4 @@
-"""What a config says about the process itself: which scan it runs, how it treats freed memory."""
+"""Process-wide settings of a config: the scan backend and the allocator's freed memory."""
 
 import ctypes
 import logging
@@ -29,7 +29,7 @@ def prepare_runtime(cfg: Config) -> None:
     config.
 
     Raises:
-        UserError: the scan backend asked for cannot be had on this machine.
+        UserError: the requested scan backend is unavailable on this machine.
     """
     set_default_backend(cfg.get('scan_backend', 'auto'), torch.device(get_device()))
     wrapper = cfg.get('optim_wrapper') or {}
@@ -54,7 +54,7 @@ def choose_device(name: str | None) -> torch.device:
         reason = str(error).strip().partition('\n')[0]
         raise UserError(
             f'The device {name!r} cannot be used here ({reason}): name another such as cpu, or '
-            'none, for the fastest there is.'
+            'none for the fastest available.'
         ) from error
     return device
 

@@ -24,7 +24,7 @@ SIGNATURE = b'# signed: '
 def sign_config(config: str | Path) -> None:
     """Sign a config that the user's own run or export has just written, as its last line.
 
-    Without a key, and where none can be made, it stays unsigned, and the log says so.
+    Without a key, and where none can be made, it stays unsigned, and a warning is logged.
     """
     try:
         key = _key(make=True)

@@ -105,8 +105,8 @@ class Regime:
 
     Attributes:
         options (Mapping): Dotted keys changed in the teacher's config.
-        own_data (bool): Whether it gets the student's own subset (fraction and seed), or what its
-            config says.
+        own_data (bool): Whether it gets the student's own subset (fraction and seed), or that of
+            its config.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)

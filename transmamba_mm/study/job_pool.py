@@ -28,8 +28,8 @@ def run_jobs(
     """Train every job that is not finished yet, in order, ``workers`` at a time.
 
     The workers are spawned, so that imports are paid once each and nothing is inherited. A line is
-    printed for each training that ends; a terminal also sees bars. When it is interrupted, the same
-    call goes on from there. One that fails does not stop those that do without it.
+    printed for each training that ends; a terminal also shows bars. After an interrupt, the same
+    call continues from there. A failure only stops the trainings that depend on it.
 
     Args:
         jobs (Sequence[TrainingJob]): A job comes after the one it needs.
@@ -71,7 +71,7 @@ def run_jobs(
                 keep(name, value)
             board.show(kind, name, value)
     if failed:
-        skipped = f'\n{len(waiting)} trainings need them and were left out.' if waiting else ''
+        skipped = f'\n{len(waiting)} trainings need them and were skipped.' if waiting else ''
         raise UserError('\n'.join(failed.values()) + skipped)
 
 
@@ -113,7 +113,7 @@ class _Workers:
                     if not process.is_alive():
                         raise UserError(
                             f'A training process ended with exit code {process.exitcode} (killed, '
-                            'or out of memory?). Run the same command again to go on, perhaps '
+                            'or out of memory?). Run the same command again to continue, perhaps '
                             'with fewer --jobs.'
                         ) from None
 

@@ -27,7 +27,7 @@ from transmamba_mm.launch.work_dir_lock import lock_work_dir
 #: What two trainings have in common if they are the same; times and folders differ.
 COMPARED = ('state_dict', 'optimizer', 'param_schedulers', 'resume_state')
 UNEQUAL_LOGS = ('time', 'memory', 'eta')
-POLL = 2e-4  # seconds between two looks at a training that is to be killed while it writes
+POLL = 2e-4  # seconds between two polls of a training to be killed while it writes
 LONGEST = 300.0  # seconds without a step, after which a training is stuck
 
 
@@ -139,7 +139,7 @@ def _differences(one: Any, other: Any, place: str) -> Iterator[str]:
 
 
 def _start(cfg: Config, folder: Path) -> tuple[Any, Any]:
-    """Fork a process that trains, or goes on; the imports are paid once, by its parent."""
+    """Fork a process that trains or resumes; its parent has paid for the imports."""
     context = multiprocessing.get_context('fork')
     taken = context.Value('i', -1)
     process = context.Process(target=_train, args=(cfg, folder, taken))

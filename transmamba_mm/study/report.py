@@ -44,7 +44,7 @@ PART = re.compile(
 
 
 def fill(text: str) -> str:
-    """Write every such part of a text anew.
+    """Rewrite every such part of a text.
 
     Args:
         text (str): Of a Markdown file; its paths begin at the working directory.

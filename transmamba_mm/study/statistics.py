@@ -1,4 +1,4 @@
-"""What a few numbers, one per seed, say: mean, spread, interval, paired differences."""
+"""Statistics of a few numbers, one per seed: mean, spread, interval, paired differences."""
 
 import math
 from collections.abc import Mapping, Sequence

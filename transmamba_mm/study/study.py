@@ -23,7 +23,7 @@ from transmamba_mm.study.training_job import METRIC, TrainingJob
 
 @dataclass(frozen=True)
 class Study:
-    """Blocks of runs that differ in what their block says, and in nothing else.
+    """Blocks of runs that differ only in the settings of their block.
 
     Each run is an ordinary training in a folder of its own. A finished one is a line of ``results``
     and is never repeated, whichever blocks it belongs to; an interrupted one is resumed. The
@@ -185,9 +185,9 @@ class Study:
                     'an iteration-based schedule (train_cfg.max_iters).'
                 )
             dataset = DATASETS.get(cfg.train_dataloader.dataset.type)
-            makers = [kind.__init__ for kind in dataset.__mro__]  # some hand on **kwargs
+            makers = [kind.__init__ for kind in dataset.__mro__]  # some pass **kwargs on
             if not any('fraction' in inspect.signature(maker).parameters for maker in makers):
-                raise UserError(f'{dataset.__name__} cannot be thinned out: it takes no fraction.')
+                raise UserError(f'{dataset.__name__} cannot be subsampled: it takes no fraction.')
 
     def job(self, run: Run, needs: str | None) -> TrainingJob:
         """The training of a run."""

@@ -48,7 +48,7 @@ class Row:
 
 
 def rows_of(study: Study, block: str) -> list[Row]:
-    """The rows of a block, in its order; without those of which nothing is finished."""
+    """The rows of a block, in its order, without those that have no finished run."""
     rows: dict[tuple[str, str, str], Row] = {}
     for line in study.lines(block):
         trial = options_text(line['options']) if study.block(block).trials else ''

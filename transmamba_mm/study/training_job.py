@@ -63,7 +63,7 @@ class TrainingJob:
         return Path(self.config).stem, self.method and method_name(self.method)
 
     def load(self) -> Config:
-        """The config to run, which goes on where an interrupted training stopped."""
+        """The config to run; it resumes an interrupted training."""
         cfg = read_config(self.config, self.options, self.method)
         cfg.work_dir = self.work_dir
         cfg.resume = True
@@ -71,7 +71,7 @@ class TrainingJob:
 
     @property
     def result_path(self) -> Path:
-        """The file that says that the job is done."""
+        """The file that marks the job as done."""
         return Path(self.work_dir) / 'result.json'
 
     @property
@@ -104,7 +104,8 @@ def config_hash(cfg: Config) -> str:
 class RunRecorder(Hook):
     """Record what a training costs and its validations; report steps to the parent process.
 
-    All is kept in the message hub, and so in the checkpoints: a resumed training goes on counting.
+    All is kept in the message hub, and so in the checkpoints: a resumed training continues the
+    counts.
 
     Attributes:
         record (dict): ``seconds`` and ``cpu_seconds``, validations included; ``validations``, the
@@ -120,7 +121,7 @@ class RunRecorder(Hook):
         self.record = {'seconds': 0.0, 'cpu_seconds': 0.0, 'validations': {}}
 
     def before_train(self, runner) -> None:
-        """Go on where a checkpoint was written."""
+        """Restore the counts of a checkpoint."""
         self.record = dict(runner.message_hub.runtime_info.get('record', self.record))
         self.began = [now - self.record[name] for name, now in zip(COSTS, _clocks(), strict=True)]
 
@@ -150,7 +151,8 @@ def train(job: TrainingJob, events) -> dict:
     """Run ``job`` to its end and evaluate its last weights; the result also goes to its folder.
 
     Returns:
-        dict: ``steps``; ``images`` seen; ``seconds`` and ``cpu_seconds`` of the training with its
+        dict: ``steps``; ``images`` (samples seen); ``seconds`` and ``cpu_seconds`` of the training
+            with its
         validations; ``val_curve`` (steps and values of the metric that the config chooses by);
         ``val`` and ``test`` (all metrics of the last weights, None if there was no test);
         ``config_hash``, ``commit``, ``device``.

@@ -6,7 +6,7 @@ data_preprocessor = dict(
     std=[37.5, 37.5, 37.5],
 )
 
-# No flips: captions say left and right. All sixteen frames are kept once they are decoded.
+# No flips: captions mention left and right. All sixteen frames are kept once they are decoded.
 train_pipeline = [
     dict(
         type='transmamba_mm.DecodeVideo',
@@ -22,7 +22,7 @@ test_pipeline = [
     dict(type='transmamba_mm.PackClip'),
 ]
 
-# Large batches: who moves how is told apart from others of the same kind, and few are in 64.
+# Large batches: a contrastive loss needs negatives of the same class, and few are in 64.
 train_dataloader = dict(
     batch_size=256,
     num_workers=1,

@@ -7,7 +7,7 @@ data_preprocessor = dict(
     num_classes=4,
     mean=[pixel_mean],
     std=[pixel_std],
-    # A cell has no left and right; shifts are small, its frame says what is a crack.
+    # A cell has no left and right; shifts are small, its frame is what separates it from a crack.
     batch_augments=dict(
         augments=dict(
             type='transmamba_mm.RandomAffine',

@@ -1,4 +1,4 @@
-# What all data sets of photographs and questions share: images as CLIP's ViT-L/14-336 sees them.
+# What all data sets of photographs and questions share: images at the input size of CLIP's ViT-L/14-336.
 data_preprocessor = dict(
     type='MultiModalDataPreprocessor',
     mean=[122.770938, 116.7460125, 104.09373615],

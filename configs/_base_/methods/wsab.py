@@ -1,6 +1,6 @@
 # Weight subcloning, then adaptive bidirectional distillation. What is written here is for images;
 # another task's values are in its runtime base.
-# The teacher has seen every view the student is shown, hard labels have not: they count a fifth.
+# The teacher labels each augmented view, a hard label only its image: hard labels count a fifth.
 # Features guide, logits lead: a feature term that is too strong costs accuracy on little data.
 method = 'wsab'
 model = dict(

@@ -1,7 +1,7 @@
 # CLIP4Clip's: 5 epochs of 16 captions on each of 8 GPUs, a tenth of them warm-up. Its rate for what
 # is new, 1e-4, is about Vim's at this batch (5e-4 * 128 / 512).
 # CLIP's text tower learns at a thousandth of the rate, as there: its embeddings must stay comparable
-# while the Mamba learns to see. Decay would be nothing at that rate.
+# while the Mamba is trained. Decay would be nothing at that rate.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05, betas=(0.9, 0.98)),
     clip_grad=dict(max_norm=1.0),

@@ -1,7 +1,7 @@
 _base_ = './retrieval_bs128_adamw.py'
 
 # One caption a video: an epoch shows each once, where one of MSR-VTT shows it twenty times. CLIP is
-# fine-tuned in 5 such epochs; a Mamba that has yet to learn to see gets MSR-VTT's 100 views.
+# fine-tuned in 5 such epochs; a Mamba without pre-training gets MSR-VTT's 100 views.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=10, convert_to_iter_based=True),
     dict(

@@ -27,7 +27,7 @@ teacher_model = dict(
     ),
     vision_checkpoint='work_dirs/clip-vision-nano_easyvqa',  # where its own training begins
     tokenizer=dict(type='transmamba_mm.WordTokenizer', words='EasyVQA'),
-    # The patches come behind the question: what looks for a red circle is found sooner.
+    # The patches follow the question: a causal model reads them with the question in its context.
     prompt='{question} {image}',
     max_answer_tokens=2,
 )
