@@ -13,8 +13,8 @@ from transmamba_mm.errors import UserError
 class RecurrentLayer(LinearAttentionLayer, CacheLayerMixin):
     """Convolution and scan state of one layer, and how many tokens they have read.
 
-    Transformers' own layer does not count tokens, and a cache without a single attention layer has
-    to tell the model where it goes on.
+    Transformers' own layer does not count tokens, but in a cache without an attention layer it
+    gives the position of the next token.
     """
 
     is_compileable = False
@@ -26,7 +26,7 @@ class RecurrentLayer(LinearAttentionLayer, CacheLayerMixin):
         self.length = 0
 
     def update_conv_state(self, conv_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Add new tokens (B, E, L); returns those that the convolution sees."""
+        """Add new tokens (B, E, L); returns those within the convolution's window."""
         self.length += conv_states.shape[-1]
         return super().update_conv_state(conv_states, *args, **kwargs)
 
