@@ -1,1 +1,1 @@
-"""What the scan and the models cost, and the least they could cost, on the machine at hand."""
+"""Benchmarks of the scan and the models, against lower bounds measured on this machine."""

@@ -1,4 +1,4 @@
-"""How fast does a Mamba language model write? MambaLM against transformers' own path.
+"""How fast does a Mamba language model generate? MambaLM against transformers' own path.
 
 Both have the same weights and take turns; the best of the rounds counts. "total" is new tokens per
 second of a whole ``generate`` call, the prompt included; "prompt" is what of it passes before the

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, to be kept beside its numbers."""
+"""Describe the machine of a benchmark, to store with its numbers."""
 
 import json
 import platform

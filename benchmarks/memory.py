@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work, in another process so that nothing else is in the way."""
+"""Measure the peak memory of a function in a process of its own."""
 
 import contextlib
 import ctypes

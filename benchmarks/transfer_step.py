@@ -78,7 +78,7 @@ def read_variant(text: str) -> dict[str, Any]:
 
 
 def random_batch(cfg: Config, batch_size: int) -> dict[str, Any]:
-    """What a data loader of the config would hand to ``train_step``."""
+    """A batch as the config's data loader gives it to ``train_step``."""
     backbone = cfg.model.student.backbone
     if 'img_size' not in backbone or 'head' not in cfg.model.student:
         raise UserError(f'{cfg.filename} is no transfer of a classifier with an img_size.')
@@ -97,7 +97,7 @@ def train_step(model: nn.Module, cfg: Config, batch: dict[str, Any]) -> Callable
 
 
 def build_calls(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """The timed functions, by name."""
     cfg = read_config(args.config)
     init_default_scope(cfg.default_scope)
     batch = random_batch(cfg, args.batch_size)

@@ -51,7 +51,7 @@ def parents(module: str) -> Iterator[str]:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """What a module imports from us, at its top or later; packages stand for what they hold."""
+    """Our modules that a module imports, at its top or later; packages as their ``__init__``."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)

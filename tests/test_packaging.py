@@ -86,7 +86,7 @@ def test_config_is_inherited_from_the_wheel_by_its_name(installed, tmp_path):
 
 @pytest.mark.slow
 def test_exported_student_is_used_by_name_in_another_project(tmp_path):
-    """What ``custom_imports`` and one prefix are enough for."""
+    """``custom_imports`` and one prefix suffice."""
     student = Vim(**VIM).eval()
     student.init_weights()
     images = torch.randn(2, 3, 32, 32)

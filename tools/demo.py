@@ -1,4 +1,4 @@
-"""The main job, end to end, on real data that needs no download: a DeiT becomes a Vim.
+"""Transfer a DeiT into a Vim, end to end, on real data without a download.
 
 Trains a small DeiT on scikit-learn's handwritten digits, then the same Vim three ways (from
 scratch, with the teacher's logits only, and with weight subcloning plus adaptive bidirectional

@@ -1,12 +1,12 @@
-"""Write the student of a transfer alone: its weights, and beside them its config.
+"""Export the student of a transfer: its weights and its config.
 
 Examples:
     python tools/export_student.py work_dirs/vim-nano_deit-nano_digits student.pth
     python tools/export_student.py epoch_300.pth student.safetensors --config transfer.py
 
 mmpretrain reads both: ImageClassificationInferencer('student.py', 'student.pth'), and so do the
-tools here. A student that was made from checkpoints of transformers (MambaVQA) is built again
-without them, from the folder 'hf_assets' beside the file, which is written, too.
+tools here. A student with parts from transformers checkpoints (MambaVQA) is rebuilt without
+them, from the folder 'hf_assets' beside the file, which is written, too.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f'{args.out}: {export.tensors} tensors, {export.parameters:,} parameters')
     print(f'{export.config}: its config, to be kept beside it')
     if export.hf_assets:
-        print(f'{export.hf_assets}: what it is built from, to be kept beside it')
+        print(f'{export.hf_assets}: HF configs and tokenizer, needed beside it')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Print a config with everything it inherits, then what is wrong with its keys and values.
+"""Print a config with everything it inherits, then the faults of its keys and values.
 
 Examples:
     python tools/print_config.py configs/transmamba/vim-s_deit-b_in1k.py --method scratch

@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue the last checkpoint of the work_dir, or the one that is named',
+        help='continue the last checkpoint of the work_dir, or the given one',
     )
     parser.add_argument('--no-validate', action='store_true', help='skip validation')
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Write a file such that there is always either the old one or the new one, and nothing between."""
+"""Write files atomically: there is either the old file or the complete new one."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Find and read checkpoints without ever running code that they bring along.
+"""Find and read checkpoints without executing code in them.
 
 A ``.pth`` file is a pickle, and a pickle can call any function while it is read. Everything here
 loads with ``weights_only=True`` plus the few harmless names that an mmengine checkpoint needs;
@@ -230,7 +230,7 @@ def _download(url: str) -> Path:
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with the bytes of a file, by the checksums that torch.save puts into it.
+    """The damage of a file, by the checksums that torch.save stores in it.
 
     A ``.pth`` is a zip archive. Each part carries its CRC-32, which torch does not check: it
     loads a weight with a flipped bit. The checksum moves with the file. Files in the format of

@@ -1,4 +1,4 @@
-"""Workarounds for the stack we stand on: one function each, with its reason."""
+"""Workarounds for dependencies: one function each, with its reason."""
 
 import atexit
 import contextlib
@@ -30,7 +30,7 @@ VQA_DATASETS = ('coco_vqa', 'gqa_dataset', 'ocr_vqa', 'scienceqa', 'textvqa', 'v
 
 
 def internal(owner: Any, name: str) -> Any:
-    """Return what a library keeps to itself; every private name that we use is read here.
+    """Return a private name of a library; every one that we use is read here.
 
     Args:
         owner: a module, class or object of that library.

@@ -62,7 +62,7 @@ class _Match:
 
 @dataclass(frozen=True)
 class _Line:
-    """One old name and what it becomes; ``part`` is its place in the :class:`Stack`."""
+    """One old name and its new one; ``part`` is its place in the :class:`Stack`."""
 
     name: str
     old: str | Stack

@@ -1,4 +1,4 @@
-"""Recognize CLIP in OpenAI's own format, which is read through transformers alone."""
+"""Recognize CLIP in OpenAI's own format, which is supported through transformers only."""
 
 import zipfile
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def explain_archive(file: Path) -> str | None:
 
 
 def is_openai_clip(keys: Iterable[str]) -> bool:
-    """Whether the keys of a state dict are those of OpenAI's CLIP, or of one of its towers."""
+    """Whether a state dict has the keys of OpenAI's CLIP, or of one of its towers."""
     return any('transformer.resblocks.' in key for key in keys)
 
 

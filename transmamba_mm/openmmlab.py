@@ -9,7 +9,7 @@ UPSTREAM = ('mmengine==0.10.7', 'mmcv-lite==2.2.0', 'mmpretrain==1.2.0', 'setupt
 
 
 def missing_message() -> str:
-    """Name what is missing and how to install it; empty when nothing is. Imports none of it."""
+    """Name the missing packages and how to install them, or ''. Imports none of them."""
     missing = [name for name in MODULES if find_spec(name) is None]
     if not missing:
         return ''

@@ -1,6 +1,6 @@
-"""Whether the weights that a module is to begin with are its own.
+"""Check that a module's initial weights fit it.
 
-mmengine logs what does not fit, and the module stays random there.
+mmengine only logs a mismatch, and the module stays random there.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from transmamba_mm.transfer_checkpoint import take_student
 
 
 def check_pretrained(module: nn.Module, place: str) -> None:
-    """Make sure that each ``init_cfg=dict(type='Pretrained')`` of a module is of what it fills.
+    """Check that each ``init_cfg=dict(type='Pretrained')`` of a module fits it.
 
     Args:
         module (nn.Module): Of mmengine.

@@ -1,4 +1,4 @@
-"""The state of every random number generator of a process, and a way to set them all aside."""
+"""Save, restore and isolate the random number generators of a process."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from mmengine.dist import all_gather_object
 def get_random_state() -> dict[str, Any]:
     """The state of Python's, numpy's, torch's and each CUDA device's generator.
 
-    It holds numbers and tensors only, as a checkpoint that is loaded without running code has to.
+    It holds numbers and tensors only, as loading a checkpoint without running code requires.
     """
     return {
         'python': random.getstate(),

@@ -1,4 +1,4 @@
-"""What the benchmarks' tables share."""
+"""Formatting of the benchmarks' tables."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""The folder of a training: which checkpoints it holds, and which of them is the newest."""
+"""Find the checkpoints of a work_dir, and the newest of them."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def checkpoints_in(work_dir: Path) -> list[Path]:
 
 
 def _noted(work_dir: Path) -> Path | None:
-    """What ``last_checkpoint`` names, if it can be read and is a path of a file."""
+    """The file in ``last_checkpoint``, if that can be read and names a file."""
     try:
         noted = Path((work_dir / LAST_CHECKPOINT).read_text().strip())
         noted.is_file()  # a ValueError or an OSError of what is no path

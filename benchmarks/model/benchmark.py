@@ -24,7 +24,7 @@ ROLES = ('student', 'teacher')
 
 @dataclass
 class Cost:
-    """What one model takes at one image size.
+    """Cost of one model at one image size.
 
     Attributes:
         parameters: Their number.

@@ -49,7 +49,7 @@ def model_table(results: Sequence[SizeResult]) -> str:
 
 
 def measured(results: Sequence[SizeResult]) -> list[str]:
-    """What was timed on batches: forward, and training step if asked for."""
+    """Timings on batches: forward, and training step on request."""
     return [part for part in PARTS if getattr(results[0].costs['student'], part) is not None]
 
 

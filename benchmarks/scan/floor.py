@@ -42,7 +42,7 @@ TENSOR_ELEMENTS = (1 << 15, 1 << 17, 1 << 19, 1 << 23)
 
 
 class Rates(NamedTuple):
-    """What the machine can do a second, at one shape, all threads together.
+    """Throughput of the machine at one shape, all threads together.
 
     Attributes:
         exps: In float32.

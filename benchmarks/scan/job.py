@@ -1,4 +1,4 @@
-"""One implementation of the scan with a problem in its hands."""
+"""One implementation of the scan, prepared for one problem."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

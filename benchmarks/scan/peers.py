@@ -1,4 +1,4 @@
-"""The scans that are compared: our backends, and what others run, each in its own layout."""
+"""The compared scans: our backends and other packages', each in its own layout."""
 
 import importlib.util
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A selective scan to be solved: its shape, its tensors, and the layouts they are kept in."""
+"""A selective scan to compute: its shape, its tensors, and their layouts."""
 
 import re
 from collections.abc import Callable
@@ -73,7 +73,7 @@ DEFAULT_SHAPES = (
 
 
 class Operands(NamedTuple):
-    """What a scan reads, or the gradients by it; channel-last unless a :class:`Layout` moved them.
+    """Inputs of a scan, or their gradients; channel-last unless a :class:`Layout` moved them.
 
     x and delta (B, K, L, D), A (K, D, N), B and C (B, K, L, N), D (K, D).
     """

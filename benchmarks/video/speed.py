@@ -1,4 +1,4 @@
-"""How fast clips come from the disk, by each way there is, and whether training waits for them."""
+"""Time each way to load clips from disk, and whether training waits for it."""
 
 import time
 from collections.abc import Callable, Sequence

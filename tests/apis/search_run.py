@@ -1,4 +1,4 @@
-"""What a training of a retriever leaves behind, for the tests that search with it."""
+"""The work_dir of a trained retriever, for the tests that search with it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A contact sheet shows the frames, ranks, scores and names of what was found."""
+"""A contact sheet shows the frames, ranks, scores and names of the hits."""
 
 import os
 import warnings

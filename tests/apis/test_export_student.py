@@ -94,7 +94,7 @@ def scores(config: Path, weights: Path, **options) -> np.ndarray:
 
 @pytest.fixture(scope='module')
 def expected(folder) -> np.ndarray:
-    """What the student itself predicts, without anything that was exported."""
+    """Predictions of the student itself, without the export."""
     state = torch.load(folder / 'epoch_3.pth')['state_dict']
     own = {k.removeprefix('student.'): v for k, v in state.items() if k.startswith('student.')}
     cfg = {**STUDENT, 'data_preprocessor': CONFIG['data_preprocessor'], '_scope_': 'transmamba_mm'}

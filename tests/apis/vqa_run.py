@@ -1,4 +1,4 @@
-"""What a training of the small easy-VQA recipe leaves, without the training."""
+"""The work_dir of the small easy-VQA recipe, without the training."""
 
 from pathlib import Path
 

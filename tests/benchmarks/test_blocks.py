@@ -1,4 +1,4 @@
-"""Single blocks, and what can be wrong with a request."""
+"""Single blocks, and invalid requests."""
 
 import pytest
 import torch

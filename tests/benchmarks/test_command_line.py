@@ -1,4 +1,4 @@
-"""The benchmarks run, and write what they promise; times are nobody's business here."""
+"""The benchmarks run, and write the documented files; times are not tested."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The benchmark of the data path runs and writes what it promises; times are nobody's business."""
+"""The benchmark of the data path runs and writes the documented files; times are not tested."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What weight decay must leave alone, by the names that all families give it."""
+"""Parameters without weight decay, by the names that all families use."""
 
 from torch import nn
 from torch.optim import Optimizer

@@ -1,4 +1,4 @@
-"""What a runner holds, as one hash: two runs are the same if their digests are."""
+"""The state of a runner as one hash: equal digests mean equal runs."""
 
 import hashlib
 import types
@@ -20,7 +20,7 @@ DEPTH = 14
 
 
 def digest(runner: Any) -> str:
-    """A hash of everything that ``runner`` has been made into, weights and settings."""
+    """A hash of the built ``runner``, weights and settings."""
     seen: dict[int, int] = {}
     hasher = hashlib.sha256()
     for part in _flatten(vars(runner), seen, 0):

@@ -111,7 +111,7 @@ def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
 
 
 def _differs(run: Run) -> bool:
-    """Whether a run has not the like among those of another leaf."""
+    """Whether a run has no equivalent among those of another leaf."""
     leaf, method = run
     return method in (None, 'scratch', 'logits') or leaf.match('vim-*') or leaf.match('mambavqa-*')
 
@@ -128,7 +128,7 @@ def _save_random(model: ConfigDict, file: Path) -> None:
 
 
 def _prepare_process() -> ModuleType:
-    """Import all that a training imports, and leave out what costs time and changes nothing."""
+    """Import all that a training imports, and skip steps that cost time and change nothing."""
     spec = importlib.util.spec_from_file_location('train_tool', ROOT / 'tools/train.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)

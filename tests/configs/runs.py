@@ -1,4 +1,4 @@
-"""What is run: every leaf, and every method over one leaf of each student and data."""
+"""The tested runs: every leaf, and every method over one leaf of each student and data."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def run_id(run: Run) -> str:
 
 
 def fits(run: Run) -> bool:
-    """Whether the method has something to change in the leaf."""
+    """Whether the method changes the leaf."""
     try:
         cfg = load(run)
     except UserError:

@@ -96,7 +96,7 @@ def write_vizwiz(root: Path) -> None:
 
 
 def write_scienceqa(root: Path) -> None:
-    """Of each split one question with an image and one without."""
+    """One question with an image and one without, for each split."""
     problems, splits = {}, {}
     described = dict.fromkeys(('task', 'topic', 'category', 'skill', 'lecture', 'solution'), '')
     for number, split in enumerate(('train', 'val', 'test')):

@@ -1,4 +1,4 @@
-"""One table of names, both ways; what every converter makes of its format it gives back."""
+"""One table of names, both ways; every converter is invertible."""
 
 import pytest
 import torch

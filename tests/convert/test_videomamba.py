@@ -109,7 +109,7 @@ def test_an_image_checkpoint_inflates_to_clips(of_images, inflate):
 
 
 def test_converted_image_weights_load_into_a_model_of_clips(of_images):
-    """What tools/convert.py writes is loaded as it is, by a config with a checkpoint."""
+    """The output of tools/convert.py loads by a config with a checkpoint."""
     model = build(of_images, num_frames=4)
     weights = from_official('videomamba', of_images)
     for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""One picture in every kind of image file, and files that cost too much or are no image."""
+"""One picture in every kind of image file, and files that are too large or not an image."""
 
 import os
 import struct
@@ -34,7 +34,7 @@ def picture() -> np.ndarray:
 
 
 def expected(kind: str) -> np.ndarray:
-    """What every reader has to make of a file of ``kind``: (H, W, 3), uint8, RGB."""
+    """Expected pixels of a file of ``kind``: (H, W, 3), uint8, RGB."""
     if not kind.startswith('gray'):
         return picture()
     gray = np.asarray(Image.fromarray(picture()).convert('L'))

@@ -1,4 +1,4 @@
-"""Whatever a file of annotations holds, reading it ends in data or in one message with its name."""
+"""Reading any annotation file ends in data or in one message with its name."""
 
 import json
 import os

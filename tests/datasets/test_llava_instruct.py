@@ -33,7 +33,7 @@ BAD = {
     'a question without an answer': {'image': 'blue.png', 'conversations': turns('<image>\nWhat?')},
     'an answer without text': {'image': 'blue.png', 'conversations': turns('<image>\nWhat?', ' ')},
     'a question without text': {'image': 'blue.png', 'conversations': turns('<image>\n', 'Blue.')},
-    'an image that is not on the disk': {
+    'a missing image': {
         'image': 'gone.png',
         'conversations': turns('<image> What?', 'Blue.'),
     },

@@ -72,7 +72,7 @@ def read_caption(text: str) -> tuple[int, str, list[str]]:
 
 
 def look(clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the bright digit is in each frame, (T, 2) x, y, and its larger side."""
+    """Position of the bright digit in each frame, (T, 2) x, y, and its larger side."""
     centers, sides = [], []
     for frame in clip[..., 0]:
         rows, columns = np.nonzero(frame > 110)

@@ -1,4 +1,4 @@
-"""A tiny training whose data, model and batches are random in every way there is."""
+"""A tiny training whose data, model and batches are random in every way."""
 
 import os
 import random
@@ -77,7 +77,7 @@ def fail() -> None:
 
 
 class QuickRunner(Runner):
-    """As any, but for the report of the environment: compilers take longer than the training."""
+    """A Runner without the report of the environment: compilers take longer than the training."""
 
     def _log_env(self, env_cfg: dict) -> None:
         pass

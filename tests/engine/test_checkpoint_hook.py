@@ -1,4 +1,4 @@
-"""What lies in a work_dir while and after a training saves."""
+"""The files of a work_dir while and after a training saves."""
 
 import os
 import resource

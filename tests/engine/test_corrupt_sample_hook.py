@@ -109,7 +109,7 @@ def test_good_videos_are_not_reported(tmp_path, caplog, reports):
 
 
 class Count(BaseMetric):
-    """How many samples there were."""
+    """The number of samples."""
 
     allow_missing = False
 

@@ -1,4 +1,4 @@
-"""A label the head has no class for is reported as such."""
+"""A label outside the head's classes is reported as such."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What two processes log is the mean of both."""
+"""Two processes log the mean of both."""
 
 import functools
 import json

@@ -129,6 +129,6 @@ def test_a_part_without_a_step_is_left_out():
 
 
 def test_stages_of_two_and_three_steps_train(tmp_path):
-    """Of the first, the warm-up takes all."""
+    """The warm-up takes all of the first stage."""
     runner(tmp_path, num_steps=5).train()
     assert load_checkpoint(tmp_path)['meta']['iter'] == 5

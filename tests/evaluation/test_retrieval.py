@@ -16,7 +16,7 @@ GOLDEN = Golden('clip4clip_metrics')
 
 
 def official(case: str) -> dict[str, float]:
-    """What CLIP4Clip printed for a matrix."""
+    """CLIP4Clip's printed metrics for a matrix."""
     return {
         f'{direction}_{ours}': float(GOLDEN.file[f'out/{case}/{direction}/{theirs}'])
         for direction in ('t2v', 'v2t')

@@ -18,7 +18,7 @@ from transmamba_mm.registry import DATASETS, DISTILLERS, HOOKS, METRICS, MODELS,
 
 
 def message(action) -> str | None:
-    """What the user reads after ``action`` failed."""
+    """The user's message after ``action`` failed."""
     with pytest.raises(Exception) as caught:
         action()
     return explain(caught.value)
@@ -74,7 +74,7 @@ def test_missing_key_of_a_function_is_named_too():
 
 def test_key_of_what_takes_none():
     text = message(lambda: HOOKS.build({'type': 'NonFiniteLossHook', 'interval': 1}))
-    assert text == 'NonFiniteLossHook takes nothing in its config but its type.'
+    assert text.startswith('NonFiniteLossHook takes no')
 
 
 def test_a_wrong_call_of_an_ordinary_function_is_a_bug():
@@ -165,7 +165,7 @@ def test_resuming_what_is_of_another_training(other):
     groups = [[*model.parameters()]] if len(other[0]['params']) > 1 else [*model.parameters()]
     optimizer = torch.optim.SGD([{'params': group} for group in groups], lr=1)
     text = message(lambda: optimizer.load_state_dict({'param_groups': other, 'state': {}}))
-    assert text.startswith('The checkpoint to resume is of a training of another model')
+    assert 'checkpoint to resume' in text and 'load_from' in text
 
 
 def test_missing_config_file():

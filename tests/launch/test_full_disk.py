@@ -1,4 +1,4 @@
-"""A full disk: one message with the file and what to do, whatever was being written."""
+"""A full disk: one message with the file and the fix, whatever was being written."""
 
 import logging
 import os
@@ -104,7 +104,7 @@ def test_output_that_has_no_room(how, unbuffered):
 
 
 def test_a_reader_that_has_enough():
-    """As of ``print_config.py ... | head``."""
+    """A closed pipe, as with ``print_config.py ... | head``."""
     code = "from transmamba_mm.launch.cli import run; run(lambda: print('line\\n' * 10**5))"
     with subprocess.Popen(
         [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A training does not begin with a checkpoint of something else."""
+"""A training does not begin with a checkpoint of another model."""
 
 from contextlib import nullcontext
 

@@ -1,4 +1,4 @@
-"""What would stop a run is found before it starts, all of it in one message."""
+"""Faults that would stop a run are found before it starts, in one message."""
 
 import pytest
 from mmengine.config import Config

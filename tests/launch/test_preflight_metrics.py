@@ -14,7 +14,7 @@ MIXED = CONFIGS / 'vim-t_deit-t_cifar100.py'  # its student has train_cfg.augmen
 
 
 def said(options: dict, method: str | None = None, leaf: Path = DIGITS, phases=('train', 'val')):
-    """The message about classes and hits, without what is missing on this disk."""
+    """The message about classes and hits, without files missing on this disk."""
     try:
         preflight(read_config(leaf, options, method), phases)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Keys that nothing reads and values that nothing can work with, by their path."""
+"""Unread keys and invalid values are reported by their path."""
 
 from pathlib import Path
 

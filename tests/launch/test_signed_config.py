@@ -74,7 +74,7 @@ def test_without_a_place_for_a_key_training_goes_on(config, monkeypatch, tmp_pat
 
 
 def test_a_user_without_a_home_trains_too(config, monkeypatch):
-    """As in a container that is started for an arbitrary user id."""
+    """As in a container with an arbitrary user id."""
 
     def home():
         raise RuntimeError('Could not determine home directory.')

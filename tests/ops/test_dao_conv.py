@@ -22,7 +22,7 @@ REVERSE = (False, True, True)
 
 
 def is_channel_last(rows):
-    """Whether (B, D, L) is in memory as (B, L, D); refuses what the kernel refuses."""
+    """Whether (B, D, L) is in memory as (B, L, D); refuses the kernel's unsupported layouts."""
     assert rows.stride(2) == 1 or rows.stride(1) == 1
     if not (rows.stride(1) == 1 and rows.stride(2) > 1):
         return False

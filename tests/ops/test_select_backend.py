@@ -1,4 +1,4 @@
-"""Which backend runs: asked for, forced, or found; and never in silence."""
+"""The selected backend: requested, forced, or found; always logged."""
 
 import logging
 

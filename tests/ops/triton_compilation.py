@@ -18,7 +18,7 @@ TARGETS += [(80, 'N20-two-warps')]
 
 
 class Absent:
-    """What Triton asks of a driver before it launches."""
+    """The part of a driver that Triton calls before a launch."""
 
     def __init__(self, capability):
         self.target = GPUTarget('cuda', capability, 32)

@@ -1,4 +1,4 @@
-"""An exported student is built again without the checkpoints that its training began with."""
+"""An exported student is rebuilt without the checkpoints that its training began with."""
 
 import shutil
 
@@ -27,7 +27,7 @@ def model(tmp_path):
 
 
 def write_run(folder, model):
-    """What training leaves: a transfer's checkpoint and the student's architectures."""
+    """The files of a training: a transfer's checkpoint and the student's architectures."""
     trained = MODELS.build(model).eval()
     save_hf_assets(model, folder)
     Config({'model': {'type': 'KnowledgeTransfer', 'student': model}}).dump(str(folder / 'run.py'))

@@ -122,7 +122,7 @@ def trained(config):
 
 
 def batch(size=8, img_size=8, classes=10):
-    """What a data loader hands to ``train_step``."""
+    """A batch as a data loader gives it to ``train_step``."""
     images = torch.randint(0, 17, (size, 1, img_size, img_size), dtype=torch.uint8)
     samples = [DataSample().set_gt_label(i % classes) for i in range(size)]
     return {'inputs': images, 'data_samples': samples}

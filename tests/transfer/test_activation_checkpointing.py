@@ -164,7 +164,7 @@ print(model.backbone.blocks[0].mixer.in_proj.weight.grad is not None)
 
 
 def test_a_checkpointed_block_may_run_first_in_a_process():
-    """A backend's self-check at first use is no part of what is recomputed."""
+    """A backend's self-check at first use is not recomputed."""
     result = subprocess.run(
         [sys.executable, '-c', FIRST], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -13,7 +13,7 @@ KIND = 'keys_queries'
 
 
 def inputs_of(backbone, path):
-    """What the module at ``path`` reads."""
+    """Input of the module at ``path``."""
     kept = []
     module = backbone.get_submodule(path)
     handle = module.register_forward_pre_hook(lambda _, args: kept.append(args[0]))

@@ -67,7 +67,7 @@ def train(model, steps=8, rows=slice(None), lr=3e-3):
 
 @torch.no_grad()
 def records_of(model):
-    """What the distiller is shown, and the losses."""
+    """The distiller's inputs, and the losses."""
     seen = []
     hook = model.distiller.register_forward_pre_hook(lambda _, records: seen.append(records))
     data = model.data_preprocessor(batch(), training=True)
@@ -235,7 +235,7 @@ def test_another_common_space_is_an_error_that_names_both_keys_unless_skipped(to
 
 
 def recipe():
-    """As in configs/_base_/runtimes/retrieval.py: CLIP's text encoder, only vision is compared."""
+    """As configs/_base_/runtimes/retrieval.py: CLIP's text encoder; only vision is compared."""
     return build(
         model=student('VideoMamba', text=CLIP_TEXT_TOWER),
         layer_map={'vision': 'uniform'},

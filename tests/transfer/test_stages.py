@@ -40,7 +40,7 @@ def test_shares_add_up_to_the_steps():
     stages = build_stages([{'share': 0.3}, {'share': 0.2}, {'share': 0.5}])
     assert stage_ends(stages, 1000) == [300, 500, 1000]
     assert stage_ends(stages, 7) == [2, 4, 7]
-    with pytest.raises(UserError, match='no step of 1'):
+    with pytest.raises(UserError, match='less than one of 1 steps'):
         stage_ends(stages, 1)
 
 

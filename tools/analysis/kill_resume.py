@@ -1,4 +1,5 @@
-"""Count how many kills a training survives: resumed, it must end bit by bit as if undisturbed.
+"""Count how many kills a training survives: resumed, it must end bit-identical to an undisturbed
+one.
 
 A training is killed (SIGKILL) at random moments, every other time while it writes a checkpoint, and
 resumed each time. At its end weights, optimizer, schedules, random states and all logged losses

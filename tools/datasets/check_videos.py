@@ -1,4 +1,4 @@
-"""Find unreadable and short videos before a training does; exit code 1 if there are any.
+"""Find unreadable and short videos before training; exit code 1 if there are any.
 
 Example:
     python tools/datasets/check_videos.py data/msrvtt/videos --min-frames 12 --jobs 2

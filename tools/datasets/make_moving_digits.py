@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', default='data/moving_digits', help='folder of the data set')
     parser.add_argument('--train', type=int, default=3000, help='videos')
     parser.add_argument('--test', type=int, default=400, help=f'videos, at most {len(MEANINGS)}')
-    parser.add_argument('--seed', type=int, default=0, help='of everything that is drawn')
+    parser.add_argument('--seed', type=int, default=0, help='of all random choices')
     parser.add_argument(
         '--overwrite', action='store_true', help='replace moving digits of other settings'
     )

@@ -1,4 +1,4 @@
-"""Answers for a person: a trained model, an image, a question."""
+"""Answer questions about images with a trained model."""
 
 from collections.abc import Sequence
 from contextlib import redirect_stdout

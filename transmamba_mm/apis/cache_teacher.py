@@ -1,4 +1,4 @@
-"""Write what a transfer's teacher makes of its training data to disk."""
+"""Cache a teacher's outputs on the training data of a transfer."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind
 from transmamba_mm.transfer.teacher_cache import CacheContents, CacheWriter
 
-#: Samples that are made twice to find out whether the pipeline is random.
+#: Samples loaded twice to detect a random pipeline.
 PROBES = 8
 
 
@@ -39,7 +39,7 @@ def cache_teacher(
     Args:
         cfg (Config): Of the transfer of a classifier, with the distiller that is to read the cache.
         out (str | Path): Folder to write.
-        top_k (int, optional): Classes of the soft labels that are kept exactly; of the others
+        top_k (int, optional): Classes of the soft labels to keep exactly; of the others
             ``num_drawn`` are drawn, see :func:`~transmamba_mm.transfer.sparse_labels.sparsify`. By
             default all logits are kept.
         num_drawn (int): Only with ``top_k``.
@@ -106,7 +106,7 @@ def _check_views(dataset: Any, model: Any) -> None:
 
 
 def _kinds(model: Any, features: bool) -> frozenset[FeatureKind]:
-    """What the distillers compare, as far as a cache can hold it."""
+    """The distillers' feature kinds that a cache can hold."""
     view = view_of(model.student)
     if view.num_classes is None:
         raise UserError('Only outputs of classifiers can be cached; this student is not one.')

@@ -19,13 +19,13 @@ from transmamba_mm.plots import STYLE, save_figure
 HEIGHT, GAP = 128, 4  # pixels of a frame, and between two
 WIDTH = 8  # inches
 LINE = 70  # characters of a heading that fit into it
-ROWS = 40  # hits of a text that are drawn
+ROWS = 40  # drawn hits of a text
 
 
 def draw_hits(
     found: Mapping[str, Sequence[Hit]], folder: str | Path, path: str | Path, frames: int = 5
 ) -> None:
-    """Draw the videos that were found for each text: rank, score, name, and some frames.
+    """Draw the hits of each text: rank, score, name, and some frames.
 
     Args:
         found: Text -> hits, the best first; at most ``ROWS`` of each are drawn.

@@ -1,4 +1,4 @@
-"""The student of a transfer, as a model of its own: weights, config and what it is built from."""
+"""Export the student of a transfer as a standalone model: weights, config and HF assets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ META = ('dataset_meta', 'epoch', 'iter')
 
 @dataclass(frozen=True)
 class Export:
-    """What was written."""
+    """Paths of the written files."""
 
     config: Path
     hf_assets: Path | None
@@ -44,7 +44,7 @@ def export_student(checkpoint: str, out: str, config: str | None = None) -> Expo
 
     Raises:
         UserError: No checkpoint, no config, or one of another model; another suffix; another
-            config or other architectures that are there already.
+            existing config or existing other architectures.
     """
     file = check_weights_file(out)
     meta = load_checkpoint(checkpoint).get('meta', {})

@@ -34,7 +34,7 @@ BATCH = 8  # videos that are embedded at a time
 
 @dataclass(frozen=True)
 class Hit:
-    """A video that was found.
+    """A hit of a search.
 
     Attributes:
         path (str): Below the folder.
@@ -49,7 +49,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What an update of the index did; ``checks`` are of the videos that it had to open."""
+    """Result of an update of the index; ``checks`` are of the videos it opened."""
 
     checks: list[VideoCheck]
     kept: int
@@ -176,7 +176,7 @@ class VideoSearch:
         return split_words(self.model.caption_tokenizer.tokenizer, text)
 
     def index_file(self, folder: str | Path) -> Path:
-        """Where the index of a folder is by default."""
+        """Default path of the index of a folder."""
         path = os.path.abspath(folder)
         short = hashlib.sha1(path.encode()).hexdigest()[:8]
         return self.work_dir / f'index_{os.path.basename(path)}_{short}.safetensors'
@@ -277,7 +277,7 @@ class VideoSearch:
 
     @torch.no_grad()
     def _run(self, clips: list[dict]) -> list[DataSample]:
-        """What the test loop makes of clips."""
+        """Predict clips as the test loop does."""
         if not clips:
             return []
         if len({clip['inputs'].shape for clip in clips}) > 1:  # a pipeline without a crop

@@ -1,4 +1,4 @@
-"""A trained model, ready to be used, out of what a training left."""
+"""Load a trained model from its work_dir or checkpoint."""
 
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ from transmamba_mm.datasets.annotations import parse_json
 from transmamba_mm.errors import UserError
 
 FORMAT = 'transmamba_mm video index 1'
-ROWS = 65536  # videos that are compared at a time
+ROWS = 65536  # videos compared at a time
 #: Size in bytes and time of the last change in nanoseconds, by which a changed video is known.
 Stamp = tuple[int, int]
 

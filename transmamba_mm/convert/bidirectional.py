@@ -1,4 +1,4 @@
-"""What the released formats of Vim and VideoMamba have in common: names, shapes, positions."""
+"""The common part of Vim's and VideoMamba's released formats: names, shapes, positions."""
 
 from collections.abc import Mapping
 

@@ -36,7 +36,7 @@ def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _cls_position(state_dict: Mapping[str, Tensor]) -> str:
-    """Where the cls tokens of a state dict in our names stand in the released models."""
+    """Positions of the cls tokens in the released models."""
     if CLS_TOKEN not in state_dict:
         return 'none'
     return 'both' if state_dict[CLS_TOKEN].shape[1] == 2 else 'middle'

@@ -1,4 +1,4 @@
-"""Files of annotations: what they hold, or what to do about them.
+"""Read annotation files; errors name the fault and the fix.
 
 Whoever made a file, reading it ends in its content or in one message with its name: no value of it
 is dropped in silence, and none costs more than its size in memory.
@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 
 from transmamba_mm.errors import UserError
 
-#: Bytes of a file that is read as a whole; the largest published one (LLaVA's mix665k) has 1.0e9.
+#: Largest file in bytes, as it is read as a whole; the largest published one (LLaVA's mix665k) has
+#: 1.0e9.
 MAX_BYTES = 2 * 10**9
 #: Bytes of a line of a jsonl file: an entry with more text than any model reads.
 MAX_LINE = 2**24
@@ -130,12 +131,12 @@ def read_csv(
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a tokenizer can take it: JSON may hold half of a surrogate pair."""
+    """Whether a tokenizer accepts it: JSON may hold half of a surrogate pair."""
     return text.isascii() or not any('\ud800' <= sign <= '\udfff' for sign in text)
 
 
 def name_fault(name: object) -> str | None:
-    """What keeps a value from being the name of a file, if anything."""
+    """Why a value cannot be a file name, if so."""
     if not isinstance(name, str) or not name:
         return 'names no video'
     try:

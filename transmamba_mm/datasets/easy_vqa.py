@@ -106,7 +106,7 @@ def _package() -> ModuleType:
 
 @DATASETS.register_module()
 class EasyVQACls(BaseDataset):
-    """What easy-VQA's images show, as 24 classes such as 'red circle', to train a vision encoder.
+    """easy-VQA's images in 24 classes such as 'red circle', to train a vision encoder.
 
     The package has no labels, so they are derived from its questions and answers. Images without
     both a shape and a color are left out. Splits are those of :class:`EasyVQA`.

@@ -1,4 +1,4 @@
-"""Pictures of any shape for a model of one size."""
+"""Fit images of any shape to a model of one size."""
 
 from mmcv.transforms import BaseTransform
 
@@ -12,11 +12,11 @@ class FitSize(BaseTransform):
     """Scale the middle of ``img`` (H, W, 3) or ``clip`` (T, H, W, 3) to one size, bicubic.
 
     The middle is the largest part with the proportions of the size: the same picture as that of a
-    resized short side and a center crop, at no cost for the parts that are cut off.
+    resized short side and a center crop, at no cost for the parts cut off.
 
     Args:
         size (int | tuple[int, int]): The side of a square, or (height, width).
-        only_smaller (bool): Leave what is large enough for a crop to ``size`` behind this step.
+        only_smaller (bool): Leave images alone that are large enough for a later crop to ``size``.
             Defaults to False.
     """
 

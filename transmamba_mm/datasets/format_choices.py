@@ -1,4 +1,4 @@
-"""Questions of multiple choice as text, and an answer of text as a choice."""
+"""Format multiple-choice questions as text, and parse the choice from an answer."""
 
 import re
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ def image_error(path: object, reason: str, is_too_large: bool = False) -> ImageE
 
 
 class FileFault(NamedTuple):
-    """Why a path is no file with content: a word for it, and what it is."""
+    """Why a path is not a file with content: a short cause, and details."""
 
     cause: str
     detail: str

@@ -69,7 +69,7 @@ class LlavaInstruct(BaseDataset):
         return items
 
     def _fault(self, entry: object) -> str | None:
-        """What is wrong with an entry, if anything."""
+        """The fault of an entry, if any."""
         turns = entry.get('conversations') if isinstance(entry, dict) else None
         if not isinstance(turns, list) or not turns:
             return 'no conversation'
@@ -89,7 +89,7 @@ class LlavaInstruct(BaseDataset):
         if sum(turn['value'].count(IMAGE_MARK) for turn in turns) != bool(image):
             return f'not one {IMAGE_MARK} for each image'
         if image and (name_fault(image) or not os.path.isfile(self._image_path(image))):
-            return 'an image that is not on the disk'
+            return 'a missing image'
         return None
 
     def _image_path(self, name: str) -> str:

@@ -12,8 +12,8 @@ from transmamba_mm.datasets.moving_digits import FPS, MovingDigit, describe, dra
 from transmamba_mm.datasets.video.write_video import write_video
 from transmamba_mm.errors import UserError
 
-SETTINGS = 'moving_digits.json'  # what a folder was made with; written last
-VERSION = 1  # of what the same settings give
+SETTINGS = 'moving_digits.json'  # settings of a folder; written last
+VERSION = 1  # of the videos that the same settings give
 
 
 def make_moving_digits(
@@ -28,7 +28,7 @@ def make_moving_digits(
     Args:
         out: The folder. It appears when all of it is written.
         counts: How many videos of each split.
-        seed: Of everything that is drawn.
+        seed: Of all random choices.
         overwrite: Whether moving digits of other settings are replaced. Other data never is.
 
     Raises:

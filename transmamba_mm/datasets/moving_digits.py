@@ -81,7 +81,7 @@ def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
     Args:
         split: ``'train'`` or ``'test'``.
         number: How many videos. More only add to fewer.
-        seed: Of everything that is drawn.
+        seed: Of all random choices.
 
     Raises:
         UserError: On an unknown split, no videos, or more test videos than meanings.
@@ -149,7 +149,7 @@ def draw(video: MovingDigit, images: np.ndarray) -> np.ndarray:
 
 
 def _way(path: tuple[str, ...]) -> np.ndarray:
-    """Where each frame is after moves of equal length: (16, 2) x, y, in steps of one frame."""
+    """Position of each frame after moves of equal length: (16, 2) x, y, in steps of one frame."""
     length = (FRAMES - 1) / len(path)
     steps = np.arange(FRAMES)[:, None]
     return sum(

@@ -1,4 +1,4 @@
-"""A few random views of each sample, the same ones whenever they are asked for."""
+"""A fixed number of random views of each sample, reproducible by seed."""
 
 from typing import Any
 

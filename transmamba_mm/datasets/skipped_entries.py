@@ -1,4 +1,4 @@
-"""Entries of an annotation file that cannot be used: counted by cause, and named."""
+"""Report unusable entries of an annotation file, counted by cause."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Solar cells in electroluminescence images: real photographs with cracks that are graded."""
+"""Solar cells in electroluminescence images: real photographs with graded cracks."""
 
 import importlib.util
 from pathlib import Path

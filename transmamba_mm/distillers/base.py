@@ -49,7 +49,7 @@ class BaseDistiller(BaseModule):
         match (ModelMatch): The matched towers, layers and embeddings, and which kinds these two
             models cannot compare.
         task_weight (float): Factor of the student's own losses, in [0, 1].
-        student_kinds (Iterable[FeatureKind]): Kinds of features that are compared.
+        student_kinds (Iterable[FeatureKind]): Kinds of the compared features.
         teacher_kinds (Iterable[FeatureKind], optional): Kinds of the teacher's features; by default
             the student's.
         feature_layers (Sequence[int], optional): Which of ``match.layers`` have features that are
@@ -68,8 +68,8 @@ class BaseDistiller(BaseModule):
             :func:`~transmamba_mm.transfer.features.masking.mask_images`).
 
     Attributes:
-        student_kinds, teacher_kinds (frozenset[FeatureKind]): Those without what is unavailable,
-            which is logged.
+        student_kinds, teacher_kinds (frozenset[FeatureKind]): The available ones;
+            the others are logged.
         progress (Progress): Of the training; ``KnowledgeTransfer`` sets it before each step.
 
     Raises:
@@ -156,7 +156,7 @@ class BaseDistiller(BaseModule):
 
     @property
     def compared_layers(self) -> tuple[int, ...]:
-        """Which of ``match.layers`` this step compares, by index; none if no features are."""
+        """Indices of ``match.layers`` that this step compares; empty without features."""
         if self.feature_weight == 0:
             return ()
         return self.feature_layers[self.progress.step % self.layer_stride :: self.layer_stride]
@@ -184,7 +184,7 @@ class BaseDistiller(BaseModule):
         outputs |= self.compare_outputs(student, teacher)
         parameters = [*self.parameters()]
         if is_distributed() and parameters and self.compared_layers != self.feature_layers:
-            # DDP waits for a gradient of every parameter, of the layers that are left out, too.
+            # DDP waits for a gradient of every parameter, also of skipped layers.
             outputs['unused_loss'] = sum(0 * p.sum() for p in parameters)
         return outputs
 

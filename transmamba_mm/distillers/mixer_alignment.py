@@ -1,4 +1,4 @@
-"""Each mixer learns the output of the attention it stands for, from the same input."""
+"""Train each mixer to reproduce its attention's output from the same input."""
 
 import torch
 from torch import Tensor

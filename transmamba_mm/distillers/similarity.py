@@ -1,4 +1,4 @@
-"""How alike the tokens of two models are."""
+"""Similarities of the tokens of two models."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""How much each layer counts: the adaptive weights of WSAB."""
+"""The adaptive layer weights of WSAB."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""mmengine's files on a local disk, written whole or not at all."""
+"""mmengine's local file backend with atomic writes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class RemoveLater:
         self._files.append(str(file))
 
     def remove_now(self, besides: Sequence[str]) -> None:
-        """Remove what was noted, but not what is in use again."""
+        """Remove the noted files, except those in use again."""
         for file in self._files:
             if file not in besides and self._backend.isfile(file):
                 self._backend.remove(file)

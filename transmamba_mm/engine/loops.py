@@ -15,7 +15,7 @@ class _ResumableLoop:
     """Seeds each batch by its position, and notifies the hooks of an error.
 
     Attributes:
-        batches_done (int): Batches of the current epoch that are trained on, where epochs count.
+        batches_done (int): Trained batches of the current epoch, in epoch-based loops.
     """
 
     batches_done = 0
@@ -52,7 +52,7 @@ class EpochBasedTrainLoop(_ResumableLoop, mmengine.EpochBasedTrainLoop):
     """Counts epochs, as mmengine's, and can resume in the middle of one."""
 
     def run_epoch(self) -> None:
-        """Train on what is left of an epoch."""
+        """Train on the rest of an epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         for index, batch in self._batches_left():

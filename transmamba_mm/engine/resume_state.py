@@ -24,7 +24,7 @@ class ResumeState:
     Attributes:
         random_states (list[dict]): Of each process, by rank.
         sampler_seed (int, optional): Decides the order of the data.
-        batches_done (int): Batches of the current epoch that are trained on; 0 between two epochs
+        batches_done (int): Trained batches of the current epoch; 0 between two epochs
             and where iterations are counted.
         validated (bool): A validation that was due after this step is in the checkpoint.
     """
@@ -65,7 +65,7 @@ class ResumeState:
         runner.train_loop.batches_done = self.batches_done
 
     def lacks_validation(self, runner: Runner) -> bool:
-        """Whether the training was interrupted before or in a validation that it owes."""
+        """Whether the training was interrupted before or during a due validation."""
         loop = runner.train_loop
         if runner.val_loop is None or self.validated or self.batches_done:
             return False

@@ -1,4 +1,4 @@
-"""Batches whose augmentation depends on their place in the training and on nothing else.
+"""Batches whose augmentation depends only on their position in the training.
 
 The random numbers of a pipeline are drawn wherever the batch is made: in a worker that has made an
 unknown number of batches ahead, or in the process of the model. Saving the states of workers would
@@ -94,7 +94,7 @@ class SeededSampler(Sampler):
 
 
 class SkippableSampler(SeededSampler):
-    """One that never ends: mmengine's loop asks it to skip what was trained before."""
+    """An endless sampler: mmengine's loop skips the batches trained before."""
 
     skip = SeededSampler.start_at
 

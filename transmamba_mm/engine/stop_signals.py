@@ -1,4 +1,4 @@
-"""Finish the step at hand when the process is asked to stop."""
+"""Finish the current step when the process receives a stop signal."""
 
 import os
 import signal

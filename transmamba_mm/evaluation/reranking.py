@@ -1,4 +1,4 @@
-"""The nearest of a search in a new order, by a score that is too dear for all pairs."""
+"""Re-rank the nearest results of a search by a score too expensive for all pairs."""
 
 from collections.abc import Callable
 

@@ -9,7 +9,7 @@ from transmamba_mm.errors import UserError
 
 RECALLS = (1, 5, 10)
 DIRECTIONS = ('t2v', 'v2t')
-ROWS = 4096  # texts that are compared with all videos at a time
+ROWS = 4096  # texts compared with all videos at a time
 
 
 #: Metrics of both directions.

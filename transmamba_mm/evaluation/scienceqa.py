@@ -1,4 +1,4 @@
-"""Accuracy of answers to questions of multiple choice."""
+"""Accuracy on multiple-choice questions."""
 
 from collections.abc import Sequence
 

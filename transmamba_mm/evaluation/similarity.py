@@ -1,4 +1,4 @@
-"""How alike the layers of two models are."""
+"""Similarities of the layers of two models."""
 
 import torch
 from torch import Tensor, nn

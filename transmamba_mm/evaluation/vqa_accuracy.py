@@ -1,4 +1,4 @@
-"""Accuracy of answers, and of those that a guess between yes and no cannot give."""
+"""Accuracy of answers, overall and without the yes/no questions."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The ``activation_checkpointing`` of a config: what the backward pass computes once more."""
+"""The ``activation_checkpointing`` of a config: the modules recomputed in the backward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -48,7 +48,7 @@ def _recomputed(module: nn.Module) -> Callable:
 
 
 def _contexts(module: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """Of the forward pass and of its recomputation."""
+    """Contexts of the forward pass and of its recomputation."""
     return nullcontext(), _unchanged_statistics(module)
 
 

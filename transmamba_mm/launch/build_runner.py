@@ -1,4 +1,4 @@
-"""The Runner of a config, of the kind that the config names."""
+"""Build the Runner of a config, of the type in ``runner_type``."""
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS

@@ -1,4 +1,4 @@
-"""What every command-line tool shares: one clear message instead of a traceback."""
+"""Common code of the command-line tools: one message instead of a traceback."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Where in a config an error comes from that a part of it raises while it is built."""
+"""Locate the config entry whose construction raised an error."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _cfg: list[Config] = []
 
 
 def name_parts_in_errors(cfg: Config) -> None:
-    """Let every error of a part of ``cfg`` that is built in this process carry its place.
+    """Add the config path to every error of building a part of ``cfg`` in this process.
 
     The innermost part counts: of a model whose backbone fails, the backbone. With a method laid
     over the config its file is named, too. See :func:`place_of`.

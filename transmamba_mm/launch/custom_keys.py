@@ -1,4 +1,4 @@
-"""Whether every ``custom_keys`` of a ``paramwise_cfg`` matches a parameter of the model."""
+"""Check that every ``custom_keys`` of a ``paramwise_cfg`` matches a parameter of the model."""
 
 from mmengine.config import Config
 from torch import nn

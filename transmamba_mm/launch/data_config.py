@@ -37,7 +37,7 @@ def type_name(part: Mapping[str, Any]) -> str:
 
 
 def fit_to_model(steps: Sequence[dict], model: nn.Module) -> list[dict]:
-    """Steps that bring pictures of any shape to what the model was trained on.
+    """Steps that resize images of any shape to the model's training size.
 
     The config's own decide where they lead to one size; a picture that is too small for their crop
     is enlarged before it. Where they do not, since all data had one size, pictures are fitted to
@@ -73,7 +73,7 @@ def trained_size(model: nn.Module) -> tuple[int, int] | None:
 
 
 def _decides_size(step: Mapping[str, Any]) -> bool:
-    """Whether pictures of all shapes leave a step in one."""
+    """Whether a step gives images of all shapes one shape."""
     kind = type_name(step)
     if kind in ('DecodeVideo', 'ResizeClip'):
         return isinstance(step.get('size'), Sequence)

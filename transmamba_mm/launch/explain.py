@@ -16,7 +16,7 @@ from transmamba_mm.errors import UserError, did_you_mean
 from transmamba_mm.launch.config_path import place_of
 from transmamba_mm.launch.full_disk import explain_full_disk
 
-#: Where an assertion or a ValueError is about what the user wrote, not about the code.
+#: Modules whose assertions and ValueErrors concern the user's config, not the code.
 CHECKS_INPUT = (
     *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
     'torch.utils.data',
@@ -143,7 +143,7 @@ def _misfit(error: Exception, text: str) -> str | None:
     modules = [type(owner).__name__ for owner in owners if isinstance(owner, nn.Module)]
     if modules and isinstance(error, RuntimeError) and MISFIT.search(text):
         return (
-            f'{" > ".join(dict.fromkeys(modules))} does not fit what it is given: {text}. Correct '
+            f'{" > ".join(dict.fromkeys(modules))} does not fit its input: {text}. Correct '
             'the sizes in the config (widths, channels, image sizes, classes).'
         )
     return None
@@ -184,7 +184,7 @@ def _unknown_type(text: str) -> str | None:
 
 
 def _unknown_metric(name: str, error: KeyError) -> str | None:
-    """Explain a metric or a prediction that is asked for and that nothing gives."""
+    """Explain a requested metric or prediction that nothing computes."""
     place = _raised_in(error)
     if place == 'mmengine.hooks.checkpoint_hook':
         known = [*_last_frame(error).f_locals.get('metrics', ())]
@@ -202,7 +202,7 @@ def _unknown_metric(name: str, error: KeyError) -> str | None:
 
 
 def _unreadable_annotations(error: Exception) -> str | None:
-    """Explain files that do not hold what a data set of another package reads from them."""
+    """Explain files without the content that a data set of another package expects."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name != 'load_data_list':
             continue

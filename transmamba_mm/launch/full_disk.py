@@ -1,4 +1,4 @@
-"""A full disk ends a run with one message that names the file, whatever was being written."""
+"""End a run on a full disk with one message that names the file."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Where a training begins."""
+"""Check the initial weights of a training."""
 
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,7 +13,7 @@ from transmamba_mm.pretrained_init import check_fit, check_pretrained
 
 
 def check_load_from(cfg: Config, model: nn.Module) -> None:
-    """Make sure that ``load_from`` and every ``init_cfg=Pretrained`` are of what they fill.
+    """Check that ``load_from`` and every ``init_cfg=Pretrained`` fit the model.
 
     A resumed training (``resume``) is left to mmengine, which finds out by the optimizer's
     state.

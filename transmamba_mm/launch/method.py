@@ -1,4 +1,4 @@
-"""The method of a run: a small config that is laid over a transfer's, chosen with ``--method``.
+"""The method of a run: a small config merged into a transfer's, chosen with ``--method``.
 
 A leaf of ``configs/transmamba/`` has the method of the paper, ``wsab``. Every other file of
 ``configs/_base_/methods/`` changes it, and so may a file of the user's own. It is Python like any
@@ -85,7 +85,7 @@ def name_sources(cfg: Config) -> str | None:
 
 
 def find_method(method: str, config: Path) -> Path:
-    """The file of a method: one that is named, or one of the config's tree or of ours.
+    """The file of a method: a given path, or a name in the config's tree or ours.
 
     Raises:
         UserError: There is none; names those that there are.
@@ -104,7 +104,7 @@ def find_method(method: str, config: Path) -> Path:
 
 
 def method_name(method: str) -> str:
-    """The name of a method that is given by its name or its file."""
+    """The name of a method, from its name or its file."""
     return Path(method).stem if method.endswith('.py') else method
 
 
@@ -118,7 +118,7 @@ def methods(config: Path) -> dict[str, Path]:
 
 
 def _evaluate(file: Path, base: ConfigDict, config: str) -> dict[str, Any]:
-    """What a method's file sets."""
+    """Entries that a method's file sets."""
     names: dict[str, Any] = {'_base_': base}
     try:
         exec(compile(file.read_text(encoding='utf-8'), str(file), 'exec'), names)
@@ -130,7 +130,7 @@ def _evaluate(file: Path, base: ConfigDict, config: str) -> dict[str, Any]:
 
 
 def _lay(old: dict, new: dict, method: str, place: str = '') -> dict:
-    """``old`` with the changes of ``new``, which name parts that are there.
+    """``old`` with the changes of ``new``, which name existing parts.
 
     Raises:
         UserError: A change of, or None for, a part of the model that is not there.

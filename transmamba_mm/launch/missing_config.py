@@ -1,4 +1,4 @@
-"""Which config is not there, of those that one inherits from, and which one is meant."""
+"""Name the missing base of a config, and suggest a similar one."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the parts of a config are, and which keys and kinds of values they take."""
+"""Types of the parts of a config, with their accepted keys and values."""
 
 import collections.abc
 import functools
@@ -101,7 +101,7 @@ LOOPS = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop'}
 
 
 def default_type(path: str, node: Mapping[str, Any]) -> str | None:
-    """What mmengine makes of a part without a type at ``path``."""
+    """The type that mmengine builds from a part without a type at ``path``."""
     if path == 'train_cfg':
         loops = {True: 'EpochBasedTrainLoop', False: 'IterBasedTrainLoop'}
         return loops.get(node.get('by_epoch'))  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 def fits(value: Any, parameter: inspect.Parameter) -> bool:
-    """Whether a value of a config is of the kind that an argument is annotated with."""
+    """Whether a value of a config matches the annotation of an argument."""
     default = parameter.default
     if parameter.annotation is inspect.Parameter.empty:
         return True  # no annotation

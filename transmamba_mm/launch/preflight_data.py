@@ -34,7 +34,7 @@ QUESTIONS = {
         f'(train2017): {COCO}.'
     ),
 }
-#: Steps that read files, and what an evaluation may let them do about one that cannot be read.
+#: Steps that read files, and the ``on_bad`` values allowed in an evaluation.
 EVALUATED = {
     'DecodeVideo': "'mark' (retrieval, which counts missing videos) or 'raise'",
     'LoadImage': "'raise'",
@@ -107,7 +107,7 @@ def _retrieval(kind: str, dataset: ConfigDict) -> tuple[list[Path], str]:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a file or folder, if anything."""
+    """The fault of a file or folder, if any."""
     if not path.exists():
         return f'{path} does not exist'
     is_empty = not any(path.iterdir()) if path.is_dir() else not path.stat().st_size

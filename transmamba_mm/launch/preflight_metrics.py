@@ -74,7 +74,7 @@ def _excessive_topk(cfg: Config, place: str, part: Mapping[str, Any]) -> Iterato
 
 
 def _student(cfg: Config) -> tuple[str, Mapping[str, Any]]:
-    """The place of the model that is trained, and its config."""
+    """The path of the trained model, and its config."""
     model = cfg.get('model') or {}
     return ('model.student', model['student'] or {}) if 'student' in model else ('model', model)
 

@@ -1,4 +1,4 @@
-"""Whether every part of a config is of a known type, with keys and values that this type takes."""
+"""Check that every part of a config has a known type, and keys and values that it accepts."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -165,7 +165,7 @@ def _plain_keys(path: str) -> tuple[str, ...] | None:
 
 
 def _is_no_part(path: str, node: Any) -> bool:
-    """Whether a value stands where only parts do, or lists of them."""
+    """Whether a value is at a path for parts, or lists of them."""
     *above, key = path.split('.')
     place = above[-1] if key.isdigit() and above else key
     if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS:

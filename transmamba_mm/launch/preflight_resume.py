@@ -10,7 +10,7 @@ from transmamba_mm.checkpoint import newest_checkpoint, read_meta, resolve_check
 from transmamba_mm.errors import UserError
 from transmamba_mm.work_dir import checkpoints_in
 
-#: What ends a training, and what a checkpoint calls the progress to it.
+#: Limits of a training, and the name of the progress in a checkpoint.
 ENDS = {'max_iters': 'iter', 'max_epochs': 'epoch'}
 
 

@@ -1,4 +1,4 @@
-"""Ranges and choices of what parts of other libraries take unseen."""
+"""Ranges and choices of arguments that other libraries do not check."""
 
 from transmamba_mm.checks import (
     COUNT,

@@ -1,4 +1,4 @@
-"""A config without its variables: every name that is left, and every option, has to be read."""
+"""Read a config without its variables; every remaining key and option must be used."""
 
 import ast
 import inspect
@@ -43,7 +43,7 @@ def read_config(
 
     A variable is a name that the config copies into other entries (``{{_base_.student}}``, or
     Python's own names), or that a file in a folder ``_base_`` offers to be copied. The copies are
-    made by now: what is done to a variable from here on would change nothing.
+    made by now: later changes of a variable have no effect.
 
     Args:
         file (str | Path): The config.

@@ -1,4 +1,4 @@
-"""Train such that nothing is lost, whatever scope a config is in."""
+"""Make trainings resumable, for configs of any scope."""
 
 from mmengine.config import Config
 

@@ -1,4 +1,4 @@
-"""From a config file and command-line arguments to a config that a Runner can be built from."""
+"""Merge a config file and command-line arguments into a config for a Runner."""
 
 import argparse
 import os
@@ -67,6 +67,6 @@ def _with_defaults(dataloader: ConfigDict) -> ConfigDict:
     )
     # A config inherited by package name carries its scope, which the Runner would hand to the
     # function as an argument.
-    if isinstance(filled.collate_fn, dict):  # preflight refuses what is neither that nor callable
+    if isinstance(filled.collate_fn, dict):  # preflight refuses other non-callables
         filled.collate_fn.pop('_scope_', None)
     return filled

@@ -1,4 +1,4 @@
-"""Which configs beside a checkpoint are the user's own, so that they may be executed.
+"""Sign the user's own configs, so that only those are executed.
 
 A config is Python, and a folder with a checkpoint may come from anybody. So a config that is only
 found, and not named, is executed only if a run or an export of this user wrote it: those sign what
@@ -48,7 +48,7 @@ def sign_dumped(runner: Runner) -> None:
 
 
 def is_own_config(config: str | Path) -> bool:
-    """Whether this user's run or export wrote the config, and nobody changed it since."""
+    """Whether this user's run or export wrote the config, and it is unchanged."""
     content, signature = _split(Path(config).read_bytes())
     try:
         return hmac.compare_digest(_sign(content, _key()), signature)
@@ -57,7 +57,7 @@ def is_own_config(config: str | Path) -> bool:
 
 
 def key_file() -> Path:
-    """Where the user's key is; OSError for a user without a home."""
+    """Path of the user's key; OSError for a user without a home."""
     try:
         state = os.environ.get('XDG_STATE_HOME') or Path.home() / '.local/state'
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""One training in one work_dir."""
+"""Lock a work_dir for one training."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Padded batches of tokens, and what each of their places has read."""
+"""Padded batches of tokens with their character offsets."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ CharOffsets = dict[tuple[int, int], int]
 
 @dataclass
 class TokenBatch:
-    """What a model of language reads, padded on the left.
+    """Input of a language model, padded on the left.
 
     Attributes:
         embeddings (Tensor): (B, T, D).
@@ -44,7 +44,7 @@ class TokenBatch:
         return ahead
 
     def pick_answers(self, values: Tensor) -> Tensor:
-        """Those of values (B, T', D) of the last T' positions that predict a label: (N, D)."""
+        """Select values (B, T', D) of the last T' positions that predict a label: (N, D)."""
         return values[self.labels_ahead(values.shape[1]) != IGNORED]
 
 

@@ -22,7 +22,7 @@ CLASSIFIER_HEADS = {
 
 @dataclass(frozen=True)
 class Tower:
-    """One backbone of a model, and where it is.
+    """One backbone of a model, and its path.
 
     Attributes:
         path (str): Module path inside the model, such as ``'vision'``.

@@ -1,4 +1,4 @@
-"""Clips from the data loader to the model."""
+"""Normalize clips of the data loader for the model."""
 
 from collections.abc import Sequence
 

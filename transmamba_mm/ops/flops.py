@@ -1,4 +1,4 @@
-"""Closed forms of what our operators compute, from the shapes of their arguments."""
+"""FLOPs of our operators in closed form, from the shapes of their arguments."""
 
 Shape = tuple[int, ...]
 

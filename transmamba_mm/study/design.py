@@ -1,4 +1,4 @@
-"""What a study consists of: blocks of runs, and the teachers that they learn from."""
+"""Design of a study: blocks of runs, and their teachers."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def line(self) -> dict:
-        """What identifies the run in the results."""
+        """Key of the run in the results."""
         return {
             'config': Path(self.config).stem,
             'method': method_name(self.method),

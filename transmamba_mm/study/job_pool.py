@@ -1,4 +1,4 @@
-"""Run many small trainings side by side, with progress for whoever waits."""
+"""Run many small trainings in parallel, with progress bars."""
 
 import multiprocessing
 import os
@@ -36,7 +36,7 @@ def run_jobs(
         keep (Callable): Called with the name and the result of each job that is finished.
         workers (int, optional): Defaults to one per core.
         console (Console, optional): Where to print.
-        pace (Pace, optional): Known from earlier runs, for the time that is left.
+        pace (Pace, optional): Known from earlier runs, for the remaining time.
 
     Raises:
         UserError: Trainings failed; names them, their messages and logs.
@@ -119,7 +119,7 @@ class _Workers:
 
 
 class _Board:
-    """A line per finished training, the time that is left and, on a terminal, a bar per job."""
+    """A line per finished training, the remaining time and, on a terminal, a bar per job."""
 
     def __init__(
         self, jobs: Sequence[TrainingJob], workers: int, console: Console, pace: Pace

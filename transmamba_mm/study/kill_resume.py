@@ -1,4 +1,4 @@
-"""Kill a training again and again, and see whether it ends as if nobody had."""
+"""Kill and resume a training repeatedly, and compare its end with an undisturbed one."""
 
 import multiprocessing
 import os

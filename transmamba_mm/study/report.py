@@ -1,4 +1,4 @@
-"""Parts of Markdown files that are written from the lines of studies, never by hand.
+"""Generate parts of Markdown files from the results of studies.
 
 Such a part stands between two comments. The first names a study, what to write, a block and, if it
 is another than the study's, a metric::

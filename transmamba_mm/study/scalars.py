@@ -1,4 +1,4 @@
-"""Read back what a runner logged."""
+"""Read the scalars logged by a runner."""
 
 import json
 from collections import defaultdict

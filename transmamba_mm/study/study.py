@@ -1,4 +1,4 @@
-"""Run what a study declares, once, and keep a JSON line of everything that is finished."""
+"""Run each training of a study once, and append a JSON line for each finished one."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,7 +119,7 @@ class Study:
     def run(
         self, blocks: Iterable[str], workers: int | None = None, console: Console | None = None
     ) -> list[dict]:
-        """Train what is missing of some blocks; returns the lines of all of them, in their order.
+        """Train the missing runs of some blocks; returns the lines of all of them, in order.
 
         Raises:
             UserError: A config is missing or does not fit the study, or trainings failed; the
@@ -152,7 +152,7 @@ class Study:
         return [done[run.key] for run in runs]
 
     def all_lines(self) -> dict[str, dict]:
-        """Everything that is finished, teachers too, by key."""
+        """All finished runs, teachers included, by key."""
         return {key_of(line): line for line in read_lines(self.results)}
 
     def lines(self, block: str) -> list[dict]:
@@ -209,7 +209,7 @@ class Study:
         )
 
     def _teacher_dir(self, run: Run) -> str:
-        """Where the teacher of a run is trained; a file if somebody else has to provide it."""
+        """Work_dir of the teacher of a run; a file if the user provides it."""
         place = self.config(run.config, run.method).model.teacher.checkpoint
         if Path(place).suffix or run.regime is None or not self.regimes[run.regime].own_data:
             return place
@@ -289,7 +289,7 @@ def teacher_config(config: str) -> Path:
 
 
 def seconds_per_step(lines: Iterable[dict]) -> dict[tuple[str, str | None], float]:
-    """How long a step took, by config and method."""
+    """Seconds per step, by config and method."""
     sums: dict[tuple[str, str | None], list[float]] = {}
     for line in lines:
         total = sums.setdefault((line['config'], line['method']), [0.0, 0.0])

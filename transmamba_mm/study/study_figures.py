@@ -1,4 +1,4 @@
-"""What the figures of a study show, read from the logs of its trainings."""
+"""Data of a study's figures, read from the logs of its trainings."""
 
 import re
 from pathlib import Path

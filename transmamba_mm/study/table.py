@@ -1,4 +1,4 @@
-"""The lines of a study as Markdown: what was reached, what is better, with how little data."""
+"""Tables of a study in Markdown: results, comparisons, and data efficiency."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ def options_text(options: Mapping) -> str:
 
 
 def split_of(study: Study, block: str) -> str:
-    """What a block is judged by: the test set, or the validation set where a choice is made."""
+    """The split that evaluates a block: test, or validation where a choice is made."""
     return 'test' if study.block(block).test else 'val'
 
 
@@ -212,7 +212,7 @@ def teacher_lines(study: Study) -> dict[str, dict]:
 
 
 def teacher_text(study: Study, block: str) -> str:
-    """What the teacher of a block reached."""
+    """Result of the teacher of a block."""
     regime = study.block(block).regime or next(iter(study.regimes))
     teacher = teacher_lines(study).get(regime)
     if teacher is None:

@@ -1,4 +1,4 @@
-"""One training of a study: what it is, and how a worker runs it."""
+"""One training of a study, and its execution by a worker."""
 
 import hashlib
 import json
@@ -80,7 +80,7 @@ class TrainingJob:
         return Path(self.work_dir) / 'output.log'
 
     def result(self) -> dict | None:
-        """What a finished training left behind, None while there is none.
+        """Result of a finished training, None before.
 
         Raises:
             UserError: If ``work_dir`` holds a training of another config.
@@ -102,7 +102,7 @@ def config_hash(cfg: Config) -> str:
 
 
 class RunRecorder(Hook):
-    """Record what a training costs and its validations; report steps to the parent process.
+    """Record the cost of a training and its validations; report steps to the parent process.
 
     All is kept in the message hub, and so in the checkpoints: a resumed training continues the
     counts.
@@ -190,7 +190,7 @@ def train(job: TrainingJob, events) -> dict:
 
 
 def metric_of(cfg: Config) -> str:
-    """What a study compares: the metric that chooses the config's best checkpoint, if it does."""
+    """The metric of a study: the one of the config's ``save_best``, if any."""
     best = cfg.default_hooks.checkpoint.get('save_best')
     return METRIC if best in (None, 'auto') else best
 

@@ -123,7 +123,7 @@ class KnowledgeTransfer(BaseModel):
             self.teacher.release()
 
     def enter_stage(self, index: int) -> None:
-        """Train what a stage trains, by its losses; everything else is frozen."""
+        """Train the parameters of a stage with its losses; everything else is frozen."""
         self.plan.enter(index, self.student, self.distiller)
 
     @property
@@ -206,7 +206,7 @@ class KnowledgeTransfer(BaseModel):
         return outputs
 
     def _reader_of(self, distiller: Any) -> FeatureReader:
-        """The reader of what a distiller compares in this step."""
+        """The reader of the features that a distiller compares in this step."""
         layers = distiller.compared_layers
         if distiller is self.distiller and layers == tuple(range(len(self.match.layers))):
             return self.reader

@@ -1,4 +1,4 @@
-"""Which teacher layer each student layer is compared with."""
+"""Map each student layer to its teacher layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PART_OF = re.compile(r'(attention|mlp) of (\d+)')
 
 
 class LayerPair(NamedTuple):
-    """A student layer and what it is matched with.
+    """A student layer and its matched teacher layer or part of one.
 
     Attributes:
         student, teacher (int): Layers, counted from 0.

@@ -1,4 +1,4 @@
-"""How far a training is."""
+"""Progress of a training."""
 
 from dataclasses import dataclass
 

@@ -26,9 +26,9 @@ def sparsify(logits: Tensor, temperature: float, top_k: int, num_samples: int) -
 
     With the largest k alone, all other classes would get probability 0. So ``num_samples``
     classes are drawn from the others in proportion to their probabilities, and share these evenly:
-    the expectation of what is kept is the distribution itself, hence the expected gradient of a
+    the expected sparse distribution is the full one, hence the expected gradient of a
     cross entropy or divergence is the exact one (random sampling of sparse logits, arXiv
-    2503.16870). The value of a divergence is off by a constant, the entropy of what was drawn.
+    2503.16870). The value of a divergence is off by a constant, the entropy of the sample.
 
     Args:
         logits (Tensor): (B, classes).

@@ -24,7 +24,7 @@ class Stage:
     Attributes:
         share (float): Its share of the steps, in (0, 1].
         name (str): For the log.
-        trains (str | Sequence[str]): Parameters of the student that are trained: 'all'; 'mixers',
+        trains (str | Sequence[str]): Trained parameters of the student: 'all'; 'mixers',
             the attention or the scan of each layer; or glob patterns of their names. What is frozen
             in the student's config stays frozen.
         distiller (dict, optional): Its losses. By default those of the transfer.
@@ -42,7 +42,7 @@ class Stage:
         check('a stage', 'lr_mult', self.lr_mult, POSITIVE)
 
     def trained(self, student: nn.Module, names: Sequence[str]) -> list[str]:
-        """Those of the parameters ``names`` of the student that the stage trains.
+        """Select from the student's parameters ``names`` those that the stage trains.
 
         Raises:
             UserError: A pattern that matches none.

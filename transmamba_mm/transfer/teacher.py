@@ -1,4 +1,4 @@
-"""The teacher of a transfer: frozen, in eval, with its own idea of an image."""
+"""The teacher of a transfer: frozen, in eval mode, with its own normalization and image size."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.features.frames import as_clips, as_frames, frames_for, mean_over_frames
 from transmamba_mm.transfer.teacher_cache import TeacherCache
 
-#: Lines of the table of differences that are shown before it is cut.
+#: Lines shown of the table of differences.
 MAX_DIFFERENCES = 20
 #: What loading raises: torch the first, hooks of mmpretrain that cannot adapt a tensor the second.
 LOAD_ERRORS = (RuntimeError, AssertionError)
@@ -38,7 +38,7 @@ class FrozenTeacher:
             itself.
         checkpoint (str, optional): Its weights: anything
             :func:`transmamba_mm.checkpoint.load_state_dict` reads. Without it, ``model`` has to be
-            a model that is trained already, or the config of one with a ``checkpoint`` of its own.
+            a trained model, or the config of one with a ``checkpoint`` of its own.
         mean, std (Sequence[float], optional): The normalization it was trained with, per channel
             and in the unit of the student's ``data_preprocessor``. By default its images are the
             student's.
@@ -105,7 +105,7 @@ class FrozenTeacher:
         self.model.to('meta')
 
     def description(self) -> dict[str, Any]:
-        """What its outputs depend on besides the images, in JSON's types."""
+        """Settings that determine its outputs besides the images, in JSON's types."""
         lists = {'mean': self.mean, 'std': self.std, 'img_size': self.img_size}
         return {
             'source': self.source,

@@ -1,4 +1,4 @@
-"""What a teacher makes of each image, on disk, so that training needs no teacher in memory."""
+"""A teacher's outputs on disk, so that training needs no teacher in memory."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ MAKE = 'make it with tools/cache_teacher.py'
 
 @dataclass(frozen=True)
 class CacheContents:
-    """What a cache holds; it is written last.
+    """Contents of a cache; written last.
 
     Attributes:
         teacher (dict): ``source``, ``mean``, ``std`` and ``img_size`` of the teacher.
@@ -36,8 +36,8 @@ class CacheContents:
         views (int): Views of each; see ``SeededViews``.
         num_classes (int): Of the logits.
         kinds (list[str]): Kinds of features.
-        top_k (int | None): Classes that are kept exactly; None: all.
-        num_drawn (int): Classes that are drawn from the others.
+        top_k (int | None): Classes kept exactly; None: all.
+        num_drawn (int): Classes drawn from the others.
         temperature (float | None): Of the kept distribution; None: any.
         grids (dict): Patch grid of each feature of a layer, by name.
     """
@@ -75,7 +75,7 @@ class TeacherCache:
         self._arrays: dict[str, np.ndarray] = {}
 
     def check(self, distiller: Any, match: ModelMatch, teacher: Mapping[str, Any]) -> None:
-        """Make sure that it has what a distiller compares.
+        """Check that it has the features of a distiller.
 
         Args:
             distiller (BaseDistiller): With its kinds and, for soft labels, a ``temperature``.

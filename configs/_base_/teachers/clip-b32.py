@@ -1,5 +1,5 @@
 # CLIP over frames and their mean (meanP of CLIP4Clip, arXiv 2104.08860): it finds videos without any
-# training. To learn from one that was trained on them (configs/teachers/clip-b32_*.py):
+# training. To learn from one trained on them (configs/teachers/clip-b32_*.py):
 # --cfg-options model.teacher.checkpoint=work_dirs/clip-b32_msrvtt
 teacher = dict(
     model=dict(

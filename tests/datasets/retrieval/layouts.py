@@ -35,7 +35,7 @@ def write_lines(path: Path, *entries: dict | str | bytes) -> Path:
 
 
 def items(dataset: BaseDataset) -> list[dict]:
-    """What a data set lists, without the place in it."""
+    """The entries of a data set, without their index."""
     listed = [dataset.get_data_info(i) for i in range(len(dataset))]
     return [{key: item[key] for key in item if key != 'sample_idx'} for item in listed]
 

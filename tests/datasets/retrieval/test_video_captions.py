@@ -28,7 +28,7 @@ SCRIPTS = (
 
 @pytest.fixture
 def warned(caplog):
-    """What the data sets warn of."""
+    """Warnings of the data sets."""
     init_default_scope('transmamba_mm')
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
@@ -195,7 +195,7 @@ def test_training_takes_another_for_a_video_that_cannot_be_read(damaged, warned)
     decode = {'type': 'DecodeVideo', 'num_frames': 4, 'size': 32}
     dataset = VideoCaptions(data_root=str(root), pipeline=[decode, PACK])
     assert len(dataset) == len(names) - 1  # gone.mp4 is known to be missing before
-    assert f'{root}/videos/gone.mp4: a video that is not on the disk' in warned.text
+    assert f'{root}/videos/gone.mp4: a missing video' in warned.text
     taken = {dataset[i]['data_samples'].video_id for i in range(len(dataset))}
     assert taken <= {'good.mp4', 'damaged.mp4'}  # the head of the latter plays
 
@@ -217,7 +217,7 @@ def test_testing_keeps_the_place_of_bad_videos_and_the_metric_refuses(damaged, w
             },
         }
     )
-    assert f'{root}/videos/gone.mp4: a video that is not on the disk' in warned.text
+    assert f'{root}/videos/gone.mp4: a missing video' in warned.text
     samples = [sample for batch in loader for sample in batch['data_samples']]
     assert [sample.video_id for sample in samples] == names
     missing = {sample.video_id for sample in samples if sample.is_missing}

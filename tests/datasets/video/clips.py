@@ -18,7 +18,7 @@ STEP = 6  # grades of brightness from one frame to the next
 
 
 def brightness(index: int) -> int:
-    """How bright frame ``index`` of a written clip is."""
+    """Brightness of frame ``index`` of a written clip."""
     return 20 + STEP * index
 
 

@@ -157,7 +157,7 @@ def test_a_recording_begins_with_the_first_frame_that_can_be_decoded(tmp_path, b
 
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_lost_frames_are_damage(tmp_path, backend):
-    """Of an open GOP decord gives up with an error that is no kind of its others."""
+    """On an open GOP decord raises an error of another class than its others."""
     whole = write_clip(tmp_path / 'whole.mkv', fps=25, **HEVC, options=HEVC_OPEN)
     path = str(remux(whole, tmp_path / 'lost.mkv', lambda number: number != 11))
     options = {'backend': backend, 'num_frames': 24}

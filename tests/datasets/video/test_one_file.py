@@ -1,4 +1,4 @@
-"""One file, the same frames from every reader, whatever kind of file it is."""
+"""Every reader returns the same frames of a file, for every kind of file."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which frames are chosen, for any number of frames there are and are asked for."""
+"""The sampled frames, for any length and any number of requested frames."""
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_at_frames_per_second():
 
 @given(st.lists(st.integers(0, 60_000), min_size=1, max_size=200), st.sampled_from([0.3, 1.0, 7.0]))
 def test_every_frame_at_a_tick_is_the_one_that_is_shown(milliseconds, fps):
-    """Any times at all, also equal ones: what is shown at k / fps, once, and nothing else."""
+    """Arbitrary times, also equal ones: exactly the frames shown at k / fps, once each."""
     starts = np.sort(milliseconds) / 1000
     times = frame_times(starts)
     indices, mask = FrameSampler(500, 'fps', fps=fps)(len(starts), times)

@@ -1,4 +1,4 @@
-"""What every student backbone promises. A family's test class inherits this and names its model."""
+"""The contract of student backbones; a family's test class inherits this and names its model."""
 
 import copy
 
@@ -38,7 +38,7 @@ class BackboneContract:
         assert torch.equal(model(images)[-1], other.eval()(images)[-1])
 
     def test_pretrained_weights_in_any_tool_are_its_own_or_refused(self, tmp_path):
-        """mmengine logs what does not fit, and trains from random weights."""
+        """mmengine only logs a mismatch, and trains from random weights."""
         own, file = self.build().state_dict(), str(tmp_path / 'model.pth')
         init = {'type': 'Pretrained', 'checkpoint': file}
 

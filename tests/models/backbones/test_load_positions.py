@@ -74,7 +74,7 @@ def pretrained(model, file):
 @pytest.mark.parametrize('load', [load_state_dict, load_from, pretrained])
 @pytest.mark.parametrize('name', MODELS_OF)
 def test_a_larger_image_continues_the_smaller_model(name, load, tmp_path, logged):
-    """What a model computes at run time for a larger image, the larger model computes."""
+    """A model on a larger image at run time equals the larger model."""
     torch.manual_seed(0)
     small = trained(MODELS_OF[name](img_size=8)).eval()
     torch.save({'state_dict': small.state_dict()}, tmp_path / 'small.pth')

@@ -62,7 +62,7 @@ class TestOfficialNumbers:
 
     @torch.no_grad()
     def seen(self, model, images) -> dict:
-        """What the golden file records, as our model makes it for ``images``."""
+        """The golden file's entries, from our model on ``images``."""
         seen, backbone = {}, model.backbone
 
         def record(name):
@@ -81,7 +81,7 @@ class TestOfficialNumbers:
         return seen | self.scan_of_first_mixer(backbone, seen['mixer_in'], seen['path'])
 
     def scan_of_first_mixer(self, backbone, mixer_in, path: SnakePath) -> dict:
-        """What each direction's scan is given and makes, in the official (scanned) order."""
+        """Inputs and outputs of each direction's scan, in the official (scanned) order."""
         mixer = backbone.blocks[0].mixer
         u = mixer.convolve(mixer.in_proj(mixer_in).chunk(2, -1)[0], path.grid)
         delta, B, _ = mixer.scan_parameters(u, path)

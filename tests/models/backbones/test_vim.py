@@ -98,7 +98,7 @@ class TestOfficialNumbers:
             golden.check(key, seen[key])
 
     def test_first_mixer_inside(self, golden, model, dtype):
-        """What each direction's scan is given and makes, in the official (scanned) order."""
+        """Inputs and outputs of each direction's scan, in the official (scanned) order."""
         mixer = model.backbone.blocks[0].mixer
         x, z = mixer.in_proj(golden.output('layer0.mixer_in', dtype)).chunk(2, -1)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Which parts of a config are made from checkpoints, and what is kept of those."""
+"""Parts of a config from checkpoints, and their saved assets."""
 
 import shutil
 

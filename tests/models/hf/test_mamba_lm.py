@@ -133,7 +133,7 @@ def test_half_precision_and_autocast_stay_close():
 
 
 class TestFace:
-    """What a transfer asks of a backbone."""
+    """The interface of a backbone for a transfer."""
 
     def test_layers_and_directions(self):
         ours, _ = pair()

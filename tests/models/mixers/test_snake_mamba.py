@@ -11,7 +11,7 @@ GRID = (3, 5)
 
 
 def mix_step_by_step(mixer: SnakeMamba, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
-    """One token after the other, every direction by itself, as the official code goes about it."""
+    """Token by token, every direction by itself, as in the official code."""
     x, z = mixer.in_proj(hidden).chunk(2, -1)
     image = x.transpose(1, 2).unflatten(2, grid)
     u = F.silu(mixer.conv(image)).flatten(2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Visual tokens learn what the text asks; padding does not leak, and the cost stays linear."""
+"""Visual tokens depend on the text; padding does not leak, and the cost stays linear."""
 
 import pytest
 import torch

@@ -66,5 +66,5 @@ def test_a_model_without_the_interface_of_a_llava_is_refused(tmp_path):
 
 def test_weights_that_are_missing_are_named(saved):
     (saved / 'model.safetensors').unlink()
-    with pytest.raises(UserError, match='no weights that can be read'):
+    with pytest.raises(UserError, match='no readable weights'):
         build(checkpoint=str(saved), tokenizer=WORDS)

@@ -1,4 +1,4 @@
-"""MambaVQA answers; an answer depends on its own image and question, and on nothing else."""
+"""MambaVQA answers; an answer depends only on its own image and question."""
 
 import pytest
 import torch

@@ -61,7 +61,7 @@ def transferred(name, teacher=None):
 
 
 def added(student, layer, tokens):
-    """What a block adds to the residual stream (B, 16, 24)."""
+    """A block's output to the residual stream (B, 16, 24)."""
     block = student.backbone.blocks[layer]
     path = [SnakePath.over((4, 4))] if hasattr(block, 'dw') else []
     with torch.no_grad():

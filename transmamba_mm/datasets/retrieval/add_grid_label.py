@@ -9,7 +9,7 @@ from transmamba_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class AddGridLabel(BaseTransform):
-    """Make the first frame an image, labelled with what it shows and where that is.
+    """Make the first frame an image, labelled with its class and grid position.
 
     A vision encoder trained on classes alone loses positions, and with them motion. ``img``
     becomes the frame, ``gt_label`` a dict with a label for each task of a ``MultiTaskHead``:

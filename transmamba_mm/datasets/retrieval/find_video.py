@@ -1,4 +1,4 @@
-"""Where the video of a name is."""
+"""Find the file of a video by its name."""
 
 import os
 from collections.abc import Sequence

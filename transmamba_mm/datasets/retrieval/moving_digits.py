@@ -40,7 +40,7 @@ class MovingDigits(VideoCaptions):
 
 @DATASETS.register_module()
 class MovingDigitsCls(MovingDigits):
-    """What moves in the videos, as 20 classes such as 'small seven', for a vision encoder.
+    """Digit and size in the videos, as 20 classes such as 'small seven', for a vision encoder.
 
     An item is a video: ``video_path``, ``video_id`` and ``gt_label``. No caption is read.
 

@@ -1,4 +1,4 @@
-"""Videos with texts: what all data sets of text-video retrieval have in common."""
+"""Base class of text-video retrieval data sets."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -56,12 +56,12 @@ class VideoTextDataset(BaseDataset):
             none, or another one. A video may also be a folder of frames.
         fraction (float): Share of the training videos to keep, in (0, 1].
         seed (int): Which nested sequence of subsets. Defaults to 0.
-        on_bad (str): What to do with what cannot be used: ``'skip'`` with one warning that counts
+        on_bad (str): What to do with unusable entries: ``'skip'`` with one warning that counts
             it by cause, or ``'raise'``.
         pipeline, test_mode, ...: As in mmengine's ``BaseDataset``.
 
     Raises:
-        UserError: If a file is missing or not what it should be, on a fraction outside (0, 1] or
+        UserError: If a file is missing or malformed, on a fraction outside (0, 1] or
             of test data, on bad entries with ``on_bad='raise'``, or if no video is left.
     """
 
@@ -108,7 +108,7 @@ class VideoTextDataset(BaseDataset):
 
     @abstractmethod
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
-        """Read the captions in the order of the file; append what is no entry to ``bad``."""
+        """Read the captions in the order of the file; append malformed ones to ``bad``."""
 
     def load_data_list(self) -> list[dict]:
         """Read the captions and find the videos: one dict per caption, or per video."""
@@ -129,7 +129,7 @@ class VideoTextDataset(BaseDataset):
                 f'candidate: {path}): correct data_prefix.video_path. {self.help()}'
             )
         gone = [path for path, exists in found.values() if not exists]
-        bad += [(path, 'a video that is not on the disk') for path in gone]
+        bad += [(path, 'a missing video') for path in gone]
         if self.test_mode:
             fate = 'Bad texts are skipped, their videos kept; absent videos count as missing.'
             report_bad(self.ann_file, bad, self.on_bad, fate)
@@ -171,12 +171,12 @@ class VideoTextDataset(BaseDataset):
         return {names[i]: texts[names[i]] for i in sorted(take_fraction(order, self.fraction))}
 
     def help(self) -> str:
-        """Where the data comes from."""
+        """Advice on where to get the data."""
         return self.HELP.format(root=self.data_root)
 
 
 def _fault(caption: object) -> str | None:
-    """What is wrong with a caption, if anything."""
+    """The fault of a caption, if any."""
     if not isinstance(caption, str):
         return 'a caption that is not text'
     if all(category(sign) in BLANK for sign in caption):

@@ -1,4 +1,4 @@
-"""Find the videos that a training could not read, before it starts."""
+"""Find unreadable videos before training."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ SHOWN = 5  # videos of a cause that the table names
 
 @dataclass(frozen=True)
 class VideoCheck:
-    """What was found out about one video."""
+    """Result of the check of one video."""
 
     path: str
     cause: str = ''  # empty: it is good
@@ -73,7 +73,7 @@ def check_videos(
 ) -> Iterator[VideoCheck]:
     """Check ``paths`` in ``jobs`` processes; results come as they are ready.
 
-    If a decoder takes its process down, what is left is checked in a process for each video, so
+    If a decoder crashes its process, the rest is checked in one process per video, so
     that the one is found and the others get their results.
     """
     options = (min_frames, backend, every_frame)

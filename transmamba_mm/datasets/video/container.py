@@ -93,7 +93,7 @@ def _skip_scan(file: BinaryIO) -> bool:
 
 
 def check_path(path: object) -> None:
-    """Reject what is no path, as a list of them that an annotation file holds.
+    """Reject non-paths, such as a list in an annotation file.
 
     Raises:
         VideoError: If so.
@@ -103,7 +103,7 @@ def check_path(path: object) -> None:
 
 
 def check_file(path: str) -> None:
-    """Reject what is no file, missing or empty, and an mp4 that ends before its boxes do.
+    """Reject a missing or empty file, a non-file, and an mp4 that ends before its boxes do.
 
     A decoder plays a truncated mp4 whose index is in front up to where it ends, or not at all,
     depending on the decoder. The sizes of its boxes reveal the cut at the cost of one short read

@@ -26,7 +26,7 @@ class NotForDecordError(Exception):
 
 
 def open_decord(path: str, max_megapixels: float = MAX_MEGAPIXELS) -> VideoReader:
-    """Open ``path`` with decord; what it cannot do is left to PyAV.
+    """Open ``path`` with decord, or with PyAV where decord fails.
 
     decord2 3.4.0 silently returns wrong frames of containers without timestamps, such as avi and
     ts, and of files with a rotation. Of several streams of pictures it may

@@ -65,7 +65,7 @@ def find_videos(
 
 
 def skipped_note(skipped: Counter[str]) -> str:
-    """Describe what was left out of folders, in a sentence with a space behind it; or ''."""
+    """Sentence about the files skipped in folders, with a trailing space; or ''."""
     kinds = ', '.join(f'{number} {suffix}' for suffix, number in skipped.most_common(SHOWN))
     more = ', ...' * (len(skipped) > SHOWN)
     return kinds and f'Left out {skipped.total()}, no videos by their names: {kinds}{more}. '
@@ -121,7 +121,7 @@ def _names(file: Path) -> list[str]:
 
 
 def _entries(file: Path) -> Iterator[tuple[str, object]]:
-    """Yield what a list or an annotation file holds, and where, for messages."""
+    """Yield the entries of a list or an annotation file, each with its place for messages."""
     advice, suffix = 'Name another list.', file.suffix.lower()
     if suffix == '.json':
         yield str(file), read_json(file, object, advice)
@@ -147,7 +147,7 @@ def _entries(file: Path) -> Iterator[tuple[str, object]]:
 
 
 def _named(entry: object, place: str) -> Iterator[str]:
-    """Yield what is called by one of ``NAMES``, however deep it lies."""
+    """Yield the values of keys in ``NAMES``, at any depth."""
     parts = [entry]
     while parts:
         part = parts.pop()

@@ -29,14 +29,14 @@ ABANDONED = 3600  # seconds after which a file that was never finished belongs t
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a video beside its frames."""
+    """Metadata of a cached video."""
 
-    indices: tuple[int, ...]  # the frames that are kept
+    indices: tuple[int, ...]  # the cached frames
     shape: tuple[int, int]  # of the video
 
 
 class CachedClip:
-    """The kept frames of one video; only those that are asked for are read from the disk."""
+    """The cached frames of one video; only requested ones are read from the disk."""
 
     def __init__(self, file: Path) -> None:
         # open from here on: another process may delete the file before it is read
@@ -162,7 +162,7 @@ class FrameCache:
             file.write(str(total[0]))
 
     def _make_room(self, size: int) -> bool:
-        """Count ``size`` more bytes, after deleting what they push out; False if they never fit."""
+        """Reserve ``size`` bytes, deleting older entries; False if they never fit."""
         if size > self.max_bytes:
             return False
         with self._locked_total() as total:
@@ -172,7 +172,7 @@ class FrameCache:
         return True
 
     def _evict(self, size: int) -> int:
-        """Delete what was used longest ago, if need be; return the bytes that remain."""
+        """Delete the least recently used entries if necessary; return the remaining bytes."""
         for abandoned in self.folder.glob('*.tmp'):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - abandoned.stat().st_mtime > ABANDONED:

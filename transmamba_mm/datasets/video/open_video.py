@@ -1,4 +1,4 @@
-"""Open whatever frames are read from: video files, animated images, folders of images."""
+"""Open any source of frames: video files, animated images, folders of images."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Which frames a video has, when each is shown, and where decoding can begin: from its packets."""
+"""Index the packets of a video: its frames, their times, and the key frames."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class PacketIndex:
         moved (dict[int, tuple[int | None, int | None]]): Of joined files, pts and dts of each
             packet by its number; empty for other files.
         first (int): The packet that decoding begins with.
-        leading (int): Frames that are stored behind the first key frame and shown before it; many
+        leading (int): Frames stored after the first key frame and shown before it; many
             of them need frames from before it.
     """
 

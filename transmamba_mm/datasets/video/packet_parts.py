@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Most frames that a codec (H.264, H.265) stores before one that is shown earlier, and that one.
+#: Most frames that a codec (H.264, H.265) stores before an earlier shown one, plus that one.
 REORDERED = 17
 
 
 class Packet(NamedTuple):
-    """What is kept of a packet, in the stream's time base."""
+    """The stored fields of a packet, in the stream's time base."""
 
     pts: int | None
     dts: int | None
@@ -41,7 +41,7 @@ def split_parts(packets: Sequence[Packet], clock: int | None) -> list[list[Packe
 
 
 def decodable(part: list[Packet], is_first: bool) -> list[Packet]:
-    """Leave out packets before the first key frame; in later parts what is shown before it, too.
+    """Drop packets before the first key frame; in later parts also those shown before it.
 
     A decoder that begins with the key frame drops what it cannot decode of the latter; one that
     comes from another part decodes them from frames of that.
@@ -54,7 +54,7 @@ def decodable(part: list[Packet], is_first: bool) -> list[Packet]:
 
 
 def part_shifts(parts: list[list[int]], usual: int) -> list[int]:
-    """How far to move the times of each part, so that each begins where the one before ends.
+    """Time offset of each part, so that each begins where the previous one ends.
 
     The last frame of a part is shown as long as the briefest frame of all, as in ``frame_times``.
     """

@@ -1,4 +1,4 @@
-"""Which frames of a video stand for it."""
+"""Sample frames of a video."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class FrameSampler:
 
     ``'uniform'``: the middle of each of T equal segments. ``'random'``: a random frame of each of T
     equal segments, drawn from numpy's global generator, which mmengine seeds in every worker.
-    ``'fps'``: CLIP4Clip's (arXiv 2104.08860): the frames that are shown every ``1 / fps`` seconds
+    ``'fps'``: CLIP4Clip's (arXiv 2104.08860): the frames shown every ``1 / fps`` seconds
     from the first on, and if those are more than T, T of them at even distances, both ends
     included.
 

@@ -1,4 +1,4 @@
-"""A video that cannot be used: which, why, and what to do about it."""
+"""Errors of unusable videos, with the path, the cause and the fix."""
 
 from transmamba_mm.errors import UserError
 

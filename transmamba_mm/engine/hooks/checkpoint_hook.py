@@ -240,7 +240,7 @@ def _best_files(runner: Runner) -> list[str]:
 
 
 def _draw_once() -> None:
-    """Draw what an iterator of torch's DataLoader draws from the stream of the model.
+    """Draw from the model's random stream as an iterator of torch's DataLoader does.
 
     Ours has a stream of its own; seeds give the trainings that they have given before.
     """

@@ -1,4 +1,4 @@
-"""Stop at the first label that the model's head has no class for."""
+"""Stop at the first label outside the classes of the model's head."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper

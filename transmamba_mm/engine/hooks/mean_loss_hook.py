@@ -15,7 +15,7 @@ from transmamba_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class MeanLossHook(Hook):
-    """Replaces what a training step logs by its mean over all processes.
+    """Replaces the logged values of a training step by their mean over all processes.
 
     mmengine trains on the mean of all gradients, but logs what the first process alone computed. It
     acts before the hook that takes the values to the log; the price is two small messages a step.

@@ -94,7 +94,7 @@ def _first_bad_module(
 
 
 def _report(runner: Runner, losses: list[str], model: nn.Module, args: tuple, kwargs: dict) -> str:
-    """What became non-finite, where it came from, and what to try."""
+    """Report the non-finite values, their origin and possible fixes."""
     what = f'{", ".join(losses)} became non-finite at {_when(runner)}.'
     if not (_is_finite(args) and _is_finite(kwargs)):
         return f'{what} The batch itself holds non-finite values: check the data.'

@@ -1,4 +1,4 @@
-"""Keep what a trained model needs besides its weights."""
+"""Save the HF configs and tokenizers that a model needs besides its weights."""
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -17,7 +17,7 @@ class SaveHFAssetsHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Write them; a model that is made from no checkpoint is left alone."""
+        """Write them; a model without a source checkpoint is left alone."""
         from transmamba_mm.models.hf.hf_assets import save_hf_assets
 
         model = runner.cfg.get('model') or {}

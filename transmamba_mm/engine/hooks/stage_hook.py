@@ -52,7 +52,7 @@ class StageHook(Hook):
         first = [0, *ends][index]
         cfg = runner.cfg
         if 'optim_wrapper' not in cfg:
-            raise UserError('stages need a Runner that is built from a config (Runner.from_cfg).')
+            raise UserError('stages need a Runner built from a config (Runner.from_cfg).')
         model.enter_stage(index)
         if is_model_wrapper(runner.model):  # it has counted which parameters get gradients
             runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)

@@ -1,4 +1,4 @@
-"""Which parameters weight decay leaves alone, and how fast each one learns."""
+"""Exempt parameters from weight decay, and set their learning rates."""
 
 from collections import defaultdict
 from collections.abc import Iterator

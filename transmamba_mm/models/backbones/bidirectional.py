@@ -1,4 +1,4 @@
-"""What Vim and VideoMamba share: bidirectional Mamba blocks over one sequence of tokens."""
+"""Base class of Vim and VideoMamba: bidirectional Mamba blocks over one sequence of tokens."""
 
 import math
 from abc import abstractmethod
@@ -29,7 +29,7 @@ class VimBlock(TokenBlock):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def mix(self, x: Tensor, keep_directions: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Add what the mixer makes of the normalized stream."""
+        """Add the mixer's output on the normalized stream."""
         mixed = self.mixer(self.norm(x), keep_directions)
         if keep_directions:
             return x + self.drop_path(mixed.sum(dim=1)), mixed

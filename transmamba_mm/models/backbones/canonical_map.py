@@ -1,4 +1,4 @@
-"""Where tools for class activation maps see a backbone's patches as an image."""
+"""A hook point with a backbone's patches as a map, for class activation maps."""
 
 from torch import Tensor, nn
 

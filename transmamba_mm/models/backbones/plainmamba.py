@@ -146,7 +146,7 @@ class PlainMambaBlock(TokenBlock):
     def mix(
         self, x: Tensor, path: SnakePath, keep_directions: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Add what the mixer makes of the normalized stream, tokens in raster order."""
+        """Add the mixer's output on the normalized stream, tokens in raster order."""
         mixed = self.mixer(self.norm(x), path, keep_directions)
         if keep_directions:
             return x + self.drop_path(mixed.sum(dim=1)), mixed

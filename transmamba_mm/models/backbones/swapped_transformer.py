@@ -1,4 +1,4 @@
-"""What all Transformers have in common whose attention is swapped for Mamba mixers."""
+"""Base class of Transformers whose attention is swapped for Mamba mixers."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -185,7 +185,7 @@ class SwappedTransformer(BaseModule, TokenLayout):
         return {**self.layout.canonical_weights(rest), **named}
 
     def rule_weights(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Canonical names: what a swap takes from a Transformer has the same name in both."""
+        """Canonical names: a swap and its Transformer use the same ones."""
         return self.canonical_weights(parameters)
 
     def rule_layers(self) -> list[str]:

@@ -102,7 +102,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
         return [f'{path}.mixer' for path in self.layer_paths()]
 
     def mixer_outputs(self) -> list[FeatureSource]:
-        """What each mixer adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        """Each mixer's output to the residual stream: patches (B, L, D), cls (B, D) or None."""
         return [FeatureSource(path, self._merge_directions) for path in self.mixer_paths()]
 
     def _merge_directions(self, mixed: Tensor, grid: tuple) -> tuple[Tensor, Tensor | None]:
@@ -175,7 +175,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
             self.get_submodule(path).with_cp = enable
 
     def train(self, mode: bool = True) -> 'TokenBackbone':
-        """Set the mode and return self; what is frozen stays in evaluation mode."""
+        """Set the mode and return self; frozen parts stay in evaluation mode."""
         super().train(mode)
         for part in self.frozen_parts():
             if isinstance(part, nn.Module):
@@ -228,7 +228,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
         Args:
             x (Tensor): (B, tokens, D), or a map (B, H, W, D).
             grid (tuple[int, ...]): Of its patches.
-            output (int): Which output it belongs to; the last that is read is shown.
+            output (int): Index of its output; the last one read is shown.
         """
         if not self.cam.watched or output != max(self.out_indices):
             return x
@@ -239,7 +239,7 @@ class TokenBackbone(BaseBackbone, TokenLayout):
         return tokens.index_copy(1, order, patches.flatten(2).transpose(1, 2)).view_as(x)
 
     def format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """What ``out_type`` makes of the feature ``tokens`` of a layer."""
+        """Convert the feature ``tokens`` of a layer to ``out_type``."""
         if self.out_type == 'raw':
             return tokens
         patches, cls = self.to_canonical(tokens, grid)

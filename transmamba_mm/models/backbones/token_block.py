@@ -1,4 +1,4 @@
-"""What the residual blocks of all students share."""
+"""Base class of the residual blocks of all students."""
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute

@@ -186,7 +186,7 @@ class Vim(BidirectionalBackbone):
     def run_mixer(
         self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor | None]:
-        """What the mixer of a layer makes of tokens, the cls token where it is in the sequence."""
+        """Run the mixer of a layer on tokens, the cls token at its position in the sequence."""
         places = [] if cls is None else self.cls_index(patches.shape[1])
         tokens = patches
         if places:

@@ -1,4 +1,4 @@
-"""CLIP's text Transformer, to keep the words of a teacher."""
+"""CLIP's text Transformer, to keep a teacher's text encoder."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The files of a folder of transformers: one that cannot be read is named before they are read.
+"""Check the files of a transformers folder and name an unreadable one.
 
 transformers' error for a truncated or garbled file may lack its name and be of any exception
 class.

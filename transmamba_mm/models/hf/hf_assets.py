@@ -1,7 +1,7 @@
-"""Models made from checkpoints of transformers, later built again without those.
+"""Save HF configs and tokenizers with a run, to rebuild its models without the checkpoints.
 
 A trained checkpoint holds all weights. What it lacks is the architecture and the words: config.json
-and the tokenizer of each part that was made from a folder or a name on the hub. They are kept in a
+and the tokenizer of each part built from a folder or a name on the hub. They are kept in a
 folder of the run, so that a trained model needs neither the hub nor its sources.
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from transmamba_mm.errors import UserError
 
-#: Models that are made from a checkpoint, or from its architecture with ``weights=False``.
+#: Models built from a checkpoint, or from its architecture with ``weights=False``.
 FROM_CHECKPOINT = ('CausalLM', 'Clip4ClipTeacher', 'ClipText', 'ClipVision', 'MambaLM')
 #: Name of the folder, beside the checkpoints of a run.
 FOLDER = 'hf_assets'
 
 
 def save_hf_assets(model: Mapping[str, Any], run: str | Path) -> list[str]:
-    """Write the architecture of every part of a model that is made from a checkpoint.
+    """Write the architecture of every part of a model built from a checkpoint.
 
     Args:
         model (Mapping): Config of the model, before or after it is built.
@@ -86,7 +86,7 @@ def _content(folder: Path) -> dict[Path, bytes]:
 
 
 def _parts(model: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Configs inside a config that are made from a checkpoint, by their path."""
+    """Configs with a checkpoint inside a config, by their path."""
     if not isinstance(model, Mapping):
         return
     kind = str(model.get('type')).rpartition('.')[2]

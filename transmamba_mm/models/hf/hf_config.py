@@ -27,7 +27,7 @@ def build_config(
     Args:
         owner (str): Who has it, for messages.
         config_class (type): Of transformers.
-        config (Mapping | PreTrainedConfig): Its keys, or what they made.
+        config (Mapping | PreTrainedConfig): Its keys, or the built config.
         ours (Collection[str]): Keys that it has besides.
 
     Raises:

@@ -92,7 +92,7 @@ class CausalBlock(MambaBlock):
         attention_mask: Tensor | None,
         keep_directions: bool,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Add what the mixer makes of the normalized stream."""
+        """Add the mixer's output on the normalized stream."""
         mixed = self.mixer(
             self.norm(hidden_states.to(self.norm.weight.dtype)), cache, attention_mask
         )

@@ -1,4 +1,4 @@
-"""One way to build, load and check a model of transformers that is a part of ours."""
+"""Build, load and check a transformers model inside one of ours."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ CLIP = {'noun': 'a CLIP', 'example': 'openai/clip-vit-base-patch32'}
 
 
 class ModelSource:
-    """Where a model comes from: the config of a new one, or a checkpoint.
+    """Source of a model: the config of a new one, or a checkpoint.
 
     Args:
         owner (str): The part of ours that it is for, for messages.

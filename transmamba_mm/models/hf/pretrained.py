@@ -1,4 +1,4 @@
-"""Reads folders of transformers, and explains what is wrong with others."""
+"""Read transformers folders, and explain the faults of invalid ones."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def load_weights(
         raise
     except Exception as error:  # transformers raises anything about a folder of anything
         raise UserError(
-            f'{checkpoint} has no weights that can be read: {_first_line(error)} Expected '
+            f'{checkpoint} has no readable weights: {_first_line(error)} Expected '
             'model.safetensors or pytorch_model.bin, as save_pretrained writes them.'
         ) from error
     problems = [
@@ -111,7 +111,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
         config = PreTrainedConfig.get_config_dict(checkpoint)[0]
     except (OSError, ValueError) as error:
         raise UserError(
-            f'{checkpoint} has no config.json that can be read: {_first_line(error)} Give a folder '
+            f'{checkpoint} has no readable config.json: {_first_line(error)} Give a folder '
             'written by save_pretrained; without a network, one that was downloaded before.'
         ) from error
     if not config:
@@ -139,7 +139,7 @@ def _refuse_file(file: Path) -> None:
 
 
 def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
-    """What ``build`` makes of a checkpoint's config.json; UserError if its values make nothing."""
+    """Call ``build`` on a checkpoint's config.json; UserError if its values are invalid."""
     try:
         return build(*args)
     except UserError:
@@ -152,7 +152,7 @@ def build_described(checkpoint: str | Path, build: Callable, *args: Any) -> Any:
 
 
 def generation_config(checkpoint: str | Path) -> GenerationConfig | None:
-    """What a checkpoint sets for generating, None if nothing."""
+    """A checkpoint's generation config, None without one."""
     try:
         return GenerationConfig.from_pretrained(checkpoint)
     except OSError:  # few checkpoints have one

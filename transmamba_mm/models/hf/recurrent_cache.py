@@ -35,7 +35,7 @@ class RecurrentLayer(LinearAttentionLayer, CacheLayerMixin):
         raise NotImplementedError('a RecurrentLayer has no keys and values')
 
     def get_seq_length(self) -> int:
-        """Tokens that were read."""
+        """Number of tokens read."""
         return self.length
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""One file a teacher family; each adapter in it takes part by being defined."""
+"""One file per teacher family; adapters register themselves by definition."""
 
 from importlib import import_module
 from pkgutil import iter_modules

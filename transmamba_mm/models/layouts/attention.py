@@ -1,4 +1,4 @@
-"""What attention modules compute inside, computed again from their inputs."""
+"""Recompute the inner values of attention modules from their inputs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

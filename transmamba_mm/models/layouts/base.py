@@ -16,7 +16,7 @@ Grid = tuple[int, int]
 
 
 class TokenLayout(ABC):
-    """How the layers, tokens and weights of a backbone are named and shaped.
+    """Names and shapes of the layers, tokens and weights of a backbone.
 
     Any two models compare in *canonical order*: patches in raster order, cls apart. Weights go from
     one to the other by *canonical names*:
@@ -87,7 +87,7 @@ class TokenLayout(ABC):
     def run_mixer(
         self, layer: int, patches: Tensor, cls: Tensor | None, grid: Any
     ) -> tuple[Tensor, Tensor | None] | None:
-        """What the scan of one layer makes of given tokens, as :meth:`mixer_outputs`.
+        """Run the scan of one layer on given tokens; returns as :meth:`mixer_outputs`.
 
         Args:
             layer (int): The layer.
@@ -108,7 +108,7 @@ class TokenLayout(ABC):
         return [FeatureSource(path, self.to_canonical) for path in self.layer_paths()]
 
     def direction_features(self) -> list[FeatureSource]:
-        """What each scan direction contributes to each layer: patches (B, K, L, D), no cls.
+        """Contribution of each scan direction to each layer: patches (B, K, L, D), no cls.
 
         Raises:
             UserError: The family has no scan directions.
@@ -118,11 +118,11 @@ class TokenLayout(ABC):
         return [FeatureSource(path, self._split_directions) for path in paths]
 
     def mixer_inputs(self) -> list[FeatureSource]:
-        """What each mixer reads, behind the norm: patches (B, L, D) and cls (B, D) or None."""
+        """Input of each mixer, after the norm: patches (B, L, D) and cls (B, D) or None."""
         return [FeatureSource(path, self._split_inputs, True) for path in self.mixer_paths()]
 
     def mixer_outputs(self) -> list[FeatureSource]:
-        """What each mixer adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        """Each mixer's output to the residual stream: patches (B, L, D), cls (B, D) or None."""
         return [FeatureSource(path, self.to_canonical) for path in self.mixer_paths()]
 
     def mlp_paths(self) -> list[MLPPaths]:
@@ -138,11 +138,11 @@ class TokenLayout(ABC):
         return [FeatureSource(paths.stream, self._split_inputs, True) for paths in self.mlp_paths()]
 
     def mlp_inputs(self) -> list[FeatureSource]:
-        """What each MLP reads, behind the norm: patches (B, L, D) and cls (B, D) or None."""
+        """Input of each MLP, after the norm: patches (B, L, D) and cls (B, D) or None."""
         return [FeatureSource(paths.inputs, self._split_inputs, True) for paths in self.mlp_paths()]
 
     def mlp_outputs(self) -> list[FeatureSource]:
-        """What each MLP adds to the residual stream: patches (B, L, D) and cls (B, D) or None."""
+        """Each MLP's addition to the residual stream: patches (B, L, D) and cls (B, D) or None."""
         return [FeatureSource(paths.output, self.to_canonical) for paths in self.mlp_paths()]
 
     @property

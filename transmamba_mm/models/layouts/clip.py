@@ -45,7 +45,7 @@ WRAPPERS = ('vision_model.', 'text_model.')  # around the Transformer, in some v
 
 
 class ClipTransformerLayout(AdapterLayout):
-    """What both Transformers of a CLIP share."""
+    """Base class of both Transformers of a CLIP."""
 
     model_type = ''
 

@@ -1,4 +1,4 @@
-"""Language models of transformers that are built like Llama (arXiv 2302.13971)."""
+"""Llama-like language models of transformers (arXiv 2302.13971)."""
 
 from collections.abc import Mapping
 from typing import Any

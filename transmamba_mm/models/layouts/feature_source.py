@@ -1,4 +1,4 @@
-"""Where a model computes a feature."""
+"""The module that computes a feature."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class CallInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """A module, and how to turn what is recorded of it into a feature.
+    """A module, and the conversion of its recording into a feature.
 
     Sources are built for each reading of features and never stored: ``read`` may be bound to a
     backbone, which a copy of the model does not share.

@@ -1,4 +1,4 @@
-"""What of a Transformer's layer something is about."""
+"""The parts of a Transformer's layer."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -20,8 +20,8 @@ class MLPPaths(NamedTuple):
 
     Attributes:
         stream: Its input is the residual stream between attention and MLP.
-        inputs: Its input is what the MLP reads, behind the norm.
-        output: Its output is what the MLP adds to the residual stream.
+        inputs: Its input is the MLP's input, after the norm.
+        output: Its output is the MLP's addition to the residual stream.
     """
 
     stream: str

@@ -134,7 +134,7 @@ def _join_windows(attention: Any, maps: Tensor, grid: Grid) -> Tensor:
 
 
 def _tokens_of_windows(attention: Any, grid: Grid) -> LongTensor:
-    """Which raster token each place of each window holds, (windows, n); padding is token L."""
+    """Raster index of each token of each window, (windows, n); padding is token L."""
     side, shift = attention.window_size, attention.shift_size
     if min(grid) == side and not attention.pad_small_map:
         shift = 0

@@ -1,4 +1,4 @@
-"""Where the directions of a block can be recorded, with or without activation checkpointing."""
+"""Hook points for the directions of a block, with or without activation checkpointing."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class DirectionTap(nn.Module):
 
 
 def attach_tap(block: nn.Module) -> None:
-    """Give ``block`` a ``tap`` that is called outside of its ``forward``.
+    """Add a ``tap`` to ``block``, called outside of its ``forward``.
 
     Activation checkpointing runs ``forward`` a second time, and what a hook records inside the
     first run has no gradient, or does not agree with the second run. So the request is an argument

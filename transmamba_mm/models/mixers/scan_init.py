@@ -1,4 +1,4 @@
-"""How the parameters of a scan start (Mamba, arXiv 2312.00752, section 3.6), for any directions."""
+"""Initial parameters of a scan (Mamba, arXiv 2312.00752, section 3.6), for any directions."""
 
 import math
 

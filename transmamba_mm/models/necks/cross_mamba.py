@@ -18,7 +18,7 @@ ROLES = ('B', 'C', 'dt')
 
 
 class ScanParameters(nn.Module):
-    """What K directions read from tokens: values, step sizes, B and C (Mamba, arXiv 2312.00752).
+    """Project tokens to values, step sizes, B and C of K directions (Mamba, arXiv 2312.00752).
 
     Args:
         num_directions (int): K; the second walks from the last token to the first.

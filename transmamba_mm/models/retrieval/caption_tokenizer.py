@@ -132,7 +132,7 @@ class CaptionTokenizer(nn.Module):
 
 
 def encode_tokens(model: Any, captions: Captions) -> Tensor:
-    """What a text tower makes of each token, after its last norm: (B, T, D).
+    """Encode each token with a text tower, after its last norm: (B, T, D).
 
     Args:
         model: A ``CLIPTextModel`` of transformers, a
@@ -146,5 +146,5 @@ def encode_tokens(model: Any, captions: Captions) -> Tensor:
 
 
 def max_positions(model: Any) -> int | None:
-    """How many tokens a text tower has positions for; None without positions."""
+    """Number of positions of a text tower; None without positions."""
     return getattr(model.config, 'max_position_embeddings', None)

@@ -1,4 +1,4 @@
-"""CLIP over frames, as a model that retrieves videos and teaches."""
+"""CLIP over frames, as a text-video retrieval teacher."""
 
 from pathlib import Path
 from typing import Any

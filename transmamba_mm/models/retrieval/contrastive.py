@@ -1,4 +1,4 @@
-"""Texts against videos: similarity, who belongs to whom, and the loss."""
+"""Contrastive loss of texts and videos: similarities, positives, loss."""
 
 import math
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def sample_ids(samples: Sequence[Any], texts: Sequence[str], device: torch.devic
 
 
 def positive_mask(ids: LongTensor) -> BoolTensor:
-    """Which of B samples share one of their ``sample_ids``: (B, B)."""
+    """Mask (B, B) of samples that share one of their ``sample_ids``."""
     return (ids[:, None] == ids[None]).any(-1)
 
 

@@ -1,4 +1,4 @@
-"""What all models have in common that put texts and videos into one space."""
+"""Base class of models that embed texts and videos in one space."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ class DualEncoder(BaseModel, ModelView):
 
     @abstractmethod
     def encode_frames(self, clips: Tensor) -> Tensor:
-        """What the vision tower makes of clips (B, C, T, H, W)."""
+        """Encode clips (B, C, T, H, W) with the vision tower."""
 
     @abstractmethod
     def pool_video(self, seen: Tensor, frame_mask: Tensor | None) -> Tensor:
@@ -215,7 +215,7 @@ class DualEncoder(BaseModel, ModelView):
         return torch.cat(scores)
 
     def encode_tokens(self, texts: Sequence[str]) -> tuple[Captions, Tensor]:
-        """Tokens of texts, and what the text tower makes of them (n, T, E)."""
+        """Tokens of texts, and the text tower's output for them (n, T, E)."""
         captions = self.caption_tokenizer(texts, self.text_encoder.get_input_embeddings())
         return captions, encode_tokens(self.text_encoder, captions)
 

@@ -1,4 +1,4 @@
-"""Features of frames to the feature of a clip."""
+"""Pool features of frames to the feature of a clip."""
 
 import inspect
 from collections.abc import Mapping

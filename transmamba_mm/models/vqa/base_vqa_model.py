@@ -1,4 +1,4 @@
-"""What all models that answer questions about images have in common."""
+"""Base class of models for visual question answering."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ class BaseVQAModel(BaseModel, ModelView):
         return FeatureSource(self.lm_head_path, _pick_answers)
 
     def embedding_source(self) -> FeatureSource:
-        """What predicts the N tokens of the answers, (N, D)."""
+        """Hidden states that predict the N tokens of the answers, (N, D)."""
         return FeatureSource(self.lm_head_path, _pick_answer_states, from_inputs=True)
 
     def check_vocabulary(self) -> None:
@@ -140,7 +140,7 @@ class BaseVQAModel(BaseModel, ModelView):
         return {'loss': F.cross_entropy(logits[predicts].float(), ahead[predicts])}
 
     def sequences(self, images: Tensor, conversations: Sequence[Sequence[str]]) -> TokenBatch:
-        """What the language model reads of images and conversations (question, answer, ...)."""
+        """The language model's input for images and conversations (question, answer, ...)."""
         visual = self.encode_image(images, [turns[0] for turns in conversations])
         return self.embedder(visual, conversations, self.language_model.get_input_embeddings())
 

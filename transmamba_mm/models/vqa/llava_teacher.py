@@ -1,4 +1,4 @@
-"""LLaVA, as a model that answers questions and teaches."""
+"""LLaVA as a teacher for visual question answering."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -23,7 +23,7 @@ class MambaVQA(BaseVQAModel):
 
     Args:
         vision (dict | nn.Module, optional): A backbone with ``out_type='featmap'``. None: the
-            question is all there is, the baseline that shows what can be guessed.
+            question is the only input, a baseline for guessing.
         language (dict | nn.Module): A :class:`~transmamba_mm.models.hf.MambaLM`.
         tokenizer: See :class:`BaseVQAModel`; by default the one beside the language model's
             checkpoint.

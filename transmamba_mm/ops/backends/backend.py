@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ScanInputs(NamedTuple):
-    """What a scan of K directions over L tokens reads.
+    """Inputs of a scan of K directions over L tokens.
 
     Everything is indexed by canonical token; only ``order`` encodes the traversals. Checked and
     cast by :func:`transmamba_mm.ops.directional_scan`: one device, one dtype (of

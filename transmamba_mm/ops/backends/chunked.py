@@ -30,7 +30,7 @@ def chunk_length(inputs: ScanInputs) -> int:
 
 
 class ChunkWalker:
-    """One walk over the chunks: the buffers, and what forward and backward both do."""
+    """Iterate over chunks: buffers and the common part of forward and backward."""
 
     def __init__(self, inputs: ScanInputs):
         batch, K, length, E, N = inputs.sizes
@@ -189,7 +189,7 @@ def backward(
 
 
 def states_shape(inputs: ScanInputs) -> tuple[int, ...]:
-    """Shape of what the forward keeps."""
+    """Shape of the states that the forward keeps."""
     batch, K, length, E, N = inputs.sizes
     return (-(-length // chunk_length(inputs)), batch, K, N, E)
 

@@ -36,7 +36,7 @@ class KernelCall:
         self.fields += (self._pointer(tokens), stride[0], per_direction, stride[-2])
 
     def add_pointers(self, *tensors: Tensor | None) -> None:
-        """Add contiguous tensors; null for what is not given or empty."""
+        """Add contiguous tensors; null for missing or empty ones."""
         self.fields += [0 if t is None else self._pointer(t.contiguous()) for t in tensors]
 
     def _pointer(self, tensor: Tensor) -> int:
@@ -46,5 +46,5 @@ class KernelCall:
         return tensor.data_ptr()
 
     def run(self, kernel: Any) -> int:
-        """Return what the kernel returns."""
+        """Call the kernel; returns its status."""
         return kernel((ctypes.c_int64 * len(self.fields))(*self.fields))

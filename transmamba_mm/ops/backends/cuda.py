@@ -1,4 +1,4 @@
-"""What the backends for CUDA have in common: packages that may be missing, broken or useless."""
+"""Common checks of the CUDA backends: packages may be missing, broken or without a device."""
 
 import importlib
 from collections.abc import Callable

@@ -47,7 +47,7 @@ def register_scan(
         dispatch_keys: of the dispatcher: 'CPU', 'CUDA' or 'CompositeExplicitAutograd' for all.
         forward: fills the outputs.
         backward: fills the gradients.
-        states_shape: shape of what the forward keeps for the backward.
+        states_shape: shape of the states that the forward keeps for the backward.
         strided_gradients: whether ``backward`` writes gradients of tokens with any strides whose
             last is 1. They then lie in memory as the tokens do, which spares the layers before the
             scan a copy; else they are contiguous.
@@ -135,7 +135,7 @@ def register_scan(
 
 
 def needs_grad(*tensors: Tensor | None) -> bool:
-    """Return whether autograd records what is done with these tensors."""
+    """Return whether autograd records operations on these tensors."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 

@@ -1,4 +1,4 @@
-"""Which backend runs an operator: the caller's choice, the environment's, or the first at hand."""
+"""Select the backend of an operator: the caller's, the environment's, or the first available."""
 
 import functools
 import logging

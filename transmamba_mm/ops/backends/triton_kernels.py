@@ -3,7 +3,7 @@
 See :mod:`transmamba_mm.ops.backends.reference` for the maths. One program per batch, direction and
 block of channels walks through time with the state, (states, channels), in registers. Channels are
 the lanes of a warp and a lane holds all N states of its channel, so that only the sums over
-channels, for dB and dC, exchange anything. No two programs write to one place: what is shared is
+channels, for dB and dC, exchange anything. No two programs write to one place: shared values are
 summed afterwards, in a fixed order.
 
 A tensor of tokens comes with its strides along batch, direction and token; its last stride is 1.

@@ -1,4 +1,5 @@
-"""The scan in Triton: for CUDA without ``mamba_ssm``, and for what ``mamba_ssm`` cannot do.
+"""The scan in Triton: for CUDA without ``mamba_ssm``, and for scans that ``mamba_ssm`` does not
+support.
 
 :mod:`.triton_kernels` documents the algorithm. It reads ``order`` as it goes, so nothing is
 permuted, and its results are reproducible bit for bit. Training takes memory for about 2 sqrt(L)

@@ -1,4 +1,4 @@
-"""Bring what belongs to one patch grid onto another: features, positions, patch kernels."""
+"""Resize features, positions and patch kernels from one patch grid to another."""
 
 from collections.abc import Sequence
 from math import isqrt, prod

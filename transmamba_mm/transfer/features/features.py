@@ -1,4 +1,4 @@
-"""Features of one forward pass, in the order in which two models compare."""
+"""Features of one forward pass, in canonical order."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,7 +11,7 @@ from transmamba_mm.transfer.features.frames import mean_over_frames
 
 
 class FeatureKind(str, Enum):
-    """What a distiller may compare. A value names the field of :class:`Features`.
+    """Kinds of features for distillers. A value names the field of :class:`Features`.
 
     The first are of matched layers; the method of ``TokenLayout`` of the same name has them.
     """

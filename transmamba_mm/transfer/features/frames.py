@@ -1,4 +1,4 @@
-"""Clips for a model of images, which takes their frames one by one."""
+"""Run an image model on the frames of clips."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""What of a student is compared with what of its teacher: towers, layers, embeddings, logits."""
+"""Match a student with its teacher: towers, layers, embeddings, logits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,10 +106,10 @@ class TowerMatch:
 
 @dataclass(frozen=True)
 class ModelMatch:
-    """What a distiller is given of the two models when it is built. It holds no module.
+    """Description of the two models for building a distiller. It holds no module.
 
     Attributes:
-        towers (Sequence[TowerMatch]): The towers that are compared.
+        towers (Sequence[TowerMatch]): The compared towers.
         layers (Sequence[LayerMatch]): The layers of all of them; entry i of each list of layer
             features in ``Features`` belongs to entry i.
         embeddings (Sequence[EmbeddingMatch]): Those of the towers that have final embeddings.
@@ -179,7 +179,7 @@ class ModelMatch:
 
 
 def _maps(layer_map: Any, student: list[str], teacher: list[str]) -> dict[str, Any]:
-    """The layer map of each tower that is compared."""
+    """The layer map of each compared tower."""
     shared = [name for name in student if name in teacher]
     if not shared:
         raise UserError(
@@ -199,7 +199,7 @@ def _maps(layer_map: Any, student: list[str], teacher: list[str]) -> dict[str, A
 
 
 def _different_vocabularies(student: nn.Module, teacher: nn.Module) -> str | None:
-    """How the vocabularies differ; None if they do not."""
+    """The difference of the vocabularies; None if they are equal."""
     ours, theirs = view_of(student).vocabulary, view_of(teacher).vocabulary
     if ours == theirs:
         return None

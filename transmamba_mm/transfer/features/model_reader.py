@@ -42,7 +42,7 @@ class ModelReader:
             are its own.
 
     Attributes:
-        recorder (FeatureRecorder): Records what the features are read from.
+        recorder (FeatureRecorder): Records the sources of the features.
 
     Raises:
         UserError: A kind that the model, or an MLP, does not have.
@@ -98,7 +98,7 @@ class ModelReader:
         """Layer features of a tower of images.
 
         Args:
-            model (nn.Module): The model that was recorded.
+            model (nn.Module): The recorded model.
             name (str): Of the tower.
             recording (Recording): One forward pass.
             size (tuple[int, ...]): Of its images, (height, width); of clips (frames, height,
@@ -127,7 +127,7 @@ class ModelReader:
         """Layer features of a tower of text.
 
         Args:
-            model (nn.Module): The model that was recorded.
+            model (nn.Module): The recorded model.
             name (str): Of the tower.
             recording (Recording): One forward pass.
             gather (Callable): Picks N tokens (N, D) of the padded batch (B, T, D).
@@ -186,7 +186,7 @@ class ModelReader:
 
 
 def _sources(layout: TokenLayout, kind: FeatureKind, part: LayerPart) -> list[FeatureSource]:
-    """Where each layer has a kind of feature, of one of its parts."""
+    """Source of a kind of feature in each layer, or in one of its parts."""
     of_attention = (FeatureKind.ATTENTION_MAPS, FeatureKind.KEYS_QUERIES)
     if kind in of_attention and part is LayerPart.MLP:
         name = kind.value.replace('_', ' ')

@@ -1,4 +1,4 @@
-"""Record what modules inside a model take and return."""
+"""Record inputs and outputs of modules inside a model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,7 @@ from transmamba_mm.models.layouts import CallInputs, FeatureSource
 
 
 class Recording:
-    """What the modules of one forward pass took and returned, by path; of several runs the last.
+    """Inputs and outputs of modules in one forward pass, by path; of several runs the last.
 
     Args:
         model (nn.Module): The model.

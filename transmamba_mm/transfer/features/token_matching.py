@@ -1,4 +1,4 @@
-"""Which token of one model belongs to which of another that cuts the same text differently."""
+"""Match the tokens of two models with different tokenizers by their character offsets."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from transmamba_mm.models.token_batch import TokenBatch
 class TokenMatch:
     """Places in two padded batches where both models have read the same.
 
-    A causal model's token represents all that was read before it. So two tokens match
+    A causal model's token represents the text up to it. So two tokens match
     where exactly as many characters of a turn have been read, whatever pieces led there; a token
     that ends where no token of the other model does has no match.
 

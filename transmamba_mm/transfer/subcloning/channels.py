@@ -1,4 +1,4 @@
-"""Which teacher channels a student of another width gets, and how slices keep their variance."""
+"""Choose the teacher channels of a student of another width, and scale slices to keep variance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -279,7 +279,7 @@ class TensorFitter:
         fitted.notes.append(f'cls to entry {", ".join(map(str, places))}')
 
     def _cls_places(self, num_tokens: int, grid: tuple[int, int]) -> list[int]:
-        """Where the cls tokens stand among ``num_tokens``: where there is no patch."""
+        """Positions of the cls tokens among ``num_tokens``: those without a patch."""
         tokens = torch.arange(num_tokens, dtype=torch.float64).view(1, -1, 1)
         patches, _ = self.backbone.to_canonical(tokens, grid)
         return sorted(set(range(num_tokens)) - {int(place) for place in patches.flatten()})

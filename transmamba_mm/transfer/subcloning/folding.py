@@ -12,7 +12,7 @@ from transmamba_mm.transfer.subcloning.sides import TeacherWeights
 
 
 class NormFolder:
-    """What is in front of a projection, and of an activation, of one layer.
+    """Fold the norm of one layer, with its bias, into the following projection.
 
     Args:
         fold (NormFold): Names of the norm and of the projection.
@@ -67,7 +67,7 @@ class NormFolder:
         return matrix + constant[:, None] / matrix.shape[1], f'with {self.norm} and its constant'
 
     def constant(self) -> Tensor:
-        """What the projection makes of the bias of the norm, and its own bias, (rows,)."""
+        """The projection of the norm's bias, plus its own bias, (rows,)."""
         tensors = self.teacher.tensors
         matrix = tensors[f'{self.linear}.weight']
         shift, bias = f'{self.norm}.bias', f'{self.linear}.bias'
@@ -78,7 +78,7 @@ class NormFolder:
         return constant + tensors[bias] if bias in tensors else constant
 
     def refit(self, rule: Clone, choice: ChannelChoice) -> Tensor:
-        """What all hidden channels of the MLP are in terms of those that are kept, (H, E)."""
+        """All hidden channels of the MLP in terms of the kept ones, (H, E)."""
         constants = self.has_in_bias or self.has_norm_bias
         slope = slope_of(rule, self.teacher)
         return hidden_refit(

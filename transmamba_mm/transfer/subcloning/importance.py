@@ -1,4 +1,4 @@
-"""How much each channel matters, judged by every tensor that touches it.
+"""Importance of each channel, by every tensor that reads or writes it.
 
 A tensor's scores are divided by their mean before they are averaged, so that a tensor counts the
 same whatever its scale and size.

@@ -1,4 +1,4 @@
-"""How layers are called inside the keys of a model's parameters.
+"""Layer paths inside the keys of a model's parameters.
 
 A *form* is the path of a layer in its backbone with '#' for every number: ``'blocks.#'`` of a
 flat model, ``'stages.#.blocks.#'`` of a hierarchical one.

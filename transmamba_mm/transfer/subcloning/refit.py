@@ -1,4 +1,4 @@
-"""Let some hidden channels of an MLP do the work of all."""
+"""Refit an MLP to a subset of its hidden channels."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,18 @@ SLOPES = {'quick_gelu': 1.702, 'quickgelu': 1.702, 'silu': 1.0, 'swish': 1.0}
 SLOPES |= dict.fromkeys(('gelu', 'gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'), 1.702)
 #: Share of the mean second moment that is added to all of them, so that they can be inverted.
 RIDGE = 1e-4
-#: Random inputs, at least, and for each channel that is kept.
+#: Random inputs: the minimum, and the number per kept channel.
 SAMPLES, SAMPLES_EACH = 8192, 8
 
 
 def hidden_refit(
     teacher: Mapping[str, Tensor], layer: int, kept: Tensor, slope: float, constants: bool
 ) -> Tensor:
-    """What each hidden channel of an MLP is in terms of those that are kept.
+    """Express each hidden channel of an MLP by the kept ones.
 
     With hidden channels h = act(W n + b) of normalized Gaussian inputs n, and those k that a
     student has, ``SiLU(s a) / s`` of its a, the matrix M (H, E) minimizes ``E |h - M k|^2``. So
-    ``fc2 M`` is the best that the kept channels can do for what the MLP adds to the stream. No data
+    ``fc2 M`` is the best that the kept channels can do for the MLP's output to the stream. No data
     is needed: real inputs are not Gaussian, but hidden channels that are alike for all directions
     are alike for those, too.
 

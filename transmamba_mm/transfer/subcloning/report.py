@@ -1,4 +1,4 @@
-"""Where every parameter of a student came from."""
+"""The source of every parameter of a student."""
 
 import json
 import re
@@ -46,7 +46,7 @@ class TransferLine:
 
 @dataclass
 class TransferReport:
-    """What subcloning did: one line for each parameter of the student, in the model's order.
+    """The result of subcloning: one line for each parameter of the student, in the model's order.
 
     Attributes:
         lines (list[TransferLine]): See there.

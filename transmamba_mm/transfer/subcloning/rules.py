@@ -1,4 +1,4 @@
-"""What a student family takes from a Transformer, and into which of its weights."""
+"""Rules of a student family: Transformer weights and their target parameters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from transmamba_mm.models.layouts import LayerPart, TokenLayout
 
 
 class Axis(Enum):
-    """What the entries along one axis of a weight tensor are.
+    """Meaning of one axis of a weight tensor.
 
     ``*_IN`` marks a fan-in: an axis that is summed over when the tensor is applied.
     """

@@ -50,7 +50,7 @@ class WeightSubcloning:
             :func:`transmamba_mm.checkpoint.load_state_dict` reads. 'stability' needs it.
         layer_map (str | dict | list | LayerMap): See :class:`LayerMap`; a student layer without a
             teacher keeps its initialization ('first_n': v2's selective subcloning).
-        skip (Sequence[str]): Glob patterns of student parameters that are left alone.
+        skip (Sequence[str]): Glob patterns of student parameters to leave alone.
         mimic_scan (bool): Start each scan's convolution as the identity (the tap of the current
             token 1, the others and the bias 0), so that the scan's input is SiLU of the cloned
             values alone. dt, A, D and the projections keep Mamba's initialization.

@@ -1,4 +1,4 @@
-"""One file a student family; each table in it takes part by being made."""
+"""One file per student family; tables register themselves by definition."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -27,7 +27,7 @@ from transmamba_mm.transfer.subcloning.rules import Axis, Clone, Keep, Rule, Sam
 
 
 def same(name: str, key: str, *axes: Axis) -> Clone:
-    """What student and teacher call the same."""
+    """Parameters with the same name in student and teacher."""
     teacher = key.replace(LAYER, TEACHER)
     return Clone(name, key, teacher, axes, optional=True)
 

@@ -1,4 +1,4 @@
-"""A language Mamba: attention into its mixers, words into words.
+"""A Mamba language model: attention into its mixers, token embeddings into token embeddings.
 
 The MLP and the positions of a Transformer have no place in it; a Llama's values are not rotated by
 the position embedding. Embeddings and head only fit a student with the same vocabulary.
