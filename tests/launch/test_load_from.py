@@ -65,9 +65,9 @@ class Pretrained(BaseModule):
     'prefix, key, expected',
     [
         (None, 'backbone.linear', r"0 of its 2 tensors .*prefix='backbone\.'"),
-        ('backbone', 'student.backbone.linear', "begins with prefix='backbone.'"),
+        ('backbone', 'student.backbone.linear', r"prefix='backbone\.'"),
         (None, 'student.backbone.linear', r"prefix='student\.backbone\.'"),
-        ('neck', 'backbone.linear', "begins with prefix='neck.'"),
+        ('neck', 'backbone.linear', r"prefix='neck\.'"),
         ('backbone', 'backbone.linear', None),
         ('backbone.', 'backbone.linear', None),
         (None, 'linear', None),
