@@ -138,7 +138,7 @@ def silence_optional_imports() -> None:
 def import_datasets_quietly() -> None:
     """Import mmpretrain's data sets without the line 'Could not import OneDL' on standard output.
 
-    The maintained distribution announces that way an optional backend nobody asked for. It leaves
+    The maintained distribution announces an unused optional backend that way. It leaves
     out its data sets of questions where pycocotools are missing, which none of these needs (and
     beside which ``mmpretrain.models`` does not import on transformers 5).
     """

@@ -24,7 +24,7 @@ class VideoSpeed:
 
     Attributes:
         alone: Clips per second in one process, nothing else going on.
-        loaded: Clips per second through a DataLoader whose batches nobody uses.
+        loaded: Clips per second through a DataLoader with unused batches.
         waiting: Share of a training step that is spent waiting for its batch.
         step_ms: Milliseconds of the step itself, without the waiting.
     """

@@ -93,7 +93,7 @@ class VQAInferencer:
 
 
 def image_pipeline(cfg: Config) -> list[dict]:
-    """The steps of a config's test pipeline that an image goes through once it is read.
+    """The steps of a config's test pipeline after reading the image.
 
     Raises:
         UserError: It reads no images.

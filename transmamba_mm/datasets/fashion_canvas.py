@@ -15,7 +15,7 @@ CLOTHES = (
     *('tshirt', 'trouser', 'pullover', 'dress', 'coat'),
     *('sandal', 'shirt', 'sneaker', 'bag', 'boot'),
 )
-#: Relation -> (row, column) of the answer, seen from the named piece.
+#: Relation -> (row, column) of the answer, relative to the named piece.
 RELATIONS = {'left of': (0, -1), 'right of': (0, 1), 'above': (-1, 0), 'below': (1, 0)}
 #: Canvases of each split by default.
 CANVASES = {'train': 50_000, 'val': 2_000, 'test': 5_000}
@@ -36,7 +36,7 @@ class FashionCanvas(BaseDataset):
 
     Args:
         split (str): 'train', 'val' or 'test'.
-        fraction (float): Share of the training *images* that canvases are made of, in (0, 1];
+        fraction (float): Share of the training *images* to draw canvases from, in (0, 1];
             nested and stratified.
         seed (int): Which nested sequence of subsets, and which training canvases.
         canvases (int, optional): Their number. Defaults to 50,000, 2,000 and 5,000.

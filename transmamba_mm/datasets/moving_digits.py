@@ -25,7 +25,7 @@ PATHS: tuple[tuple[str, ...], ...] = (
     *itertools.product(HORIZONTAL, VERTICAL),
     *itertools.product(VERTICAL, HORIZONTAL),
 )
-#: Range of the image's side, in pixels. The classes are far apart: no word is a matter of taste.
+#: Range of the image's side, in pixels. The classes are far apart, so no label is ambiguous.
 SIZES = {'small': (15, 18), 'large': (25, 28)}
 #: Range of pixels per frame. The fastest of the largest still finds room for one long move.
 SPEEDS = {'slowly': (0.8, 1.1), 'quickly': (2.0, 2.3)}
@@ -75,7 +75,7 @@ def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
     """Plan the videos of a split.
 
     The digits are those of the same split of ``Digits``, so that no image is in both. No two test
-    videos mean the same, so that each caption has one true video. Training goes round all
+    videos mean the same, so that each caption has one true video. Training cycles through all
     meanings, in another order each time.
 
     Args:

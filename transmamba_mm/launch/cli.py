@@ -53,7 +53,7 @@ def run(main: Callable[[], None]) -> None:
         compat.leave_cpu_launch()
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever reads the output has read enough, as head does
+    except BrokenPipeError:  # the reader of the output closed it, as head does
         drop_output()
         sys.exit(1)
     except Exception as error:

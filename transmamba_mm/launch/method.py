@@ -109,7 +109,7 @@ def method_name(method: str) -> str:
 
 
 def methods(config: Path) -> dict[str, Path]:
-    """Names and files of the methods for a config: ours, and those of the tree it lies in."""
+    """Names and files of the methods for a config: ours, and those of its own tree."""
     package = Path(__file__).parents[1]
     ours = (package / '.mim/configs' / FOLDER, package.parent / 'configs' / FOLDER)
     installed = [folder for folder in ours if folder.is_dir()][:1]
@@ -122,7 +122,7 @@ def _evaluate(file: Path, base: ConfigDict, config: str) -> dict[str, Any]:
     names: dict[str, Any] = {'_base_': base}
     try:
         exec(compile(file.read_text(encoding='utf-8'), str(file), 'exec'), names)
-    except Exception as error:  # it is a program, of whoever wrote it
+    except Exception as error:  # it is a program and may raise anything
         raise UserError(
             f'Method {file} does not fit {config}: {type(error).__name__}: {error}'
         ) from error

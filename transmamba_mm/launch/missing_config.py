@@ -25,7 +25,7 @@ def explain_missing_config(file: Path, above: tuple[Path, ...] = ()) -> str:
         return f'{above[-1]} inherits from {file}, which inherits from it: remove one of the two.'
     try:
         bases = internal(Config, '_get_base_files')(str(file))
-    except Exception:  # a config is a program, of whoever wrote it
+    except Exception:  # a config is a program and may raise anything
         return ''
     for base in bases:
         entry = f'{file} has _base_={base!r}'

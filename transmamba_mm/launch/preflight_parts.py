@@ -170,7 +170,7 @@ def _is_no_part(path: str, node: Any) -> bool:
     place = above[-1] if key.isdigit() and above else key
     if REGISTRIES.get(place) is None or path.startswith(SEEN) or path in DICTS:
         return False
-    if node is None:  # leaves a part out; in a list it is an entry that nobody can build
+    if node is None:  # removes a part; in a list it is an invalid entry
         return key.isdigit()
     if isinstance(node, Mapping):
         return 'type' not in node and place not in UNTYPED

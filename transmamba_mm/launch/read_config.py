@@ -57,7 +57,7 @@ def read_config(
     """
     try:
         cfg = Config.fromfile(file, import_custom_modules=False)
-    except Exception as error:  # a config is a program, of whoever wrote it
+    except Exception as error:  # a config is a program and may raise anything
         reason = explain_missing_config(Path(file)) or explain(error)
         reason = reason or f'{type(error).__name__}: {error}'
         raise UserError(f'{file} cannot be read: {reason}') from error
@@ -84,7 +84,7 @@ def _import_modules(cfg: Config, file: str | Path) -> None:
     """Import what ``custom_imports`` lists: the config, its method and its options alike."""
     try:
         import_modules_from_strings(**cfg.get('custom_imports') or {'imports': None})
-    except Exception as error:  # modules are programs, of whoever wrote them
+    except Exception as error:  # modules are programs and may raise anything
         cause = error.__context__ or error
         hint = ''
         if isinstance(cause, ModuleNotFoundError):

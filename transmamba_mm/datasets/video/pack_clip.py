@@ -13,7 +13,7 @@ from transmamba_mm.registry import TRANSFORMS
 class PackClip(BaseTransform):
     """Turn an item into ``inputs`` (C, T, H, W), uint8, and ``data_samples``, a ``DataSample``.
 
-    ``frame_mask`` becomes a tensor (T,), bool, so that it goes to the model's device; ``gt_label``
+    ``frame_mask`` becomes a tensor (T,), bool, to move to the model's device; ``gt_label``
     is set as mmpretrain does. Keys that an item lacks are left out.
 
     Args:

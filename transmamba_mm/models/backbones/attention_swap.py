@@ -32,7 +32,7 @@ class ImageMixer(SwappedMixer):
         attention (nn.Module): What it replaces; its stochastic depth stays.
 
     Attributes:
-        num_frames (int): Frames that one sequence goes through: 1, or those of the clip.
+        num_frames (int): Frames in one sequence: 1, or those of the clip.
     """
 
     def __init__(self, mixer: BidirectionalMamba, attention: nn.Module) -> None:

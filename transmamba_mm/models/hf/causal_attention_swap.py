@@ -141,7 +141,7 @@ class CausalAttentionSwap(SwappedTransformer):
         return self.transformer(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """Tokens that a language model goes on with; arguments and output are transformers'."""
+        """Next tokens of a language model; arguments and output are transformers'."""
         return self.transformer.generate(*args, **kwargs)
 
     @property

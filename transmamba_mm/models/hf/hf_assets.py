@@ -1,6 +1,6 @@
 """Save HF configs and tokenizers with a run, to rebuild its models without the checkpoints.
 
-A trained checkpoint holds all weights. What it lacks is the architecture and the words: config.json
+A trained checkpoint holds all weights. It lacks the architecture and the tokenizer: config.json
 and the tokenizer of each part built from a folder or a name on the hub. They are kept in a
 folder of the run, so that a trained model needs neither the hub nor its sources.
 """

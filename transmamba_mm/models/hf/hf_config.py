@@ -22,7 +22,7 @@ def build_config(
 ) -> Any:
     """Make a config of a dict, and of the dicts of its parts.
 
-    Transformers takes any key, so that a misspelt one would be a default that nobody asked for.
+    Transformers takes any key, so a misspelt one would silently be the default.
 
     Args:
         owner (str): Who has it, for messages.

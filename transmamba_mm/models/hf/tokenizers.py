@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 from transmamba_mm.registry import TOKENIZERS
 
-SHOWN = 8  # unknown words that the log names
+SHOWN = 8  # unknown words shown in the log
 
 
 @TOKENIZERS.register_module(name='AutoTokenizer')

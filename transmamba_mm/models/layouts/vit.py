@@ -59,7 +59,7 @@ class VisionTransformerLayout(AdapterLayout):
         """Patch grid (H, W) of an image of ``image_size`` (height, width) pixels.
 
         Raises:
-            UserError: Patches do not cover the image; mmpretrain would pad it without a word, and
+            UserError: Patches do not cover the image; mmpretrain would pad it silently, and
                 its patches would not lie where the student's do.
         """
         conv = self.backbone.patch_embed.projection

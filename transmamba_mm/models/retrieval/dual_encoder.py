@@ -107,7 +107,7 @@ class DualEncoder(BaseModel, ModelView):
         """Pool the text tower's tokens (B, T, E) to embeddings (B, D), of any length."""
 
     def check_words(self) -> None:
-        """Cut captions where the text tower's positions end; UserError if it lacks words."""
+        """Cut captions where the text tower's positions end; UserError for a smaller vocabulary."""
         words = len(self.caption_tokenizer.tokenizer)
         known = len(self.text_encoder.get_input_embeddings().weight)
         if words > known:
@@ -125,7 +125,7 @@ class DualEncoder(BaseModel, ModelView):
             inputs (Tensor): Clips (B, C, T, H, W), or images (B, C, H, W).
             data_samples (list[DataSample]): With ``text``, a caption (or, but for 'loss', a list of
                 them), perhaps ``frame_mask`` (T,), False for frames that only fill up. For 'loss'
-                those with equal words, ``caption_id`` or ``video_id`` belong together.
+                those with equal text, ``caption_id`` or ``video_id`` are positives.
             mode (str): 'loss': a dict with the contrastive loss, over the batches of all processes,
                 and a re-ranker's. 'predict': the samples, with ``video_embedding`` (D,) and
                 ``text_embeddings`` (n_texts, D), normalized, and for a re-ranker ``patches``

@@ -67,8 +67,8 @@ class CrossReranker(nn.Module):
         Args:
             patches (Sequence[Tensor]): Of each video (L, D); those of one length share a scan, so
                 there is no padding.
-            words (Tensor): Of each text (n, M, E).
-            mask (Tensor): (n, M), 0 where a word is padding.
+            words (Tensor): Token features of each text (n, M, E).
+            mask (Tensor): (n, M), 0 at padding.
         """
         rows_of: dict[int, list[int]] = {}
         for row, tokens in enumerate(patches):

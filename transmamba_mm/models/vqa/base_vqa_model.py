@@ -72,7 +72,7 @@ class BaseVQAModel(BaseModel, ModelView):
 
     @abstractmethod
     def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:
-        """Patches (B, L, D) in the space of words."""
+        """Patches (B, L, D) in the embedding space of the language model."""
 
     @property
     def prompt_template(self) -> PromptTemplate:
@@ -189,5 +189,5 @@ def _answer_to_learn(sample: Any) -> str:
 
 
 def mlp2x_gelu(in_dims: int, out_dims: int) -> nn.Sequential:
-    """LLaVA's projector from patches to words (arXiv 2310.03744)."""
+    """LLaVA's projector from patches to token embeddings (arXiv 2310.03744)."""
     return nn.Sequential(nn.Linear(in_dims, out_dims), nn.GELU(), nn.Linear(out_dims, out_dims))

@@ -52,7 +52,7 @@ class Prompt:
 
 
 class PromptTemplate:
-    """A tokenizer and the words around questions and answers.
+    """A tokenizer and the prompt around questions and answers.
 
     The first out-of-vocabulary words are logged.
 

@@ -66,7 +66,7 @@ CLS_TOKENS = ('cls_token', 'dist_token')
 
 @dataclass(frozen=True)
 class NormFold:
-    """A norm of the teacher that goes into the projection behind it.
+    """A norm of the teacher, folded into the following projection.
 
     The teacher computes ``W (g * n(x) + b) + c`` of a LayerNorm, with the normalized n(x). The norm
     of the student gets the weight 1, and its projection ``W diag(g) (I - 11^T / D)``, which takes
