@@ -2,7 +2,7 @@ import pytest
 from mmengine.runner import CheckpointLoader
 
 import transmamba_mm  # noqa: F401  (makes mmpretrain importable beside CPU torch; see compat.py)
-from transmamba_mm.compat import load_checkpoints_safely
+from transmamba_mm.compat import format_configs_once, load_checkpoints_safely
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -11,6 +11,12 @@ def state_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('XDG_STATE_HOME', str(tmp_path_factory.mktemp('state')))
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def configs_are_formatted_once():
+    """As our tools do; trainings of two steps would mostly format their configs."""
+    format_configs_once()
 
 
 @pytest.fixture

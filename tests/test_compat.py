@@ -14,10 +14,11 @@ from mmengine.config import utils as config_utils
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
+from yapf.yapflib import yapf_api
 
 from tests.engine.tiny_run import tiny_runner
 from tests.test_checkpoint import Malicious
-from transmamba_mm.compat import internal
+from transmamba_mm.compat import format_configs_once, internal
 from transmamba_mm.errors import UserError
 
 
@@ -129,3 +130,21 @@ def test_the_backend_is_in_the_terminal_and_in_the_log_file_once(tmp_path, env, 
     for text in (result.stdout, (tmp_path / 'run.log').read_text()):
         (line,) = [line for line in text.splitlines() if 'scan backend' in line]
         assert all(fact in line for fact in ('transmamba_mm', level, *facts))
+
+
+def test_a_config_is_formatted_once(monkeypatch):
+    real, calls = yapf_api.FormatCode, []
+
+    def format_code(text, style_config, **options):
+        calls.append(text)
+        return real(text, style_config=style_config, **options)
+
+    cfg = Config({'model': {'type': 'Vim', 'arch': {'embed_dims': 64}}, 'seed': 3})
+    plain = cfg.pretty_text
+    monkeypatch.setattr(yapf_api, 'FormatCode', format_code)
+    format_configs_once()
+    assert [cfg.pretty_text, cfg.pretty_text, Config(cfg.to_dict()).pretty_text] == [plain] * 3
+    assert len(calls) == 1
+    cfg.seed = 4
+    assert cfg.pretty_text == plain.replace('3', '4')
+    assert len(calls) == 2

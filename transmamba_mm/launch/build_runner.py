@@ -5,6 +5,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from transmamba_mm.compat import format_configs_once
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.activation_checkpointing import checkpoint_activations
 from transmamba_mm.launch.config_path import name_parts_in_errors
@@ -30,6 +31,7 @@ def build_runner(cfg: Config) -> Runner:
             "runner_type='FlexibleRunner', or remove strategy."
         )
     name_parts_in_errors(cfg)
+    format_configs_once()
     runner = RUNNERS.build(cfg)
     sign_dumped(runner)
     if not isinstance(runner.model, nn.Module):  # a FlexibleRunner would build it when it trains
