@@ -27,7 +27,8 @@ def run_jobs(
 ) -> None:
     """Train every job that is not finished yet, in order, ``workers`` at a time.
 
-    The workers are spawned, so that imports are paid once each and nothing is inherited. A line is
+    The workers are forks of a server that has imported the package and nothing else (spawned where
+    there is none, as on Windows): imports are paid once and nothing is inherited. A line is
     printed for each training that ends; a terminal also shows bars. After an interrupt, the same
     call continues from there. A failure only stops the trainings that depend on it.
 
@@ -76,10 +77,12 @@ def run_jobs(
 
 
 class _Workers:
-    """Spawned processes that take jobs from one queue and send events to another."""
+    """Processes that take jobs from one queue and send events to another."""
 
     def __init__(self, count: int) -> None:
-        context = multiprocessing.get_context('spawn')
+        served = 'forkserver' in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context('forkserver' if served else 'spawn')
+        context.set_forkserver_preload([work.__module__])
         self._inbox, self._events = context.Queue(), context.Queue()
         self._processes = [
             context.Process(target=work, args=(self._inbox, self._events)) for _ in range(count)

@@ -121,14 +121,13 @@ class CrossMamba(nn.Module):
         sizes = (K, E, state_dims, dt_rank or math.ceil(visual_dims / 16), conv_width)
         self.fusion = fusion
         self.text_roles = tuple(text_roles)
+        fuses = fusion != 'none'
         self.norm = nn.LayerNorm(visual_dims)
+        self.text_norm = nn.LayerNorm(text_dims) if fuses else None
         self.in_proj = nn.Linear(visual_dims, 2 * E, bias=False)
-        if fusion != 'none':
-            self.text_norm = nn.LayerNorm(text_dims)
-            self.text_proj = nn.Linear(text_dims, E, bias=False)
+        self.text_proj = nn.Linear(text_dims, E, bias=False) if fuses else None
         self.visual = ScanParameters(*sizes)
-        if fusion != 'none':
-            self.text = ScanParameters(*sizes)
+        self.text = ScanParameters(*sizes) if fuses else None
         self.A_log = nn.Parameter(torch.empty(K, E, state_dims))
         self.D = nn.Parameter(torch.ones(K, E))
         self.out_proj = nn.Linear(E, visual_dims, bias=False)
