@@ -120,7 +120,7 @@ def test_name_matches_student_teacher_and_data(run):
         assert cfg.model.get('checkpoint') == {'clip-b32': CLIP, 'clip-nano': None}[name]
         return
     student = cfg.model.get('student', cfg.model)
-    kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba'}
+    kinds = {**STUDENTS, 'videomamba-nano': 'VideoMamba', 'swap': 'AttentionSwap'}
     assert (type_name(student), type_name(student.vision)) == ('VideoTextRetriever', kinds[name])
     assert run in NANO or student.text.checkpoint == CLIP
     if method == 'scratch':

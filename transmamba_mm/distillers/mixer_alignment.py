@@ -5,7 +5,6 @@ from torch import Tensor
 
 from transmamba_mm.distillers.base import BaseDistiller
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.towers import TEXT
 from transmamba_mm.registry import DISTILLERS
 from transmamba_mm.transfer.features.features import FeatureKind, Features
 from transmamba_mm.transfer.features.model_match import ModelMatch
@@ -18,8 +17,9 @@ class MixerAlignment(BaseDistiller):
     """``L = mean over layers of |mixer(x) - attention(x)|² / |attention(x)|²``.
 
     x is what the teacher's attention reads in its layer. So all layers are aligned at once, none
-    gets another's errors, and only the teacher and the mixers run, not the student; no label is
-    used. It comes first in a stage of its own, with ``trains='mixers'``::
+    gets another's errors, and only the teacher and the mixers run, not the student. No label is
+    used, though a language model reads answers behind their questions. Padding of text does not
+    count. It comes first in a stage of its own, with ``trains='mixers'``::
 
         stages=[
             dict(name='mixer alignment', share=0.3, trains='mixers',
@@ -33,24 +33,20 @@ class MixerAlignment(BaseDistiller):
         match (ModelMatch): See :class:`BaseDistiller`.
 
     Raises:
-        UserError: Layers of other widths than the teacher's; towers of text.
+        UserError: Layers of other widths than the teacher's.
     """
 
     runs_mixers = True
 
     def __init__(self, match: ModelMatch) -> None:
         super().__init__(match, 0.0, {FeatureKind.MIXER_OUTPUTS}, KINDS)
-        if TEXT in {tower.reads for tower in match.towers}:
-            raise UserError(
-                'MixerAlignment compares towers of images: leave others out of layer_map.'
-            )
         for layer in match.layers:
             if layer.student_dims != layer.teacher_dims:
                 raise UserError(
                     f'MixerAlignment: student layer {layer.student} is {layer.student_dims} wide, '
                     f'its teacher layer {layer.teacher} {layer.teacher_dims}, so the mixer cannot '
                     "read the attention's input: use a student as wide as its teacher, such as "
-                    'AttentionSwap, or leave the stage out.'
+                    'AttentionSwap or CausalAttentionSwap, or leave the stage out.'
                 )
 
     def compare_features(self, student: Features, teacher: Features) -> dict[str, Tensor]:

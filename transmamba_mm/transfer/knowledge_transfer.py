@@ -186,8 +186,8 @@ class KnowledgeTransfer(BaseModel):
                 if reader.teacher.recorder.outputs or reader.teacher.recorder.inputs:
                     self.teacher(seen, data_samples)
             if distiller.runs_mixers:
-                size = tuple(seen.shape[2:])
-                return distiller(*run_mixers(*models, reader.match, theirs, size))
+                size, tokens = tuple(seen.shape[2:]), reader.teacher.tokens(models[1], theirs)
+                return distiller(*run_mixers(*models, reader.match, theirs, size, tokens))
         if distiller.mask_ratio and distiller.compared_layers:
             inputs = mask_images(self.student, inputs, distiller.mask_ratio)
         with reader.student.recorder.record(self.student) as ours:

@@ -5,6 +5,7 @@ custom_hooks = [
     dict(type='transmamba_mm.TransferReportHook'),
     dict(type='transmamba_mm.CorruptSampleHook'),
     dict(type='transmamba_mm.SaveHFAssetsHook'),
+    dict(type='transmamba_mm.StageHook'),
 ]
 default_hooks = dict(checkpoint=dict(save_best='retrieval/t2v_R1', rule='greater'))
 

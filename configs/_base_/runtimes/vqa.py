@@ -5,6 +5,7 @@ custom_hooks = [
     dict(type='transmamba_mm.TransferReportHook'),
     dict(type='transmamba_mm.CorruptSampleHook'),
     dict(type='transmamba_mm.SaveHFAssetsHook'),
+    dict(type='transmamba_mm.StageHook'),
 ]
 find_unused_parameters = (
     True  # the cls token of a frozen tower, roles that the other modality gives

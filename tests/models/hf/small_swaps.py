@@ -4,6 +4,7 @@ import torch
 
 from tests.models.hf.small_lm import lively
 from transmamba_mm.models.hf import CausalAttentionSwap
+from transmamba_mm.models.hf.recurrent_cache import KEYWORDS
 from transmamba_mm.registry import MODELS
 
 SIZES = {
@@ -42,6 +43,11 @@ def clip_text(dtype=torch.float32):
     model = MODELS.build({'type': 'ClipText', 'config': CLIP_TEXT}).eval()
     lively(model)
     return model.to(dtype)
+
+
+def cache_of(output):
+    """The cache of an output, by the name that this transformers has for it."""
+    return next(output[name] for name in KEYWORDS if name in output)
 
 
 def swapped(transformer, dtype=torch.float64, **options) -> CausalAttentionSwap:

@@ -204,7 +204,12 @@ class AttentionSwap(SwappedTransformer):
         return bidirectional_order(prod(grid))
 
     def run_mixer(
-        self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
+        self,
+        layer: int,
+        patches: Tensor,
+        cls: Tensor | None,
+        grid: tuple[int, int],
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None] | None:
         """What a swapped mixer makes of tokens, cls first; None where attention stayed."""
         if layer not in self.swapped:

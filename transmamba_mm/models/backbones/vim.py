@@ -184,7 +184,12 @@ class Vim(BidirectionalBackbone):
         return torch.cat([*pieces, tokens[:, start:]], dim=1), cls
 
     def run_mixer(
-        self, layer: int, patches: Tensor, cls: Tensor | None, grid: tuple[int, int]
+        self,
+        layer: int,
+        patches: Tensor,
+        cls: Tensor | None,
+        grid: tuple[int, int],
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run the mixer of a layer on tokens, the cls token at its position in the sequence."""
         places = [] if cls is None else self.cls_index(patches.shape[1])

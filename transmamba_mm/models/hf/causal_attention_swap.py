@@ -32,6 +32,7 @@ class TextMixer(SwappedMixer):
         attention_mask: Any = None,
         past_key_values: Cache | None = None,
         padding_mask: Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
         """Mix tokens (B, L, D) from left to right.
@@ -39,14 +40,14 @@ class TextMixer(SwappedMixer):
         Args:
             hidden_states (Tensor): (B, L, D).
             attention_mask: Of attention; not used.
-            past_key_values (Cache, optional): What came before; it is updated.
+            past_key_values (Cache, optional): ``cache`` by its name before transformers 5.24.
             padding_mask (Tensor, optional): (B, L or more), 0 for padding; the last L count.
+            cache (Cache, optional): What came before; it is updated.
             **kwargs: Positions and the like, which have no meaning here.
         """
-        if past_key_values is None:
-            mixed = self.mix(hidden_states, None, padding_mask)
-        else:
-            mixed = self.mixer(hidden_states, past_key_values, padding_mask)
+        cache = past_key_values if cache is None else cache
+        run = self.mix if cache is None else self.mixer  # which is never to be run twice
+        mixed = run(hidden_states, cache, padding_mask)
         self.tap(mixed[:, None])  # (B, 1, L, D)
         return self.output(mixed)
 
@@ -84,7 +85,7 @@ class CausalAttentionSwap(SwappedTransformer):
     """
 
     mixer_directions = 1
-    #: Of a language model.
+    #: Linear layer whose output is the logits of a language model.
     lm_head_path = 'transformer.lm_head'
 
     @checked(start=one_of(*STARTS), with_cp=FLAG)
@@ -178,3 +179,11 @@ class CausalAttentionSwap(SwappedTransformer):
     def to_canonical(self, tokens: Any, grid: tuple[int, int]) -> tuple[Tensor, None]:
         """Tokens (B, L, D) as they are, and no cls token."""
         return self.layout.to_canonical(tokens, grid)
+
+    def run_mixer(
+        self, layer: int, patches: Tensor, cls: None, grid: None, mask: Tensor | None = None
+    ) -> tuple[Tensor, None] | None:
+        """What a swapped mixer makes of tokens (B, L, D); None where attention stayed."""
+        if layer not in self.swapped:
+            return None
+        return self.swaps()[self.swapped.index(layer)].mixer(patches, None, mask), None

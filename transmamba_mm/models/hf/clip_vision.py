@@ -28,8 +28,8 @@ class ClipVision(BaseModule, TokenLayout):
             code.
         layer (int): Whose output is handed out, as in a list: -1 is the last, -2 the one before it,
             which LLaVA reads. Later layers do not exist.
-        out_type (str): 'featmap' (B, D, H, W), or 'cls_token' (B, D), normalized as CLIP does
-            before its projection.
+        out_type (str): 'featmap' (B, D, H, W), or normalized as CLIP does before its projection
+            'cls_token' (B, D), or the mean patch, 'avg_featmap' (B, D).
         frozen (bool): Neither trained nor, in training, different from evaluation.
         dtype (str | torch.dtype, optional): By default float32.
         weights (bool): False: of ``checkpoint`` only the architecture is read; the weights are
@@ -43,7 +43,7 @@ class ClipVision(BaseModule, TokenLayout):
             checkpoint that is missing or of another architecture.
     """
 
-    @checked(out_type=one_of('featmap', 'cls_token'), frozen=FLAG, weights=FLAG)
+    @checked(out_type=one_of('featmap', 'cls_token', 'avg_featmap'), frozen=FLAG, weights=FLAG)
     def __init__(
         self,
         config: dict | None = None,
@@ -114,8 +114,9 @@ class ClipVision(BaseModule, TokenLayout):
         for block in self.core.encoder.layers:
             hidden = block(hidden, attention_mask=None)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        if self.out_type == 'cls_token':
-            return (self.core.post_layernorm(hidden[:, 0]).to(images.dtype),)
+        if self.out_type != 'featmap':
+            vector = hidden[:, 0] if self.out_type == 'cls_token' else hidden[:, 1:].mean(1)
+            return (self.core.post_layernorm(vector).to(images.dtype),)
         patches = hidden[:, 1:].transpose(1, 2).unflatten(2, (height, width))
         return (patches.to(images.dtype),)
 

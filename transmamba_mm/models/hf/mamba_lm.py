@@ -137,6 +137,8 @@ class MambaLM(MambaForCausalLM, TokenLayout):
     """
 
     _no_split_modules = ['CausalBlock']
+    #: Linear layer whose output is the logits.
+    lm_head_path = 'lm_head'
     #: As in mmengine's ``BaseModule``: a model around this one leaves it as it is.
     is_init = False
 
@@ -296,6 +298,12 @@ class MambaLM(MambaForCausalLM, TokenLayout):
     def mixer_paths(self) -> list[str]:
         """The scan of each layer, with its projections."""
         return [f'{path}.mixer' for path in self.layer_paths()]
+
+    def run_mixer(
+        self, layer: int, patches: Tensor, cls: None, grid: None, mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """What the mixer of a layer makes of tokens (B, L, D)."""
+        return self.backbone.layers[layer].mixer(patches, None, mask), None
 
     @property
     def num_directions(self) -> int:

@@ -9,6 +9,9 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, Linea
 
 from transmamba_mm.errors import UserError
 
+#: What transformers calls the cache of a model: from 5.24 on, and before that.
+KEYWORDS = ('cache', 'past_key_values')
+
 
 class RecurrentLayer(LinearAttentionLayer, CacheLayerMixin):
     """Convolution and scan state of one layer, and how many tokens they have read.
@@ -74,15 +77,18 @@ def with_states(
             "one of attention scores: pass that, and no cache_implementation='static'."
         )
     kwargs['padding_mask'] = mask
-    if 'past_key_values' not in names:
+    keyword = next((name for name in KEYWORDS if name in names), None)
+    if keyword is None:  # no language model
         return (), kwargs
+    caches = [kwargs.pop(name, None) for name in KEYWORDS]
+    cache = next((cache for cache in caches if cache is not None), None)
     if kwargs.get('use_cache') is None:
         kwargs['use_cache'] = model.config.use_cache and not model.training
-    if kwargs.get('past_key_values') is None and kwargs['use_cache']:
-        kwargs['past_key_values'] = DynamicCache(config=model.config)
-    if kwargs.get('past_key_values') is not None:
-        _add_states(kwargs['past_key_values'], layers)
-    return (), kwargs
+    if cache is None and kwargs['use_cache']:
+        cache = DynamicCache(config=model.config)
+    if cache is not None:
+        _add_states(cache, layers)
+    return (), {**kwargs, keyword: cache}
 
 
 def _add_states(cache: Cache, layers: Sequence[int]) -> None:
@@ -95,7 +101,7 @@ def _add_states(cache: Cache, layers: Sequence[int]) -> None:
             continue
         if layer.is_initialized:
             raise UserError(
-                f'past_key_values has keys and values of layer {index}, which is a scan: pass the '
-                'cache of this model, or none.'
+                f'The cache has keys and values of layer {index}, which is a scan: pass that '
+                'of this model, or none.'
             )
         cache.layers[index] = RecurrentLayer()

@@ -41,8 +41,9 @@ def rerun_attention(attention: Any, inputs: CallInputs, grid: Any = None) -> Ten
     kwargs = {key: value for key, value in inputs.kwargs.items() if key != 'hidden_states'}
     causal = kwargs.get('is_causal', getattr(attention, 'is_causal', False))
     kwargs['attention_mask'] = _eager_mask(kwargs.get('attention_mask'), hidden, causal)
-    if 'past_key_values' in kwargs:  # the call has added its keys there already
-        kwargs['past_key_values'] = None
+    for name in ('cache', 'past_key_values'):  # the call has added its keys there already
+        if name in kwargs:
+            kwargs[name] = None
     config = attention.config
     chosen = config._attn_implementation
     config._attn_implementation = 'eager'

@@ -28,6 +28,8 @@ class TokenLayout(ABC):
     ``cls_token``, ``dist_token``                     (1, 1, D)
     ``layers.#.norm1``, ``layers.#.norm2``            norms before attention and MLP
     ``layers.#.attn.q``, ``.k``, ``.v``, ``.out``     attention
+    ``layers.#.attn.shared_v``                        values that several heads share; ``v`` has
+                                                      them once for each head
     ``layers.#.mlp.fc1``, ``.fc2``, ``.gate``         MLP; ``gate`` of gated ones
     ``layers.#.scale1``, ``layers.#.scale2``          layer scale behind attention and MLP
     ``norm``                                          final norm
@@ -85,15 +87,16 @@ class TokenLayout(ABC):
         raise self.lacks('mixer inputs and outputs', 'mixer_paths')
 
     def run_mixer(
-        self, layer: int, patches: Tensor, cls: Tensor | None, grid: Any
+        self, layer: int, patches: Tensor, cls: Tensor | None, grid: Any, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None] | None:
         """Run the scan of one layer on given tokens; returns as :meth:`mixer_outputs`.
 
         Args:
             layer (int): The layer.
-            patches (Tensor): (B, L, D) in raster order.
+            patches (Tensor): (B, L, D) in raster order; of a tower of text its tokens.
             cls (Tensor, optional): (B, D).
-            grid (tuple[int, int]): Of the patches.
+            grid (tuple[int, int]): Of the patches; None of text.
+            mask (Tensor, optional): (B, L) of text, 0 for padding.
 
         Returns:
             None of a layer that keeps its attention.

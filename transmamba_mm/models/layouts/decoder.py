@@ -31,6 +31,8 @@ class DecoderLayout(AdapterLayout):
     """A language model with a list of ``layers``, such as a ``LlamaModel``.
 
     Its queries and keys are rotated by the position, behind the weights that have canonical names.
+    Where several heads share their values (grouped-query attention, arXiv 2305.13245), ``attn.v``
+    has those of each head, and ``attn.shared_v`` is what the model has.
     """
 
     @classmethod
@@ -72,4 +74,14 @@ class DecoderLayout(AdapterLayout):
 
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights by canonical names."""
-        return NAMES.rename(state)
+        named, config = NAMES.rename(state), self.backbone.config
+        heads = config.num_attention_heads
+        shared = getattr(config, 'num_key_value_heads', heads)
+        if shared == heads:
+            return named
+        for key in [key for key in named if '.attn.v.' in key]:
+            values = named[key]  # (shared * head width, ...)
+            named[key.replace('.attn.v.', '.attn.shared_v.')] = values
+            by_head = values.unflatten(0, (shared, -1)).repeat_interleave(heads // shared, dim=0)
+            named[key] = by_head.flatten(0, 1)
+        return named

@@ -136,7 +136,8 @@ def encode_tokens(model: Any, captions: Captions) -> Tensor:
 
     Args:
         model: A ``CLIPTextModel`` of transformers, a
-            :class:`~transmamba_mm.models.hf.MambaLM` or another causal model of tokens.
+            :class:`~transmamba_mm.models.hf.MambaLM`, a
+            :class:`~transmamba_mm.models.hf.CausalAttentionSwap` or another causal model of tokens.
         captions (Captions): Of a :class:`CaptionTokenizer`.
     """
     inputs = {'input_ids': captions.tokens, 'attention_mask': captions.mask}

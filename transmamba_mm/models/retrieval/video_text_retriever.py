@@ -28,8 +28,9 @@ class VideoTextRetriever(DualEncoder):
 
     Args:
         vision (dict | nn.Module): A backbone; of feature maps the mean over patches is taken.
-        text (dict | nn.Module): ``ClipText``, :class:`~transmamba_mm.models.hf.MambaLM`, or
-            another causal model of transformers.
+        text (dict | nn.Module): ``ClipText``, :class:`~transmamba_mm.models.hf.MambaLM`,
+            :class:`~transmamba_mm.models.hf.CausalAttentionSwap`, or another causal model of
+            transformers.
         tokenizer: See :class:`DualEncoder`; by default the one beside the text tower's checkpoint.
         embed_dims (int): Width D of the common space.
         temporal (str | dict): 'mean', 'mamba' or 'transformer', or such as

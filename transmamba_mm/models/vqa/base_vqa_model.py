@@ -43,8 +43,6 @@ class BaseVQAModel(BaseModel, ModelView):
     """
 
     token_batch_path = 'embedder'
-    #: Linear layer whose output is the logits.
-    lm_head_path: str
 
     @checked(max_answer_tokens=COUNT, num_beams=COUNT)
     def __init__(
@@ -69,6 +67,11 @@ class BaseVQAModel(BaseModel, ModelView):
     @abstractmethod
     def language_model(self) -> Any:
         """The language model, called like a causal one of transformers."""
+
+    @property
+    @abstractmethod
+    def lm_head_path(self) -> str:
+        """Linear layer whose output is the logits."""
 
     @abstractmethod
     def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:

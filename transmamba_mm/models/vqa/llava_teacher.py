@@ -44,8 +44,6 @@ class LlavaTeacher(BaseVQAModel):
             tokenizer that does not fit.
     """
 
-    lm_head_path = 'model.lm_head'
-
     def __init__(
         self,
         config: dict | None = None,
@@ -99,6 +97,11 @@ class LlavaTeacher(BaseVQAModel):
     def language_model(self) -> Any:
         """The whole model: given embeddings, it only reads."""
         return self.model
+
+    @property
+    def lm_head_path(self) -> str:
+        """Linear layer whose output is the logits."""
+        return 'model.lm_head'
 
     def towers(self) -> dict[str, Tower]:
         """Vision encoder and language model."""

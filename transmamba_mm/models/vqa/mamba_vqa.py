@@ -24,7 +24,8 @@ class MambaVQA(BaseVQAModel):
     Args:
         vision (dict | nn.Module, optional): A backbone with ``out_type='featmap'``. None: the
             question is the only input, a baseline for guessing.
-        language (dict | nn.Module): A :class:`~transmamba_mm.models.hf.MambaLM`.
+        language (dict | nn.Module): A :class:`~transmamba_mm.models.hf.MambaLM`, or a language
+            model in a :class:`~transmamba_mm.models.hf.CausalAttentionSwap`.
         tokenizer: See :class:`BaseVQAModel`; by default the one beside the language model's
             checkpoint.
         cross_mamba (dict, optional): Of :class:`~transmamba_mm.models.necks.CrossMamba`; the widths
@@ -39,8 +40,6 @@ class MambaVQA(BaseVQAModel):
             tokenizer that cannot end an answer or has a larger vocabulary than the language model,
             an ``image_grid`` finer than the backbone's.
     """
-
-    lm_head_path = 'language.lm_head'
 
     @checked(image_grid=COUNT)
     def __init__(
@@ -77,6 +76,11 @@ class MambaVQA(BaseVQAModel):
     def language_model(self) -> Any:
         """The Mamba language model."""
         return self.language
+
+    @property
+    def lm_head_path(self) -> str:
+        """Linear layer whose output is the logits."""
+        return f'language.{self.language.lm_head_path}'
 
     def towers(self) -> dict[str, Tower]:
         """The vision backbone, if there is one, and the language model."""

@@ -36,25 +36,40 @@ def attention(mixer: str, bias: bool = False, optional: bool = False) -> tuple[C
 
     Args:
         mixer (str): Of a student layer.
-        bias (bool): The student's projections have biases.
+        bias (bool): The student's projections have biases, which a teacher may lack.
         optional (bool): Not every student of the family has such mixers.
     """
     x, out = f'{LAYER}.{mixer}.in_proj', f'{LAYER}.{mixer}.out_proj'
 
+    def without(part: str) -> str | None:
+        return 'the attention of the teacher has no such bias' if part == 'bias' else None
+
     def value(part: str, *axes: Axis) -> Clone:
-        source = f'{TEACHER}.attn.v.{part}'
-        return Clone('value -> x', f'{x}.{part}', source, axes, f'{out}.weight', optional=optional)
+        keys = f'{x}.{part}', f'{TEACHER}.attn.v.{part}'
+        rows_of, otherwise = f'{out}.weight', without(part)
+        return Clone('value -> x', *keys, axes, rows_of, optional=optional, otherwise=otherwise)
 
     def output(part: str, *axes: Axis) -> Clone:
         name, source = 'attention output -> out_proj', f'{TEACHER}.attn.out.{part}'
-        return Clone(name, f'{out}.{part}', source, axes, None, f'{TEACHER}.scale1', optional)
+        gain = f'{TEACHER}.scale1'
+        return Clone(name, f'{out}.{part}', source, axes, None, gain, optional, without(part))
 
     rules = (value('weight', INNER, RES_IN), output('weight', RES, INNER_IN))
     return (*rules, value('bias', INNER), output('bias', RES)) if bias else rules
 
 
+def keys_queries(mixer: str) -> tuple[Clone, ...]:
+    """Query to C, key to B, of a causal mixer that reads both from the hidden state."""
+
+    def rule(name: str, ours: str, theirs: str) -> Clone:
+        keys = f'{LAYER}.{mixer}.{ours}.weight', f'{TEACHER}.attn.{theirs}.weight'
+        return Clone(name, *keys, (STATE, RES_IN), optional=True)
+
+    return rule('query -> C', 'C_proj', 'q'), rule('key -> B', 'B_proj', 'k')
+
+
 def mlp(student: str) -> tuple[Clone, ...]:
-    """An MLP with layers ``fc1`` and ``fc2``, where a student has one."""
+    """An MLP with layers ``fc1`` and ``fc2``, perhaps gated, where a student has one."""
 
     def rule(key: str, axes: tuple[Axis, ...], gain: str | None = None) -> Clone:
         ours, theirs = f'{LAYER}.{student}.{key}', f'{TEACHER}.mlp.{key}'
@@ -64,6 +79,8 @@ def mlp(student: str) -> tuple[Clone, ...]:
     return (
         rule('fc1.weight', (HIDDEN, RES_IN)),
         rule('fc1.bias', (HIDDEN,)),
+        rule('gate.weight', (HIDDEN, RES_IN)),
+        rule('gate.bias', (HIDDEN,)),
         rule('fc2.weight', (RES, HIDDEN_IN), scale),
         rule('fc2.bias', (RES,), scale),
     )
@@ -84,6 +101,15 @@ def patch_embedding(*kernel: Axis, optional: bool = False) -> tuple[Clone, ...]:
 
 CLS_TOKEN = Clone('cls token', 'cls_token', 'cls_token', (OTHER, Axis.CLS, RES), optional=True)
 POSITIONS = Clone('positions', 'pos_embed', 'pos_embed', (OTHER, Axis.TOKENS, RES))
+# Optional: tied to the embeddings it is no parameter of its own.
+LANGUAGE_HEAD = Clone(
+    'language head',
+    'lm_head.weight',
+    'lm_head.weight',
+    (OTHER, RES_IN),
+    optional=True,
+    otherwise='unused: captions are encoded, not generated',
+)
 # A backbone may have no head; a projection to a common space, the head of a tower, has no bias.
 HEAD = (
     Clone('head', 'head.weight', 'head.weight', (Axis.CLASSES, RES_IN), optional=True),

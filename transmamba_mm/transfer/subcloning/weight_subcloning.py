@@ -115,7 +115,9 @@ class WeightSubcloning:
             f'{taken} -> {wanted}': choice.sources.tolist()
             for (taken, wanted), choice in plan.residual_choices.items()
         }
-        unused = sorted(set(theirs.tensors) - fitting.used)
+        unused = [
+            key for key in sorted(theirs.tensors) if not {key, _other_form(key)} & fitting.used
+        ]
         report = TransferReport(lines, channels, unused, plan.state_rows)
         return report.of_tower(tower) if len(towers_of(student)) > 1 else report
 
@@ -231,6 +233,14 @@ class WeightSubcloning:
                     f'{rule.student}, but the student has no such parameter. Set subcloning.table '
                     'to rules for this student.'
                 )
+
+
+def _other_form(key: str) -> str:
+    """Of values that heads share, by their canonical name, those of each head; and the reverse."""
+    head, values, rest = key.partition('.attn.v.')
+    if values:
+        return f'{head}.attn.shared_v.{rest}'
+    return key.replace('.attn.shared_v.', '.attn.v.')
 
 
 def _table_of(student: TokenLayout) -> StudentTable:

@@ -105,11 +105,17 @@ def test_b_and_c_can_be_skipped():
     assert not report.state_rows
 
 
-@pytest.mark.parametrize('bc_from, keys', [('hidden', 'qk'), ('scanned', ('v', 'out'))])
-def test_heads_that_share_keys_are_refused(bc_from, keys):
+def test_heads_that_share_keys_are_refused():
     _, weights = llama(key_value_heads=1)
-    skip = ['*.in_proj.weight', '*.out_proj.weight'] if bc_from == 'hidden' else ()
     with pytest.raises(UserError, match='num_key_value_heads') as error:
-        clone(weights, bc_from, skip)
-    assert all(f'attn.{key}.weight has ' in str(error.value) for key in keys)
+        clone(weights)
+    assert all(f'attn.{key}.weight has ' in str(error.value) for key in 'qk')
     assert '24' in str(error.value) and '8' in str(error.value)
+
+
+def test_values_that_heads_share_go_to_each_head():
+    model, weights = llama(key_value_heads=1)
+    student, _ = clone(weights, 'scanned')
+    values = model.model.layers[0].self_attn.v_proj.weight  # (8, 24), for three heads
+    x = student.backbone.layers[0].mixer.in_proj.weight[:48]  # expand=2: everything twice
+    assert torch.equal(x, values.repeat(6, 1))

@@ -9,22 +9,24 @@ student has N states, the teacher one row for each dimension of each head; N row
 index order: those of the greatest importance in query and key together, judged as all channels are
 (magnitude or stability). Both keep the same rows, so C . B is q . k over them, times 1 / sqrt(N).
 A Llama rotates queries and keys by their position before they meet; there is no rotation here. What
-is cloned is the score of two tokens at distance 0; position is left to the scan's decay. Heads that
-share keys (grouped-query attention) are refused.
+is cloned is the score of two tokens at distance 0; position is left to the scan's decay.
+
+Of heads that share keys and values (grouped-query attention) the mixer gets the values of each
+head; their keys are refused.
 """
 
 from transmamba_mm.models.hf.mamba_lm import MambaLM
 from transmamba_mm.transfer.subcloning.common import (
     HEAD,
+    LANGUAGE_HEAD,
     LAYER,
     OTHER,
     READ,
     RES,
-    RES_IN,
     SCAN,
-    STATE,
     TEACHER,
     attention,
+    keys_queries,
     last_tap,
     no_bias,
     norm,
@@ -36,31 +38,10 @@ TABLE = StudentTable(
     layer='backbone.layers.#',
     rules=(
         Clone('word embeddings', 'backbone.embeddings.weight', 'token_embed.weight', (OTHER, RES)),
-        # Optional: tied to the embeddings it is no parameter of its own.
-        Clone(
-            'language head',
-            'lm_head.weight',
-            'lm_head.weight',
-            (OTHER, RES_IN),
-            optional=True,
-            otherwise='unused: captions are encoded, not generated',
-        ),
+        LANGUAGE_HEAD,
         *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
         *attention('mixer'),
-        Clone(
-            'query -> C',
-            f'{LAYER}.mixer.C_proj.weight',
-            f'{TEACHER}.attn.q.weight',
-            (STATE, RES_IN),
-            optional=True,
-        ),
-        Clone(
-            'key -> B',
-            f'{LAYER}.mixer.B_proj.weight',
-            f'{TEACHER}.attn.k.weight',
-            (STATE, RES_IN),
-            optional=True,
-        ),
+        *keys_queries('mixer'),
         Keep(f'{LAYER}.mixer.x_proj.weight', READ),
         Keep(f'{LAYER}.mixer.conv1d.weight', SCAN, mimic=last_tap),
         Keep(f'{LAYER}.mixer.conv1d.bias', SCAN, mimic=no_bias),
