@@ -26,7 +26,7 @@ _staged = [
 _longer = [{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000)]
 tuned = []
 
-_headline = ['scratch', 'init_only', 'logits', 'wsab']
+_initial = ['scratch', 'init_only', 'logits']
 
 
 def _tuning(config, *methods, trials=_nine):
@@ -41,30 +41,41 @@ def _tuning(config, *methods, trials=_nine):
     )
 
 
+def _compared(config, reference, *methods):
+    return dict(
+        configs=[config],
+        methods=methods,
+        fractions=[1, 0.25, 0.1, 0.01],
+        seeds=[0, 1, 2, 3, 4],
+        reference=reference,
+    )
+
+
+def _own_data(config, reference, *methods):
+    return dict(
+        configs=[config],
+        methods=methods,
+        fractions=[1, 0.25],
+        seeds=[0, 1, 2],
+        regime='B',
+        reference=reference,
+    )
+
+
 blocks = dict(
     # The most informative runs, one seed.
-    first=dict(configs=[_vim], methods=_headline, fractions=[1, 0.25]),
+    first=dict(configs=[_vim], methods=[*_initial, 'wsab'], fractions=[1, 0.25]),
     first_swap=dict(configs=[_swap], methods=['staged', 'scratch'], fractions=[0.25]),
     tuning_swap_ours=_tuning(_swap, 'staged', trials=_staged),
     tuning_swap=_tuning(_swap, 'scratch', 'logits'),
     tuning=_tuning(_vim, 'scratch', 'logits'),
     tuning_ours=_tuning(_vim, 'wsab'),
     converged=dict(configs=[_vim], methods=['scratch'], seeds=[0, 1, 2], trials=_longer),
-    headline=dict(
-        configs=[_vim, _swap],
-        methods=_headline,
-        fractions=[1, 0.25, 0.1, 0.01],
-        seeds=[0, 1, 2, 3, 4],
-        reference='converged',
-    ),
-    regime_b=dict(
-        configs=[_vim, _swap],
-        methods=['scratch', 'logits', 'wsab'],
-        fractions=[1, 0.25],
-        seeds=[0, 1, 2],
-        regime='B',
-        reference='converged',
-    ),
+    converged_swap=dict(configs=[_swap], methods=['scratch'], seeds=[0, 1, 2], trials=_longer),
+    headline_swap=_compared(_swap, 'converged_swap', *_initial, 'staged'),
+    headline=_compared(_vim, 'converged', *_initial, 'wsab'),
+    regime_b_swap=_own_data(_swap, 'converged_swap', 'scratch', 'logits', 'staged'),
+    regime_b=_own_data(_vim, 'converged', 'scratch', 'logits', 'wsab'),
     ablation=dict(
         configs=[_vim],
         methods=['wsab', 'no_subcloning', 'no_layers', 'no_directions', 'no_features', 'uniform'],
