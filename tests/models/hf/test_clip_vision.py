@@ -59,6 +59,14 @@ def test_cls_token_is_what_clip_pools():
         build(config=CONFIG, out_type='raw')
 
 
+def test_the_mean_patch_is_normalized_as_the_cls_token_is():
+    model = build(config=CONFIG, out_type='avg_featmap').eval()
+    torch.nn.init.normal_(model.core.post_layernorm.weight)
+    (found,) = model(images())
+    patches = model.model(images()).last_hidden_state[:, 1:]
+    torch.testing.assert_close(found, model.core.post_layernorm(patches.mean(1)))
+
+
 def test_takes_images_of_another_size():
     (found,) = build(config=CONFIG)(images(24))
     assert found.shape == (2, 24, 6, 6)
