@@ -9,4 +9,10 @@ blocks = dict(
         fractions=[1, 0.75, 0.5, 0.25, 0.1, 0.05],
         seeds=[0, 1, 2],
     ),
+    swap=dict(
+        configs=['configs/transmamba/swap_deit-nano_digits.py'],
+        methods=['scratch', 'logits', 'staged'],
+        fractions=[1, 0.25, 0.05],
+        seeds=[0, 1, 2],
+    ),
 )
