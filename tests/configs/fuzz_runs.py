@@ -40,6 +40,7 @@ from transmamba_mm.registry import DATASETS, MODELS
 ROOT = Path(__file__).parents[2]
 CPU_SECONDS, SECONDS, GIGABYTES, SIDE_BY_SIDE = 20, 180, 8, 2
 VERDICT = 'verdict.json'
+COUNTS = {'train': 16, 'val': 8, 'test': 8}  # moving digits
 #: Two steps on a few items; no validation, which is only built.
 SHORT = """
 _base_ = {leaf!r}
@@ -87,7 +88,7 @@ def main(folder: str, count: str = '500', seed: str = '12', leaves: str = '*nano
 
 def _write_configs(root: Path, pattern: str) -> dict[str, Path]:
     """Each nano leaf, cut to two steps, with random weights for its teacher and real data."""
-    for _ in make_moving_digits(root / 'data/moving_digits', {'train': 16, 'test': 8}):
+    for _ in make_moving_digits(root / 'data/moving_digits', COUNTS):
         pass
     configs = {}
     (root / '_base_').mkdir(exist_ok=True)

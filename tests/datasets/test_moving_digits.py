@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -27,20 +28,26 @@ from transmamba_mm.registry import TOKENIZERS
 IMAGES, LABELS, _ = split_digits('train')
 
 
-def test_no_image_of_a_digit_is_in_both_splits():
-    used = {split: {video.image for video in plan(split, 480)} for split in ('train', 'test')}
+def test_no_image_of_a_digit_is_in_two_splits():
+    counts = {'train': 3000, 'val': 480, 'test': 480}
+    used = {split: {v.image for v in plan(split, number)} for split, number in counts.items()}
     for split, images in used.items():
         assert images <= set(split_digits(split)[2].tolist())
     pixels = {split: {IMAGES[i].tobytes() for i in images} for split, images in used.items()}
-    assert not pixels['train'] & pixels['test']
-    assert len(pixels['train']) > 300
+    for first, second in combinations(pixels.values(), 2):
+        assert not first & second
+    assert len(pixels['train']) > 1000 and len(pixels['val']) > 200 < len(pixels['test'])
 
 
-def test_test_videos_differ_in_meaning_and_training_goes_round_all():
-    test = [video.meaning for video in plan('test', len(MEANINGS))]
-    assert len(set(test)) == len(MEANINGS) == 480
-    texts = [text for video in plan('test', len(MEANINGS)) for text in describe(video)]
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_videos_of_no_training_differ_in_meaning(split):
+    videos = list(plan(split, len(MEANINGS)))
+    assert len({video.meaning for video in videos}) == len(MEANINGS) == 480
+    texts = [text for video in videos for text in describe(video)]
     assert len(set(texts)) == len(texts)
+
+
+def test_training_goes_round_all_meanings():
     train = Counter(video.meaning for video in plan('train', 1000))
     assert set(train.values()) == {2, 3}
     assert all(LABELS[video.image] == video.meaning.digit for video in plan('train', 50))
@@ -140,7 +147,7 @@ def test_missing_package_names_what_to_install(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ('split', 'number', 'word'),
-    [('val', 3, "split='val'"), ('train', 0, 'number=0'), ('test', 481, '480')],
+    [('valid', 3, "split='valid'"), ('train', 0, 'number=0'), ('val', 481, '480')],
 )
 def test_plans_that_cannot_be(split, number, word):
     with pytest.raises(UserError, match=word):

@@ -11,7 +11,7 @@ from transmamba_mm.datasets.video import open_video
 from transmamba_mm.errors import UserError
 
 TOOL = 'datasets/make_moving_digits.py'
-COUNTS = {'train': 5, 'test': 3}
+COUNTS = {'train': 5, 'val': 2, 'test': 3}
 
 
 def make(out, seed: int = 0, overwrite: bool = False, **counts: int) -> int:
@@ -27,10 +27,10 @@ def content(folder) -> dict[str, bytes]:
 
 
 def test_tool_makes_a_data_set_once(tmp_path):
-    command = [TOOL, '--train', '5', '--test', '3']
+    command = [TOOL, '--train', '5', '--val', '2', '--test', '3']
     done = call_tool(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'Made 8 videos in data/moving_digits' in done.stdout
+    assert 'Made 10 videos in data/moving_digits' in done.stdout
     made = content(tmp_path)
     again = call_tool(*command, cwd=tmp_path)
     assert again.returncode == 0 and 'Nothing to do' in again.stdout
@@ -46,9 +46,9 @@ def test_tool_makes_a_data_set_once(tmp_path):
 
 def test_same_arguments_give_the_same_bytes(tmp_path):
     for name in 'ab':
-        assert make(tmp_path / name, seed=7) == 8
+        assert make(tmp_path / name, seed=7) == 10
     assert content(tmp_path / 'a') == content(tmp_path / 'b')
-    assert make(tmp_path / 'c', seed=8) == 8
+    assert make(tmp_path / 'c', seed=8) == 10
     video = 'train/videos/00000.mp4'
     assert content(tmp_path / 'a')[video] != content(tmp_path / 'c')[video]
 
@@ -60,7 +60,7 @@ def test_overwrite_replaces_moving_digits_and_nothing_else(tmp_path):
     with pytest.raises(UserError, match=r'other settings .*--overwrite'):
         make(out, seed=1)
     assert content(out) == made
-    assert make(out, train=4, overwrite=True) == 7
+    assert make(out, train=4, overwrite=True) == 9
     assert len(list((out / 'train/videos').iterdir())) == 4
     foreign = tmp_path / 'photographs'
     foreign.mkdir()
@@ -83,7 +83,7 @@ def test_a_part_is_distinguished_from_the_whole(tmp_path):
     (tmp_path / 'digits/test/videos/00001.mp4').unlink()
     with pytest.raises(UserError, match='only a part'):
         make(tmp_path / 'digits')
-    assert make(tmp_path / 'digits', overwrite=True) == 8
+    assert make(tmp_path / 'digits', overwrite=True) == 10
     settings = json.loads((tmp_path / 'digits' / SETTINGS).read_text())
     assert settings['counts'] == COUNTS
 

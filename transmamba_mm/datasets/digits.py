@@ -53,10 +53,7 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the images: one dict with ``img`` (8, 8) uint8 and ``gt_label`` each."""
-        images, labels, chosen = split_digits('test' if self.split == 'test' else 'train')
-        if self.split != 'test':
-            train, val = _split(chosen, labels, VAL_IMAGES)
-            chosen = val if self.split == 'val' else train
+        images, labels, chosen = split_digits(self.split)
         if self.split == 'train':
             chosen = chosen[
                 take_fraction(stratified_order(labels[chosen], self.seed), self.fraction)
@@ -75,19 +72,20 @@ class Digits(BaseDataset):
 
 
 def split_digits(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read all digits, and which of them are for training, validation included, or testing.
+    """Read all digits, and which of them are for training, choosing or testing.
 
     Args:
-        split: ``'train'`` or ``'test'``.
+        split: ``'train'``, ``'val'`` or ``'test'``.
 
     Returns:
         Images (1797, 8, 8), uint8, 0..255; labels (1797,); and the indices of the split's images,
-        1,437 or 360 of them.
+        1,157, 280 or 360 of them.
     """
     source = load_digits()
-    train, test = _split(np.arange(len(source.target)), source.target, TEST_IMAGES)
+    rest, test = _split(np.arange(len(source.target)), source.target, TEST_IMAGES)
+    train, val = _split(rest, source.target, VAL_IMAGES)
     images = np.rint(source.images * (255 / 16)).astype(np.uint8)
-    return images, source.target, train if split == 'train' else test
+    return images, source.target, {'train': train, 'val': val, 'test': test}[split]
 
 
 def _split(chosen: np.ndarray, labels: np.ndarray, count: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from transmamba_mm.datasets.video.write_video import write_video
 from transmamba_mm.errors import UserError
 
 SETTINGS = 'moving_digits.json'  # settings of a folder; written last
-VERSION = 1  # of the videos that the same settings give
+VERSION = 2  # of the videos that the same settings give
 
 
 def make_moving_digits(

@@ -11,7 +11,8 @@ from PIL import Image
 from transmamba_mm.checks import Number, check, one_of
 from transmamba_mm.datasets.digits import split_digits
 
-SPLITS = ('train', 'test')
+#: Number of each split among the random seeds.
+SPLITS = {'train': 0, 'test': 1, 'val': 2}
 SIDE = 64  # pixels of a frame
 FRAMES = 16
 FPS = 8
@@ -74,23 +75,23 @@ class MovingDigit:
 def plan(split: str, number: int, seed: int = 0) -> Iterator[MovingDigit]:
     """Plan the videos of a split.
 
-    The digits are those of the same split of ``Digits``, so that no image is in both. No two test
-    videos mean the same, so that each caption has one true video. Training cycles through all
-    meanings, in another order each time.
+    The digits are those of the same split of ``Digits``, so that no image is in two splits. No two
+    videos to choose or to test on mean the same, so that each caption has one true video. Training
+    cycles through all meanings, in another order each time.
 
     Args:
-        split: ``'train'`` or ``'test'``.
+        split: ``'train'``, ``'val'`` or ``'test'``.
         number: How many videos. More only add to fewer.
         seed: Of all random choices.
 
     Raises:
-        UserError: On an unknown split, no videos, or more test videos than meanings.
+        UserError: On an unknown split, no videos, or, but for training, more videos than meanings.
     """
     check('MovingDigits', 'split', split, one_of(*SPLITS))
-    # One test video for each meaning.
-    most = len(MEANINGS) if split == 'test' else math.inf
+    # One video for each meaning, to choose or to test on.
+    most = math.inf if split == 'train' else len(MEANINGS)
     check(f'the {split} videos', 'number', number, Number(1, most, whole=True))
-    source = (seed, SPLITS.index(split))
+    source = (seed, SPLITS[split])
     rounds = np.random.default_rng(source)
     _, labels, chosen = split_digits(split)
     for index in range(number):

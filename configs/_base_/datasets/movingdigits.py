@@ -1,5 +1,5 @@
 # Handwritten digits that move (python tools/datasets/make_moving_digits.py): 3,000 videos to train
-# on, 400 to test on, 64x64 pixels, 16 frames.
+# on, 400 to choose on, 400 to test on, 64x64 pixels, 16 frames.
 data_preprocessor = dict(
     type='transmamba_mm.VideoDataPreprocessor',
     mean=[36.6, 36.6, 36.6],  # of the training videos, 0..255: gray before dark gray
@@ -43,9 +43,16 @@ val_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='transmamba_mm.MovingDigits', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.MovingDigits', split='val', pipeline=test_pipeline),
 )
 val_evaluator = dict(type='transmamba_mm.RetrievalRecall')
 
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    batch_size=100,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='transmamba_mm.MovingDigits', split='test', pipeline=test_pipeline),
+)
 test_evaluator = val_evaluator

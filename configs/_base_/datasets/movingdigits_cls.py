@@ -34,7 +34,7 @@ val_dataloader = dict(
     num_workers=1,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='transmamba_mm.MovingDigitsCls', split='test', pipeline=test_pipeline),
+    dataset=dict(type='transmamba_mm.MovingDigitsCls', split='val', pipeline=test_pipeline),
 )
 val_evaluator = dict(
     type='MultiTasksMetric',
@@ -45,5 +45,11 @@ val_evaluator = dict(
     ),
 )
 
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    batch_size=200,
+    num_workers=1,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='transmamba_mm.MovingDigitsCls', split='test', pipeline=test_pipeline),
+)
 test_evaluator = val_evaluator

@@ -22,7 +22,7 @@ LABELS = ('kind', 'row', 'column')
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp('data') / 'moving_digits'
-    assert sum(1 for _ in make_moving_digits(folder, {'train': 40, 'test': 12})) == 52
+    assert sum(1 for _ in make_moving_digits(folder, {'train': 40, 'val': 10, 'test': 12})) == 62
     return str(folder)
 
 
@@ -31,7 +31,7 @@ def config(root, tmp_path) -> Config:
     init_default_scope('transmamba_mm')
     config = Config.fromfile(CONFIG)
     config.train_pipeline[0].cache.dir = str(tmp_path / 'cache')
-    for phase in ('train', 'val'):
+    for phase in ('train', 'val', 'test'):
         config[f'{phase}_dataloader'].dataset.data_root = root
     config.train_dataloader.dataset.pipeline = config.train_pipeline
     return config
@@ -42,13 +42,14 @@ def test_splits(root):
     assert {train.get_data_info(i)['caption_id'] for i in range(len(train))} >= {
         'large four slowly right down'
     }
-    assert len(test) == 12 and test.test_mode
+    val = MovingDigits('val', data_root=root)
+    assert len(val) == 10 and len(test) == 12 and val.test_mode and test.test_mode
     assert all(2 <= len(test.get_data_info(i)['text']) <= 3 for i in range(12))
     thin = MovingDigits('train', data_root=root, fraction=0.25)
     assert len({thin.get_data_info(i)['video_id'] for i in range(len(thin))}) == 10
 
 
-@pytest.mark.parametrize('phase', ['train', 'val'])
+@pytest.mark.parametrize('phase', ['train', 'val', 'test'])
 def test_config_makes_batches_in_workers(config, phase, tmp_path):
     loader = Runner.build_dataloader({**config[f'{phase}_dataloader'], 'batch_size': 6}, seed=0)
     batch = next(iter(loader))
@@ -80,8 +81,8 @@ def test_videos_that_are_not_made_come_with_the_command_that_makes_them(tmp_path
     command = f'python tools/datasets/make_moving_digits.py --out {tmp_path}'
     with pytest.raises(UserError, match=command):
         MovingDigits('train', data_root=str(tmp_path))
-    with pytest.raises(UserError, match=r"split='val'.*train, test"):
-        MovingDigits('val', data_root=str(tmp_path))
+    with pytest.raises(UserError, match=r"split='valid'.*train, test, val"):
+        MovingDigits('valid', data_root=str(tmp_path))
 
 
 def test_classes_match_captions_and_come_as_images(root, tmp_path):
@@ -103,6 +104,17 @@ def test_classes_match_captions_and_come_as_images(root, tmp_path):
     assert labels['kind'] == kinds.get_data_info(3)['gt_label']
     assert 0 <= labels['row'] < 8 and 0 <= labels['column'] < 8
     assert len(MovingDigitsCls('test', data_root=root)) == 12
+
+
+@pytest.mark.parametrize('name', ['movingdigits.py', 'movingdigits_cls.py'])
+def test_configs_choose_and_test_on_splits_of_their_own(name):
+    config = Config.fromfile(CONFIG.with_name(name))
+    loaders = {phase: config[f'{phase}_dataloader'] for phase in ('train', 'val', 'test')}
+    assert {phase: loader.dataset.split for phase, loader in loaders.items()} == {
+        phase: phase for phase in loaders
+    }
+    del loaders['val'].dataset['split'], loaders['test'].dataset['split']
+    assert loaders['val'] == loaders['test']
 
 
 @pytest.mark.parametrize(

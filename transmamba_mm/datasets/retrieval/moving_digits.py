@@ -12,12 +12,13 @@ class MovingDigits(VideoCaptions):
     """Moving handwritten digits, with captions of digit, size, direction and speed.
 
     The videos are made by ``python tools/datasets/make_moving_digits.py``. No image of a digit is
-    in both splits, and no two test videos mean the same. See ``datasets/moving_digits.py``.
+    in two splits, and no two videos to choose or to test on mean the same. See
+    ``datasets/moving_digits.py``.
 
     Args:
-        split (str): ``'train'`` or ``'test'``.
-        data_root (str): Folder of both. Defaults to ``'data/moving_digits'``.
-        **kwargs: See ``VideoTextDataset``. ``test_mode`` is set for the test split.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        data_root (str): Folder of all splits. Defaults to ``'data/moving_digits'``.
+        **kwargs: See ``VideoTextDataset``. ``test_mode`` is set but for training.
 
     Raises:
         UserError: On an unknown split, or if the videos are not made yet.
@@ -28,7 +29,7 @@ class MovingDigits(VideoCaptions):
 
     def __init__(self, split: str, data_root: str = 'data/moving_digits', **kwargs) -> None:
         self.split = split
-        settings = {'data_prefix': {'video_path': f'{split}/videos'}, 'test_mode': split == 'test'}
+        settings = {'data_prefix': {'video_path': f'{split}/videos'}, 'test_mode': split != 'train'}
         super().__init__(*self.files(split), data_root=data_root, **{**settings, **kwargs})
 
     @classmethod
@@ -45,8 +46,8 @@ class MovingDigitsCls(MovingDigits):
     An item is a video: ``video_path``, ``video_id`` and ``gt_label``. No caption is read.
 
     Args:
-        split (str): ``'train'`` or ``'test'``.
-        data_root (str): Folder of both. Defaults to ``'data/moving_digits'``.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        data_root (str): Folder of all splits. Defaults to ``'data/moving_digits'``.
         **kwargs: See :class:`MovingDigits`.
     """
 
