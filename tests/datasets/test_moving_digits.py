@@ -19,6 +19,7 @@ from transmamba_mm.datasets.moving_digits import (
     describe,
     draw,
     plan,
+    read_meaning,
 )
 from transmamba_mm.datasets.video import DecodeVideo
 from transmamba_mm.datasets.video.write_video import write_video
@@ -68,6 +69,28 @@ def test_captions_use_the_vocabulary_and_all_of_it():
     numbers = {number for text in texts for number in tokenizer(text)['input_ids']}
     assert {tokenizer.decode([number]) for number in numbers} == set(WORDS)
     assert {len(describe(video)) for video in plan('train', 50)} == {2, 3}
+
+
+def test_the_meaning_of_a_caption_can_be_read():
+    for video in plan('train', len(MEANINGS)):
+        assert {read_meaning(text) for text in describe(video)} == {video.meaning}
+
+
+@pytest.mark.parametrize(
+    'caption',
+    [
+        *(
+            '',
+            'a small seven moves left',
+            'a seven moves slowly left',
+            'a small seven moves slowly',
+        ),
+        *('a small one and two move slowly left', 'a small seven moves slowly left then right'),
+    ],
+)
+def test_what_is_no_caption_of_a_digit(caption):
+    with pytest.raises(UserError, match='no caption of a moving digit'):
+        read_meaning(caption)
 
 
 def read_caption(text: str) -> tuple[int, str, list[str]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.golden import Golden
 from transmamba_mm.errors import UserError
 from transmamba_mm.evaluation import RetrievalRecall
-from transmamba_mm.evaluation.retrieval import RECALLS, rank_metrics, ranks
+from transmamba_mm.evaluation.retrieval import RECALLS, attribute_recall, rank_metrics, ranks
 
 NAMES = {'R1': 'R1', 'R5': 'R5', 'R10': 'R10', 'MdR': 'MedianR', 'MnR': 'MeanR'}
 GOLDEN = Golden('clip4clip_metrics')
@@ -177,3 +177,20 @@ def test_what_does_not_fit(shape, owner, cause):
 def test_what_is_reported_is_what_it_is_called():
     reported = rank_metrics(torch.eye(3), torch.arange(3))
     assert tuple(reported) == RetrievalRecall.NAMES[: len(reported)]
+
+
+def test_recall_of_attributes_by_hand():
+    shown = [{'who': 'a', 'how': 'x'}, {'who': 'a', 'how': 'y'}, {'who': 'b', 'how': 'y'}]
+    wanted = [shown[0], shown[1], shown[2], shown[2]]
+    similarity = torch.tensor(
+        [[0.1, 0.9, 0.0], [0.2, 0.1, 0.3], [0.0, 0.1, 0.9], [0.5, 0.2, 0.4]]
+    )  # the first videos are 1, 2, 2, 0
+    assert attribute_recall(similarity, wanted, shown) == {'who': 50.0, 'how': 50.0}
+    tied = torch.zeros(4, 3)
+    assert attribute_recall(tied, wanted, shown) == {'who': 0.0, 'how': 0.0}
+    assert attribute_recall(similarity, [{}] * 4, [{}] * 3) == {}
+
+
+def test_an_attribute_that_all_videos_share_is_always_right():
+    similarity = torch.zeros(2, 2)
+    assert attribute_recall(similarity, [{'a': 'x'}] * 2, [{'a': 'x'}] * 2) == {'a': 100.0}

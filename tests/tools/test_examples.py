@@ -13,6 +13,7 @@ CONFIGS = {file.stem for file in (ROOT / 'configs').rglob('*.py')}
 #: No other test runs these in a process of their own.
 IN_PROCESS = [
     *('analysis/browse_dataset.py', 'analysis/study.py', 'analysis/layer_similarity.py'),
+    'analysis/retrieval_errors.py',
     *('datasets/check_videos.py', 'datasets/make_moving_digits.py', 'demo.py', 'search_videos.py'),
 ]
 

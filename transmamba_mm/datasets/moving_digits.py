@@ -10,6 +10,7 @@ from PIL import Image
 
 from transmamba_mm.checks import Number, check, one_of
 from transmamba_mm.datasets.digits import split_digits
+from transmamba_mm.errors import UserError
 
 #: Number of each split among the random seeds.
 SPLITS = {'train': 0, 'test': 1, 'val': 2}
@@ -119,6 +120,25 @@ def describe(video: MovingDigit) -> list[str]:
             )
         )
     return captions
+
+
+def read_meaning(caption: str) -> Meaning:
+    """Read the meaning off a caption that :func:`describe` wrote.
+
+    Raises:
+        UserError: A caption without a digit, size, speed or path.
+    """
+    words = caption.replace(',', ' ').split()
+    digits = [number for number, word in enumerate(DIGITS) if word in words]
+    sizes = [size for size, names in SIZE_WORDS.items() if {*names} & {*words}]
+    speeds = [speed for speed in SPEEDS if speed in words]
+    path = tuple(word for word in words if word in DIRECTIONS)
+    if not (len(digits) == len(sizes) == len(speeds) == 1 and path in PATHS):
+        raise UserError(
+            f'{caption!r} is no caption of a moving digit: it names one digit, size, speed and '
+            'path, as those of make_moving_digits.py do.'
+        )
+    return Meaning(digits[0], sizes[0], speeds[0], path)
 
 
 def draw(video: MovingDigit, images: np.ndarray) -> np.ndarray:

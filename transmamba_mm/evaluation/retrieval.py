@@ -1,6 +1,6 @@
 """Recall and ranks of text-video retrieval, of matrices that need not fit into memory at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -92,6 +92,37 @@ def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tupl
     queries = video_of_text.unique().to(best.device)
     candidates = best[queries][:, queries]  # (sets of texts, videos)
     return torch.cat(t2v).cpu(), (candidates >= candidates.diagonal()).sum(0).cpu()
+
+
+def attribute_recall(
+    similarity: Tensor,
+    wanted: Sequence[Mapping[str, str]],
+    shown: Sequence[Mapping[str, str]],
+) -> dict[str, float]:
+    """R@1 of each attribute: the percentage of texts whose first video has their value of it.
+
+    As in :func:`ranks` ties are pessimistic: a video of the wrong value comes first.
+
+    Args:
+        similarity (Tensor): (n_text, n_video) the larger, the more alike.
+        wanted (Sequence[Mapping]): Attributes of each text, name -> value; the same names in all.
+        shown (Sequence[Mapping]): Attributes of each video.
+
+    Returns:
+        dict[str, float]: By name of the attribute.
+    """
+    recall = {}
+    for name in wanted[0]:
+        values = sorted({entry[name] for entry in (*wanted, *shown)})
+        of_text, of_video = (
+            torch.tensor([values.index(entry[name]) for entry in entries])
+            for entries in (wanted, shown)
+        )
+        right = (of_text[:, None] == of_video).to(similarity.device)  # (n_text, n_video)
+        best = similarity.masked_fill(~right, -torch.inf).amax(1)
+        other = similarity.masked_fill(right, -torch.inf).amax(1)
+        recall[name] = 100 * float((best > other).double().mean())
+    return recall
 
 
 def rank_statistics(t2v: Tensor, v2t: Tensor) -> dict[str, float]:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transmamba_mm.datasets import AddGridLabel, MovingDigits, MovingDigitsCls
+from transmamba_mm.datasets import AddGridLabel, MovingDigits, MovingDigitsCls, VideoCaptions
 from transmamba_mm.datasets.make_moving_digits import make_moving_digits
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import type_name
@@ -104,6 +104,12 @@ def test_classes_match_captions_and_come_as_images(root, tmp_path):
     assert labels['kind'] == kinds.get_data_info(3)['gt_label']
     assert 0 <= labels['row'] < 8 and 0 <= labels['column'] < 8
     assert len(MovingDigitsCls('test', data_root=root)) == 12
+
+
+def test_attributes_of_a_caption():
+    found = MovingDigits.attributes('the little digit two goes up and then left quickly')
+    assert found == {'digit': 'two', 'size': 'small', 'speed': 'quickly', 'path': 'up left'}
+    assert VideoCaptions.attributes('a dog') == {}
 
 
 @pytest.mark.parametrize('name', ['movingdigits.py', 'movingdigits_cls.py'])

@@ -38,6 +38,17 @@ class MovingDigits(VideoCaptions):
         check('MovingDigits', 'split', split, one_of(*moving_digits.SPLITS))
         return (f'{split}/captions.jsonl',)
 
+    @classmethod
+    def attributes(cls, text: str) -> dict[str, str]:
+        """Digit, size, speed and path in a caption."""
+        meaning = moving_digits.read_meaning(text)
+        return {
+            'digit': moving_digits.DIGITS[meaning.digit],
+            'size': meaning.size,
+            'speed': meaning.speed,
+            'path': ' '.join(meaning.path),
+        }
+
 
 @DATASETS.register_module()
 class MovingDigitsCls(MovingDigits):

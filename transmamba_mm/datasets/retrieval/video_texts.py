@@ -106,6 +106,14 @@ class VideoTextDataset(BaseDataset):
         """Name the files below ``data_root`` that a data set of these arguments is read from."""
         return (kwargs['ann_file'],)
 
+    @classmethod
+    def attributes(cls, text: str) -> dict[str, str]:
+        """What a caption says of its video, name -> value; by default nothing can be told apart.
+
+        ``tools/analysis/retrieval_errors.py`` scores each of them.
+        """
+        return {}
+
     @abstractmethod
     def entries(self, bad: list[tuple[str, str]]) -> Iterator[Entry]:
         """Read the captions in the order of the file; append malformed ones to ``bad``."""
