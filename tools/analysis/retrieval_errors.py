@@ -7,7 +7,7 @@ Example:
 
 Each tower of the student also stands beside the other tower of the teacher, which shows which of
 the two loses. R@1 of an attribute counts the texts whose first video has their value of it,
-whatever else differs. In percent, of the videos to choose on; --phase test after all choices are made.
+whatever else differs. In percent, of the videos to choose on; --phase test when all is chosen.
 """
 
 import argparse
