@@ -11,13 +11,13 @@ from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
 from transmamba_mm.models.backbones.videomamba import inflate_kernel
 from transmamba_mm.transfer.features.alignment import resize_kernel, split_positions
+from transmamba_mm.transfer.subcloning.channel_choice import ChannelChoice
 from transmamba_mm.transfer.subcloning.channels import (
     GATE,
     HIDDEN,
     INNER,
     RESIDUAL,
     STATE,
-    ChannelChoice,
     ChannelPlan,
 )
 from transmamba_mm.transfer.subcloning.folding import NormFolder, slope_of

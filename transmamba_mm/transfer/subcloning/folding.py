@@ -5,7 +5,7 @@ from collections.abc import Collection
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.transfer.subcloning.channels import ChannelChoice
+from transmamba_mm.transfer.subcloning.channel_choice import ChannelChoice
 from transmamba_mm.transfer.subcloning.refit import SLOPES, hidden_refit
 from transmamba_mm.transfer.subcloning.rules import Clone, NormFold
 from transmamba_mm.transfer.subcloning.sides import TeacherWeights

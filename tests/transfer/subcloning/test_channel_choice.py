@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from transmamba_mm.transfer.subcloning.channels import ChannelChoice
+from transmamba_mm.transfer.subcloning.channel_choice import ChannelChoice
 
 IMPORTANCE = torch.tensor([3.0, 1.0, 4.0, 1.0, 5.0])
 
