@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from transmamba_mm.datasets.images import UPRIGHT
+from transmamba_mm.datasets.image_pixels import UPRIGHT
 
 HEIGHT, WIDTH = 40, 60
 #: Kinds of files by their suffix; those named gray hold the picture without its colors.

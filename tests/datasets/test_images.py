@@ -7,12 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.datasets.pictures import KINDS, bad_pictures, expected, write_picture
-from transmamba_mm.datasets.images import (
-    ImageError,
-    open_image,
-    read_image,
-    upright_size,
-)
+from transmamba_mm.datasets.image_pixels import read_image, upright_size
+from transmamba_mm.datasets.images import ImageError, open_image
 from transmamba_mm.datasets.load_image import LoadImage
 from transmamba_mm.errors import UserError
 

@@ -10,7 +10,7 @@ from mmpretrain.apis import VisualQuestionAnsweringInferencer
 
 from transmamba_mm.apis.trained_model import load_trained
 from transmamba_mm.datasets.annotations import is_unicode
-from transmamba_mm.datasets.images import read_image
+from transmamba_mm.datasets.image_pixels import read_image
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import fit_to_model, pipeline_of, type_name
 from transmamba_mm.launch.runtime import choose_device

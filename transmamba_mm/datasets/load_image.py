@@ -8,13 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
 from transmamba_mm.checks import POSITIVE, checked, one_of
-from transmamba_mm.datasets.images import (
-    MAX_MEGAPIXELS,
-    ImageError,
-    file_fault,
-    image_error,
-    read_image,
-)
+from transmamba_mm.datasets.image_pixels import read_image
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS, ImageError, file_fault, image_error
 from transmamba_mm.datasets.skip_counter import SkipCounter
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import TRANSFORMS
@@ -25,7 +20,7 @@ BLANK = (32, 32)  # height and width of a blank image; it is resized like any ot
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read an image file, as :func:`transmamba_mm.datasets.images.read_image` does.
+    """Read an image file, as :func:`transmamba_mm.datasets.image_pixels.read_image` does.
 
     It takes the place of mmcv's ``LoadImageFromFile``: a bad file stops no training, an image of
     too many pixels is never decoded, 16 bits are scaled to 8.

@@ -13,7 +13,7 @@ from tests.datasets.video.clips import (
     write_animation,
     write_clip,
 )
-from transmamba_mm.datasets.images import UPRIGHT
+from transmamba_mm.datasets.image_pixels import UPRIGHT
 from transmamba_mm.datasets.video import DecodeVideo, VideoError, open_video
 
 WEBM = {'codec': 'libvpx-vp9', 'options': {'crf': '10', 'b': '0', 'deadline': 'realtime'}}

@@ -4,13 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
-from transmamba_mm.datasets.images import (
-    MAX_MEGAPIXELS,
-    ImageError,
-    open_image,
-    to_rgb,
-    upright_size,
-)
+from transmamba_mm.datasets.image_pixels import to_rgb, upright_size
+from transmamba_mm.datasets.images import MAX_MEGAPIXELS, ImageError, open_image
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.video_error import video_error

@@ -5,14 +5,8 @@ import re
 
 import numpy as np
 
-from transmamba_mm.datasets.images import (
-    IMAGE_SUFFIXES,
-    MAX_MEGAPIXELS,
-    ImageError,
-    open_image,
-    read_image,
-    upright_size,
-)
+from transmamba_mm.datasets.image_pixels import read_image, upright_size
+from transmamba_mm.datasets.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, ImageError, open_image
 from transmamba_mm.datasets.video.reader import VideoReader
 from transmamba_mm.datasets.video.resize import resize_frames
 from transmamba_mm.datasets.video.video_error import VideoError, video_error
