@@ -17,9 +17,10 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.towers import view_of
 from transmamba_mm.random_states import seeded
 from transmamba_mm.registry import DATASETS, MODELS
+from transmamba_mm.transfer.cache_contents import CacheContents
+from transmamba_mm.transfer.cache_writer import CacheWriter
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind
-from transmamba_mm.transfer.teacher_cache import CacheContents, CacheWriter
 
 #: Samples loaded twice to detect a random pipeline.
 PROBES = 8

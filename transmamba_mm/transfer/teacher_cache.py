@@ -1,8 +1,7 @@
-"""A teacher's outputs on disk, so that training needs no teacher in memory."""
+"""Read a teacher's outputs from disk, so that training needs no teacher in memory."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,12 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.transfer.cache_contents import (
+    CONTENTS,
+    CacheContents,
+    feature_name,
+    fingerprints,
+)
 from transmamba_mm.transfer.features.features import (
     MODEL_KINDS,
     FeatureKind,
@@ -18,39 +23,11 @@ from transmamba_mm.transfer.features.features import (
     TokenFeature,
 )
 from transmamba_mm.transfer.features.model_match import LayerMatch, ModelMatch
-from transmamba_mm.transfer.sparse_labels import SparseLabels, sparsify, to_logits
+from transmamba_mm.transfer.sparse_labels import SparseLabels, to_logits
 
-CONTENTS = 'contents.json'
 #: Relative difference of two fingerprints of one image, which other machines may round otherwise.
 TOLERANCE = 1e-3
 MAKE = 'make it with tools/cache_teacher.py'
-
-
-@dataclass(frozen=True)
-class CacheContents:
-    """Contents of a cache; written last.
-
-    Attributes:
-        teacher (dict): ``source``, ``mean``, ``std`` and ``img_size`` of the teacher.
-        num_samples (int): Samples of the data set.
-        views (int): Views of each; see ``SeededViews``.
-        num_classes (int): Of the logits.
-        kinds (list[str]): Kinds of features.
-        top_k (int | None): Classes kept exactly; None: all.
-        num_drawn (int): Classes drawn from the others.
-        temperature (float | None): Of the kept distribution; None: any.
-        grids (dict): Patch grid of each feature of a layer, by name.
-    """
-
-    teacher: dict[str, Any]
-    num_samples: int
-    views: int
-    num_classes: int
-    kinds: list[str]
-    top_k: int | None = None
-    num_drawn: int = 0
-    temperature: float | None = None
-    grids: dict[str, list[int]] = field(default_factory=dict)
 
 
 class TeacherCache:
@@ -196,82 +173,3 @@ class TeacherCache:
             self._arrays[name] = np.load(self.folder / f'{name}.npy', mmap_mode='r')
         values = torch.from_numpy(self._arrays[name][rows])
         return values.to(device, torch.float32 if values.is_floating_point() else None)
-
-
-class CacheWriter:
-    """Writes a cache, batch by batch.
-
-    Args:
-        folder (str | Path): Where to; it may not hold a cache already.
-        contents (CacheContents): What it will hold; ``grids`` are filled in.
-
-    Raises:
-        UserError: There is a cache already.
-    """
-
-    def __init__(self, folder: str | Path, contents: CacheContents) -> None:
-        self.folder, self.contents = Path(folder), contents
-        if (self.folder / CONTENTS).exists():
-            raise UserError(f'{folder} holds a cache already: remove it, or name another folder.')
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._arrays: dict[str, np.memmap] = {}
-
-    def write(
-        self, rows: np.ndarray, images: Tensor, features: Features, layers: Sequence[LayerMatch]
-    ) -> None:
-        """Write the features of the images with these row numbers (sample * views + view)."""
-        self._write('fingerprints', rows, fingerprints(images), np.float32)
-        for name, feature in _named_tokens(features, layers):
-            self.contents.grids[name] = list(feature.grid)
-            self._write(name, rows, feature.patches, np.float16)
-            if feature.cls is not None:
-                self._write(f'{name}.cls', rows, feature.cls, np.float16)
-        for embedding in features.embeddings.values():
-            self._write('embeddings', rows, embedding, np.float32)
-        if features.logits is not None:
-            self._write_logits(rows, features.logits)
-
-    def close(self) -> None:
-        """Finish: from now on it can be read."""
-        for array in self._arrays.values():
-            array.flush()
-        text = json.dumps(asdict(self.contents), indent=1)
-        (self.folder / CONTENTS).write_text(text + '\n')
-
-    def _write_logits(self, rows: np.ndarray, logits: Tensor) -> None:
-        contents = self.contents
-        if contents.temperature is None or contents.top_k is None:
-            self._write('logits', rows, logits, np.float32)
-            return
-        labels = sparsify(logits, contents.temperature, contents.top_k, contents.num_drawn)
-        self._write('classes', rows, labels.classes, np.int32)
-        self._write('probabilities', rows, labels.probabilities, np.float32)
-
-    def _write(self, name: str, rows: np.ndarray, values: Tensor, dtype: type) -> None:
-        if name not in self._arrays:
-            shape = (self.contents.num_samples * self.contents.views, *values.shape[1:])
-            file = str(self.folder / f'{name}.npy')
-            self._arrays[name] = np.lib.format.open_memmap(file, 'w+', dtype, shape)
-        self._arrays[name][rows] = values.detach().cpu().numpy()
-
-
-def feature_name(kind: FeatureKind, layer: LayerMatch) -> str:
-    """Name of a feature of a teacher layer, or of a part of one."""
-    return f'{kind.value}.{layer.teacher}.{layer.part.value}'
-
-
-def fingerprints(images: Tensor) -> Tensor:
-    """A number (B,) for each of the images (B, ...), other than those of mirrored or moved ones."""
-    pixels = images.flatten(1).double()
-    places = torch.arange(pixels.shape[1], device=pixels.device, dtype=torch.float64)
-    return ((pixels * torch.cos(places)).sum(1) / pixels.shape[1] ** 0.5).float()
-
-
-def _named_tokens(
-    features: Features, layers: Sequence[LayerMatch]
-) -> Iterator[tuple[str, TokenFeature]]:
-    """Every feature of a layer once, though several student layers may be matched with it."""
-    for kind in FeatureKind:
-        if kind not in MODEL_KINDS and features.of_layers(kind):
-            pairs = zip(layers, features.of_layers(kind), strict=True)
-            yield from {feature_name(kind, layer): feature for layer, feature in pairs}.items()
