@@ -10,6 +10,7 @@ from mmengine.registry import Registry
 
 from transmamba_mm.checks import Rule
 from transmamba_mm.errors import did_you_mean
+from transmamba_mm.launch.part_arguments import fits, parameters_of, spell
 from transmamba_mm.launch.part_types import (
     BUILDERS,
     DICTS,
@@ -20,10 +21,7 @@ from transmamba_mm.launch.part_types import (
     UNTYPED,
     default_type,
     find_type,
-    fits,
-    parameters_of,
     registry_of,
-    spell,
 )
 from transmamba_mm.launch.preflight_values import NEVER_NONE, RANGES
 from transmamba_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
