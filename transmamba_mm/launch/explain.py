@@ -1,20 +1,25 @@
 """Turn errors a user can fix into one message with the cause and the fix."""
 
-import inspect
 import re
-import traceback
-from types import FrameType
 
-from mmcv.transforms import BaseTransform
 from mmengine.config.utils import ConfigParsingError
-from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import Registry, root
-from torch import nn
 
-from transmamba_mm import registry as ours
-from transmamba_mm.errors import UserError, did_you_mean
+from transmamba_mm.errors import UserError
 from transmamba_mm.launch.config_path import place_of
+from transmamba_mm.launch.explain_config import (
+    unknown_metric,
+    unknown_type,
+    unreadable_option,
+    wrong_argument,
+)
+from transmamba_mm.launch.explain_data import (
+    UNEQUAL,
+    misfit,
+    unequal_items,
+    unreadable_annotations,
+)
 from transmamba_mm.launch.full_disk import explain_full_disk
+from transmamba_mm.launch.raised_in import raised_in
 
 #: Modules whose assertions and ValueErrors concern the user's config, not the code.
 CHECKS_INPUT = (
@@ -23,18 +28,6 @@ CHECKS_INPUT = (
 )
 #: mmengine's messages for a value that is no config.
 NO_CONFIG = ('cfg should be a dict', 'type must be a str')
-#: torch's message for items that cannot be stacked into a batch.
-UNEQUAL = 'stack expects each tensor to be equal size'
-#: What a pipeline packs its items into.
-PACKED = ('inputs', 'data_samples')
-#: Where a data set of mmpretrain keeps the names of its files.
-ANNOTATIONS = ('ann_file', 'question_file', 'split_file')
-#: torch's messages for tensors that do not fit each other.
-MISFIT = re.compile(
-    'shapes cannot be multiplied|must match|expected input.*to have|to be broadcastable|'
-    'size of tensor|invalid for input of size|should be the same|normalized_shape|'
-    'Expected size|not match|output size is too small|should be (at least|less)|mismatch'
-)
 OTHER_RUN = (
     'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '
     'config. To begin with its weights alone, name it as load_from in --cfg-options instead.'
@@ -85,24 +78,24 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, SyntaxError):
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     text = str(error.args[0]) if error.args else ''
-    if message := _unreadable_annotations(error):
+    if message := unreadable_annotations(error):
         return message
     if isinstance(error, RecursionError):
-        return _unreadable_option(error)
-    if UNEQUAL in text and 'collate' in text + _raised_in(error):
-        return _unequal_items(text)
+        return unreadable_option(error)
+    if UNEQUAL in text and 'collate' in text + raised_in(error):
+        return unequal_items(text)
     for said, advice in ADVICE.items():
         if said in text:
             return advice
     if isinstance(error, KeyError):
-        return _unknown_metric(text, error) or _unknown_type(text) or _misfit(error, text)
+        return unknown_metric(text, error) or unknown_type(text) or misfit(error, text)
     if isinstance(error, TypeError):
         says_it = 'in child config cannot inherit' in text or text.startswith(NO_CONFIG)
-        return text if says_it else _wrong_argument(text) or _misfit(error, text)
+        return text if says_it else wrong_argument(text) or misfit(error, text)
     checked = isinstance(error, (AssertionError, RuntimeError, ValueError))
-    if checked and _raised_in(error).startswith(CHECKS_INPUT):
+    if checked and raised_in(error).startswith(CHECKS_INPUT):
         return text
-    return _no_memory(text) or _misfit(error, text)
+    return _no_memory(text) or misfit(error, text)
 
 
 def _no_memory(text: str) -> str | None:
@@ -117,148 +110,7 @@ def _no_memory(text: str) -> str | None:
     )
 
 
-def _misfit(error: Exception, text: str) -> str | None:
-    """Explain parts that do not fit each other, or the data, from torch's and mmcv's messages."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    owners = [frame.f_locals.get('self') for frame in frames]
-    step = next((owner for owner in owners if isinstance(owner, BaseTransform)), None)
-    packed = next((owner for owner in owners if isinstance(owner, BaseDataPreprocessor)), None)
-    foreign = not _raised_in(error).startswith('transmamba_mm')
-    said = f'{type(error).__name__}: {text}'
-    if 'in DataLoader worker process' in text:
-        files = re.findall(r'File "(.*?)"', text)
-        foreign, said = '/transmamba_mm/' not in files[-1], text.strip().splitlines()[-1]
-        step = 'A step' if any('transforms' in file for file in files) else None
-    if step is not None and foreign:
-        name = step if isinstance(step, str) else type(step).__name__
-        return (
-            f'{name} of a pipeline cannot work on an item ({said}): correct its arguments, or the '
-            'steps before it.'
-        )
-    if packed is not None and (foreign or text in PACKED):
-        return (
-            f'{type(packed).__name__} cannot work on a batch ({said}): end the pipeline with what '
-            'packs its items, such as PackInputs, and correct data_preprocessor.'
-        )
-    modules = [type(owner).__name__ for owner in owners if isinstance(owner, nn.Module)]
-    if modules and isinstance(error, RuntimeError) and MISFIT.search(text):
-        return (
-            f'{" > ".join(dict.fromkeys(modules))} does not fit its input: {text}. Correct '
-            'the sizes in the config (widths, channels, image sizes, classes).'
-        )
-    return None
-
-
 def _without_worker(error: Exception) -> str:
     """The message alone of an error that a DataLoader may have brought out of a worker."""
     text, name = str(error), f'\n{type(error).__module__}.{type(error).__qualname__}: '
     return text.rpartition(name)[2] if text.startswith('Caught ') else text
-
-
-def _raised_in(error: Exception) -> str:
-    """Name the module that raised ``error``."""
-    return _last_frame(error).f_globals.get('__name__', '')
-
-
-def _last_frame(error: Exception) -> FrameType:
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame
-
-
-def _registries() -> list[Registry]:
-    """Every registry a config of ours can name something in."""
-    modules = (ours, ours.mmpretrain, root)
-    return [item for module in modules for item in vars(module).values() if type(item) is Registry]
-
-
-def _unknown_type(text: str) -> str | None:
-    """Explain a type that no registry has, or none; None for a KeyError that is not mmengine's."""
-    match = re.match(r'(\S+) is not in the (?:\S+::)?(.+?) registry', text)
-    if match is None and (found := re.match(r'`cfg` .*contain the key "type".*but got (.*)', text)):
-        return f'A part of the config has no type: {found[1]:.200}'
-    if match is None:
-        return text if 'Duplicate key is not allowed among bases' in text else None
-    name, kind = match.groups()
-    known = [entry for item in _registries() if item.name == kind for entry in item.module_dict]
-    return f'type={name!r} is not a known {kind}.{did_you_mean(name.rpartition(".")[2], known)}'
-
-
-def _unknown_metric(name: str, error: KeyError) -> str | None:
-    """Explain a requested metric or prediction that nothing computes."""
-    place = _raised_in(error)
-    if place == 'mmengine.hooks.checkpoint_hook':
-        known = [*_last_frame(error).f_locals.get('metrics', ())]
-        return (
-            f'save_best={name!r} (default_hooks.checkpoint) is not reported by the validation.'
-            f'{did_you_mean(name, known)} It reports {", ".join(known)}. Fix it and continue '
-            'from the last checkpoint with --resume.'
-        )
-    if place.startswith('mmpretrain.evaluation'):
-        return (
-            f'An evaluator needs {name!r}, which this model does not predict: choose the '
-            'val_evaluator and test_evaluator that belong to its task.'
-        )
-    return None
-
-
-def _unreadable_annotations(error: Exception) -> str | None:
-    """Explain files without the content that a data set of another package expects."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name != 'load_data_list':
-            continue
-        owner = frame.f_locals.get('self')
-        files = [str(file) for name in ANNOTATIONS if (file := getattr(owner, name, None))]
-        if files and not type(owner).__module__.startswith('transmamba_mm'):
-            said = f'{type(error).__name__}: {error}'.partition('\n')[0]
-            return (
-                f'{", ".join(files)}: not what {type(owner).__name__} reads ({said:.200}). Fetch '
-                'the annotations again, or correct their names and data_root.'
-            )
-    return None
-
-
-def _unequal_items(text: str) -> str:
-    """Explain items that cannot be one batch."""
-    shapes = re.findall(r'\[[\d, ]+\]', text.partition(UNEQUAL)[2])[:2]
-    return (
-        f'The items of a batch differ in shape ({" and ".join(shapes)}): bring them to one size in '
-        'the pipeline, videos by the size=(height, width) of DecodeVideo or by CenterCropClip, '
-        'images by Resize and CenterCrop.'
-    )
-
-
-def _unreadable_option(error: RecursionError) -> str | None:
-    """Explain a value that mmengine's parser of options never gets to the end of."""
-    if _raised_in(error) != 'mmengine.config.config':
-        return None
-    return (
-        'A value of --cfg-options cannot be read: set single entries, as in '
-        'model.subcloning.vision.importance=magnitude; lists are written "[1,2]", tuples "(1,2)".'
-    )
-
-
-def _wrong_argument(text: str) -> str | None:
-    """Explain a config key that the class it builds does not accept, or lacks."""
-    match = re.match(
-        r'([\w.]+?)(\.__init__)?\(\) '
-        r"(?:got an unexpected keyword argument '(\w+)'|missing |takes no arguments)",
-        text,
-    )
-    if match is None:
-        return None
-    owner, is_class, key = match.groups()
-    named = {
-        name: built
-        for item in _registries()
-        for name, built in item.module_dict.items()
-        if getattr(built, '__name__', None) == owner
-    }
-    if not named and not is_class:  # a function of anybody's
-        return None
-    shown = owner if owner in named or not named else next(iter(named))
-    if 'missing ' in match[0]:
-        return text if is_class else text.replace(f'{owner}()', shown, 1)
-    if key is None:
-        return f'{shown} takes no keys but its type.'
-    accepted = [name for built in named.values() for name in inspect.signature(built).parameters]
-    return f'{shown} takes no {key!r} in its config.{did_you_mean(key, accepted)}'
