@@ -14,6 +14,8 @@ LEAVES = sorted(
 )
 TRANSFERS = [leaf for leaf in LEAVES if leaf.parent.name == 'transmamba']
 METHODS = sorted(methods(LEAVES[0]))
+#: Students whose blocks take parts of a teacher layer (the method 'gates'); others are refused.
+GATED = ('vim', 'videomamba', 'plainmamba')
 #: A leaf, and a method other than its own or None.
 Run = tuple[Path, str | None]
 
@@ -35,7 +37,7 @@ def fits(run: Run) -> bool:
         load(run)
     except UserError:
         return False
-    return True
+    return run[1] != 'gates' or run[0].stem.partition('-')[0] in GATED
 
 
 def runs_of(pattern: str) -> list[Run]:

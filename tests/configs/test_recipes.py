@@ -11,8 +11,9 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain import get_model
 
 from tests.configs.decay import check_decay
-from tests.configs.runs import LEAVES, TRANSFERS, load, run_id, runs_of
+from tests.configs.runs import GATED, LEAVES, TRANSFERS, load, run_id, runs_of
 from transmamba_mm import registry
+from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.launch.read_config import KNOWN_KEYS, read_config
 from transmamba_mm.registry import DATASETS, HOOKS, SCOPE
@@ -139,6 +140,16 @@ def test_name_matches_student_teacher_and_data(leaf):
     scratch = read_config(leaf, method='scratch')
     assert scratch.pop('model') == model.student and scratch.pop('method') == 'scratch'
     assert all(scratch[key] == cfg[key] for key in scratch)
+
+
+UNGATED = [leaf for leaf in TRANSFERS if leaf.match('*nano_*s.py') or leaf.match('*easyvqa.py')]
+UNGATED = [leaf for leaf in UNGATED if leaf.stem.partition('-')[0] not in GATED]
+
+
+@pytest.mark.parametrize('leaf', UNGATED, ids=ids)
+def test_students_without_gates_are_refused(leaf):
+    with pytest.raises(UserError, match=r"'attention of \d'.* takes a teacher layer whole"):
+        registry.MODELS.build(load((leaf, 'gates')).model)
 
 
 @pytest.mark.parametrize('run', BUILDABLE, ids=run_id)

@@ -40,6 +40,7 @@ CHANGES = {
     ),
     'masked': (DIGITS, {'distiller.mask_ratio': 0.33, 'distiller.feature_end': 0.5}),
     'wsab_v2': (DIGITS, {'subcloning.layer_map': {'kind': 'first_n', 'n': 2}}),
+    'gates': (DIGITS, {'layer_map': 'alternate'}),
     'softmax': (DIGITS, {'distiller.weighting': 'softmax'}),
     'uniform': (DIGITS, {'distiller.weighting': 'uniform'}),
     'concat': (VQA, {'student.cross_mamba': None}),
@@ -94,6 +95,13 @@ def test_lift_widens_what_the_head_reads_to_the_teacher():
     assert (model.student.neck.in_channels, model.student.neck.out_channels) == (192, 384)
     assert model.student.head.in_channels == model.teacher.model.head.in_channels == 384
     assert model.distiller.embedding_weight == 1.0
+
+
+def test_gates_are_for_the_vision_tower():
+    layer_map = read_config(VIDEO, method='gates').model.layer_map
+    assert layer_map == {'vision': 'alternate', 'text': 'uniform'}
+    with pytest.raises(UserError, match=r'gates\.py does not fit.*subcloning is None.*no block'):
+        read_config(LLAVA, method='gates')
 
 
 def test_blind_leaves_out_the_image_and_its_weights():
