@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DISTILLERS, MODELS, build_in_scope
+from transmamba_mm.transfer.calibration import calibrate
 from transmamba_mm.transfer.features.feature_reader import FeatureReader
 from transmamba_mm.transfer.features.features import MODEL_KINDS, FeatureKind, class_labels
 from transmamba_mm.transfer.features.masking import mask_images
@@ -42,9 +43,10 @@ class KnowledgeTransfer(BaseModel):
         distiller (dict): Built through ``DISTILLERS``, with the :class:`ModelMatch` as ``match``.
         layer_map (str | dict | list): See :class:`LayerMap`. Of models with several towers, a dict
             may name the towers to compare, with a layer map each.
-        subcloning (dict, optional): Stage 1, built through ``MODELS``; follows the same layer map
-            unless it has its own. Of models with several towers, a dict of one for each tower that
-            is to be cloned. None: the student keeps its own initialization.
+        subcloning (dict, optional): The start of the weights, built through ``MODELS``; follows
+            the same layer map unless it has its own. Of models with several towers, a dict of one
+            for each tower that is to be cloned. None: the student keeps its own initialization.
+            ``CalibrationHook`` measures what its ``calibration`` needs, before the first step.
         stages (Sequence[dict], optional): Parts of the training, see
             :class:`~transmamba_mm.transfer.stages.Stage`; ``StageHook`` enters them. By default all
             of the student is trained, by the losses of ``distiller``.
@@ -99,6 +101,7 @@ class KnowledgeTransfer(BaseModel):
         self.transfer_report: TransferReport | None = None
         self._random = list(model.state_dict()) if isinstance(student, dict) else []
         self._load_errors: list[str] = []
+        self._uncalibrated = False
         self._register_load_state_dict_pre_hook(self._take_export)
         self.register_load_state_dict_post_hook(_note_random)
 
@@ -119,8 +122,34 @@ class KnowledgeTransfer(BaseModel):
             for tower in self.match.towers:
                 MMLogger.get_current_instance().info(tower.description)
         self.transfer_report = subclone_towers(self.subcloning, self.student, self.teacher.model)
-        if cached:
+        self._uncalibrated = any(part.calibration for part in self.subcloning.values())
+        if cached and not self._uncalibrated:
             self.teacher.release()
+
+    def calibrate(self, images: Tensor) -> list[str]:
+        """Calibrate the towers whose subcloning asks for it; see ``transfer.calibration``.
+
+        Args:
+            images (Tensor): (B, C, H, W), or clips, as ``data_preprocessor`` makes them for tests.
+
+        Returns:
+            list[str]: What was measured, a line for each layer.
+        """
+        self.teacher.model.to(images.device)
+        inputs = images, self.teacher.preprocess(images, self.data_preprocessor)
+        lines = []
+        for name, part in self.subcloning.items():
+            if part.calibration:
+                lines += calibrate(part, self.student, self.teacher.model, name, inputs)
+        self._uncalibrated = False
+        if self.teacher.cache is not None:
+            self.teacher.release()
+        return lines
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether a calibration is left to do: never of weights that were loaded."""
+        return self._uncalibrated
 
     def enter_stage(self, index: int) -> None:
         """Train the parameters of a stage with its losses; everything else is frozen."""
@@ -172,6 +201,11 @@ class KnowledgeTransfer(BaseModel):
             )
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
+        if self._uncalibrated:
+            raise UserError(
+                'subcloning.calibration was not done: add '
+                "dict(type='transmamba_mm.CalibrationHook') to custom_hooks, or call calibrate."
+            )
         distiller = self.plan.distiller(self.distiller)
         distiller.progress = self.plan.progress()
         reader = self._reader_of(distiller)
@@ -247,3 +281,4 @@ def _note_random(model: KnowledgeTransfer, incompatible: Any) -> None:
         key for key in model._random if key in missing or f'{STUDENT}{key}: copying' in errors
     ]
     model._load_errors = []
+    model._uncalibrated = False

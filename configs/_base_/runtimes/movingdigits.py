@@ -4,6 +4,7 @@ custom_hooks = [
     dict(type='transmamba_mm.NonFiniteLossHook'),
     dict(type='transmamba_mm.CorruptSampleHook'),
     dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.CalibrationHook'),
     dict(type='transmamba_mm.StageHook'),
 ]
 default_hooks = dict(

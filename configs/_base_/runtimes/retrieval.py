@@ -3,6 +3,7 @@ _base_ = './default.py'
 custom_hooks = [
     dict(type='transmamba_mm.NonFiniteLossHook'),
     dict(type='transmamba_mm.TransferReportHook'),
+    dict(type='transmamba_mm.CalibrationHook'),
     dict(type='transmamba_mm.CorruptSampleHook'),
     dict(type='transmamba_mm.SaveHFAssetsHook'),
     dict(type='transmamba_mm.StageHook'),

@@ -1,3 +1,4 @@
+from transmamba_mm.engine.hooks.calibration_hook import CalibrationHook
 from transmamba_mm.engine.hooks.checkpoint_hook import CheckpointHook
 from transmamba_mm.engine.hooks.corrupt_sample_hook import CorruptSampleHook
 from transmamba_mm.engine.hooks.label_range_hook import LabelRangeHook
@@ -9,6 +10,7 @@ from transmamba_mm.engine.hooks.stage_hook import StageHook
 from transmamba_mm.engine.hooks.transfer_report_hook import TransferReportHook
 
 __all__ = [
+    'CalibrationHook',
     'CheckpointHook',
     'CorruptSampleHook',
     'LabelRangeHook',

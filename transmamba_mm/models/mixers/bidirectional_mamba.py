@@ -7,12 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, FLAG, checked, one_of
+from transmamba_mm.models.mixers.attention_mimic import (
+    UNIT_STEP,
+    AttentionMimic,
+    decay_log,
+    read_average,
+    read_constant,
+)
 from transmamba_mm.models.mixers.scan_init import (
     SILU_ONE,
     init_decay,
     init_step_sizes,
+    make_identity,
     open_gate,
-    pass_values,
 )
 from transmamba_mm.ops import bidirectional_order, directional_conv1d, directional_scan
 
@@ -59,7 +66,7 @@ class ScanDirection(nn.Module):
             init_step_sizes(self.dt_proj.weight, self.dt_proj.bias)
 
 
-class BidirectionalMamba(nn.Module):
+class BidirectionalMamba(nn.Module, AttentionMimic):
     """Two selective scans over one sequence, forward and backward, gated and merged.
 
     With ``x, z = in_proj(h)`` and, for direction k, ``u_k = SiLU(conv_k(x))`` and
@@ -145,10 +152,32 @@ class BidirectionalMamba(nn.Module):
         identity convolution are mmMamba's (arXiv 2502.13145); D = 0 is ours: with D = 1 the error
         against the attention of a trained DeiT begins at 1.9 of its own size instead of 1.0.
         """
-        for direction in (self.fwd, self.bwd):
-            if direction.owns_projections:
-                pass_values(direction.conv, direction.D)
+        self.pass_values()
+        for direction in self._owners:
+            nn.init.zeros_(direction.D)
+
+    @torch.no_grad()
+    def pass_values(self) -> None:
+        """See :class:`AttentionMimic`."""
+        for direction in self._owners:
+            make_identity(direction.conv)
         open_gate(self.in_proj)
+
+    @torch.no_grad()
+    def average_values(self, decay: Tensor, hidden: Tensor) -> None:
+        """See :class:`AttentionMimic`."""
+        self.pass_values()
+        if self.in_proj.bias is None:
+            self.in_proj.weight[self.out_proj.in_features :] = read_constant(hidden, SILU_ONE)
+        x, _ = self.in_proj(hidden).chunk(2, dim=-1)
+        for direction, u in zip(self._owners, self._convolve(x), strict=True):
+            weight = direction.x_proj.weight
+            weight.copy_(read_average(weight, u, self.state_dims))
+            nn.init.zeros_(direction.dt_proj.weight)
+            nn.init.constant_(direction.dt_proj.bias, UNIT_STEP)
+            nn.init.zeros_(direction.D)
+        for direction, own in zip((self.fwd, self.bwd), decay, strict=True):
+            direction.A_log.copy_(decay_log(own, self.state_dims))
 
     def constant_scan(self) -> dict[str, Tensor]:
         """Values of parameters with which the scan gives 1, so the mixer ``out_proj(SiLU(z))``.

@@ -11,11 +11,12 @@ from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from transmamba_mm.checks import COUNT, FLAG, check, checked, one_of
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.mixers.attention_mimic import AttentionMimic
 from transmamba_mm.models.mixers.scan_init import (
     init_decay,
     init_step_sizes,
+    make_identity,
     open_gate,
-    pass_values,
 )
 from transmamba_mm.ops import causal_conv1d, directional_scan
 
@@ -25,7 +26,7 @@ BC_FROM = ('scanned', 'hidden')
 ACTIVATIONS = ('silu', None)
 
 
-class CausalMamba(MambaMixer):
+class CausalMamba(MambaMixer, AttentionMimic):
     """Transformers' ``MambaMixer``: its parameters and initialization, our forward.
 
     With ``x, z = in_proj(h)`` and ``u = SiLU(conv1d(x))`` (Mamba, arXiv 2312.00752)::
@@ -97,7 +98,12 @@ class CausalMamba(MambaMixer):
 
     def mix_values(self) -> None:
         """Start as ``out_proj`` of the scanned values, see :class:`BidirectionalMamba`."""
-        pass_values(self.conv1d, self.D)
+        self.pass_values()
+        nn.init.zeros_(self.D)
+
+    def pass_values(self) -> None:
+        """See :class:`AttentionMimic`."""
+        make_identity(self.conv1d)
         open_gate(self.in_proj)
 
     def forward(

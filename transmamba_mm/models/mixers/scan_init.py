@@ -35,18 +35,23 @@ def init_step_sizes(
 
 
 @torch.no_grad()
-def pass_values(conv: nn.Conv1d, D: Tensor) -> None:
-    """Let a scan read the values as they are, and write nothing else: identity, D = 0."""
+def make_identity(conv: nn.Conv1d | nn.Conv2d) -> None:
+    """Let a depthwise convolution return its input: a causal one of 1-D, a centered one of 2-D."""
     nn.init.zeros_(conv.weight)
-    nn.init.ones_(conv.weight[..., -1])  # the tap of the token itself
+    *_, width = conv.weight.shape
+    if conv.weight.dim() == 3:
+        nn.init.ones_(conv.weight[..., -1])
+    else:
+        nn.init.ones_(conv.weight[..., width // 2, width // 2])
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
-    nn.init.zeros_(D)
 
 
 @torch.no_grad()
 def open_gate(in_proj: nn.Linear) -> None:
-    """SiLU(z) = 1 of the second half of ``in_proj``, whatever the tokens are."""
+    """SiLU(z) = 1 of the second half of ``in_proj``, whatever the tokens are; it needs a bias."""
+    if in_proj.bias is None:
+        return
     inner_dims = in_proj.out_features // 2
     nn.init.zeros_(in_proj.weight[inner_dims:])
     nn.init.constant_(in_proj.bias[inner_dims:], SILU_ONE)

@@ -4,12 +4,25 @@ import math
 from typing import NamedTuple
 
 import torch.nn.functional as F
-from torch import Tensor, device, full_like, nn, zeros_like
-from torch.nn.init import kaiming_uniform_, ones_, trunc_normal_, zeros_
+from torch import Tensor, device, full_like, nn, no_grad, zeros_like
+from torch.nn.init import constant_, kaiming_uniform_, ones_, trunc_normal_, zeros_
 
 from transmamba_mm.checks import COUNT, checked
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.mixers.scan_init import SILU_ONE, init_decay, init_step_sizes
+from transmamba_mm.models.mixers.attention_mimic import (
+    UNIT_STEP,
+    AttentionMimic,
+    decay_log,
+    read_average,
+    read_constant,
+)
+from transmamba_mm.models.mixers.scan_init import (
+    SILU_ONE,
+    init_decay,
+    init_step_sizes,
+    make_identity,
+    open_gate,
+)
 from transmamba_mm.ops import arrival_moves, directional_scan, invert_order, snake_order
 
 NUM_MOVES = 5
@@ -39,7 +52,7 @@ class SnakePath(NamedTuple):
         return cls(grid, order, step, arrival_moves(order, grid[1]).gather(1, step))
 
 
-class SnakeMamba(nn.Module):
+class SnakeMamba(nn.Module, AttentionMimic):
     """Four selective scans that walk a grid like a snake (arXiv 2403.17695).
 
     With ``x, z = in_proj(h)``, ``u = SiLU(conv(x))`` over the grid, ``dt, B, C = x_proj(u)`` and,
@@ -163,6 +176,25 @@ class SnakeMamba(nn.Module):
             'direction_B': zeros_like(self.direction_B),
             'D': full_like(self.D, 1 / NUM_DIRECTIONS),
         }
+
+    def pass_values(self) -> None:
+        """See :class:`AttentionMimic`."""
+        make_identity(self.conv)
+        open_gate(self.in_proj)
+
+    @no_grad()
+    def average_values(self, decay: Tensor, hidden: Tensor, path: SnakePath) -> None:
+        """See :class:`AttentionMimic`; all directions share the mean of their decays."""
+        self.pass_values()
+        if self.in_proj.bias is None:
+            self.in_proj.weight[self.out_proj.in_features :] = read_constant(hidden, SILU_ONE)
+        x, _ = self.in_proj(hidden).chunk(2, dim=-1)
+        u = self.convolve(x, path.grid)
+        self.x_proj.weight.copy_(read_average(self.x_proj.weight, u, self.state_dims))
+        zeros_(self.dt_proj.weight)
+        constant_(self.dt_proj.bias, UNIT_STEP / 2 if self.double_dt_bias else UNIT_STEP)
+        zeros_(self.D)
+        self.A_log.copy_(decay_log(decay.mean(dim=0), self.state_dims))
 
     def forward(self, hidden: Tensor, path: SnakePath, keep_directions: bool = False) -> Tensor:
         """Mix raster tokens (B, L, D); directions may be kept apart, (B, 4, L, D)."""

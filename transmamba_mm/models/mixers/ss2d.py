@@ -7,14 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, FLAG, POSITIVE, checked
-from transmamba_mm.models.mixers.scan_init import init_decay, init_step_sizes
+from transmamba_mm.models.mixers.attention_mimic import (
+    UNIT_STEP,
+    AttentionMimic,
+    decay_log,
+    read_average,
+    read_constant,
+)
+from transmamba_mm.models.mixers.scan_init import (
+    SILU_ONE,
+    init_decay,
+    init_step_sizes,
+    make_identity,
+)
 from transmamba_mm.ops import cross_order, directional_scan
 
 NUM_DIRECTIONS = 4
 NORM_EPS = 1e-5
 
 
-class SS2D(nn.Module):
+class SS2D(nn.Module, AttentionMimic):
     """Selective scans of a feature map along rows and columns, both ways (arXiv 2401.10166).
 
     With ``x, z = in_proj(h)``, ``u = SiLU(conv(x))`` and, for direction k of :func:`cross_order`,
@@ -97,6 +109,25 @@ class SS2D(nn.Module):
         init_decay(self.A_log)
         nn.init.ones_(self.D)
 
+    def pass_values(self) -> None:
+        """See :class:`AttentionMimic`; a gate has no bias to open it."""
+        make_identity(self.conv)
+
+    @torch.no_grad()
+    def average_values(self, decay: Tensor, hidden: Tensor) -> None:
+        """See :class:`AttentionMimic`."""
+        self.pass_values()
+        inner_dims = self.out_proj.in_features
+        if self.gate:
+            self.in_proj.weight[inner_dims:] = read_constant(hidden, SILU_ONE)
+        u = self._convolve(self.in_proj(hidden)[..., :inner_dims])
+        for rows in self.x_proj:
+            rows.copy_(read_average(rows, u, self.state_dims))
+        nn.init.zeros_(self.dt_proj)
+        nn.init.constant_(self.dt_bias, UNIT_STEP)
+        nn.init.zeros_(self.D)
+        self.A_log.copy_(decay_log(decay, self.state_dims))
+
     def forward(self, hidden: Tensor, keep_directions: bool = False) -> Tensor:
         """Mix a map (B, H, W, D); its directions may be kept apart, (B, 4, H * W, D)."""
         grid = hidden.shape[1], hidden.shape[2]
@@ -104,13 +135,17 @@ class SS2D(nn.Module):
         if self.gate:
             x, z = x.chunk(2, dim=-1)
             z = F.silu(z)
-        # A view in torch's channels_last layout, and so is the result: no copy but for the gate's.
-        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        u = F.silu(x).flatten(1, 2)  # (B, L, E)
+        u = self._convolve(x)
         if keep_directions:
             return self._contributions(u, z, grid)
         y = self.norm(self.scan(u, grid, 'sum')).unflatten(1, grid)
         return self.out_proj(y if z is None else y * z)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """Values (B, L, E) of a map (B, H, W, E)."""
+        # A view in torch's channels_last layout, and so is the result: no copy but for the gate's.
+        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return F.silu(x).flatten(1, 2)
 
     def _contributions(self, u: Tensor, z: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """Keep the directions apart up to the output: (B, 4, H * W, D).

@@ -8,8 +8,6 @@ counterpart and neither has the scan.
 Names of modules are given without '.weight'.
 """
 
-from torch import Tensor, nn
-
 from transmamba_mm.transfer.subcloning.rules import OTHER, RES, RES_IN, Axis, Clone, Keep
 
 INNER, INNER_IN, STATE = Axis.INNER, Axis.INNER_IN, Axis.STATE
@@ -117,28 +115,9 @@ HEAD = (
 )
 
 
-def last_tap(weight: Tensor) -> None:
-    """Identity: tap of the current token 1, others 0."""
-    nn.init.zeros_(weight)
-    weight[..., -1] = 1.0  # a causal convolution: the last tap is the token itself
-
-
-def center_tap(weight: Tensor) -> None:
-    """Identity: tap in the center 1, others 0."""
-    nn.init.zeros_(weight)
-    weight[..., weight.shape[-2] // 2, weight.shape[-1] // 2] = 1.0
-
-
-def no_bias(bias: Tensor) -> None:
-    """Identity: bias 0."""
-    nn.init.zeros_(bias)
-
-
 def image_scan(mixer: str) -> tuple[Keep, ...]:
     """The scan behind one 2-D convolution for all directions."""
     return (
-        Keep(f'{LAYER}.{mixer}.conv.weight', SCAN, mimic=center_tap),
-        Keep(f'{LAYER}.{mixer}.conv.bias', SCAN, mimic=no_bias),
         Keep(f'{LAYER}.{mixer}.x_proj', READ),
         Keep(f'{LAYER}.{mixer}.x_proj.weight', READ),
         Keep(f'{LAYER}.{mixer}.**', SCAN),

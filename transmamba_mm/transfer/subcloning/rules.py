@@ -1,10 +1,7 @@
 """Rules of a student family: Transformer weights and their target parameters."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-
-from torch import Tensor
 
 from transmamba_mm.models.layouts import LayerPart, TokenLayout
 
@@ -137,13 +134,11 @@ class Keep:
     Attributes:
         student (str): As in :class:`Clone`; ``*`` stands for one name and ``**`` for any number.
         reason (str): For the report.
-        mimic (Callable | None): What ``mimic_scan=True`` does to the parameter, in place. The first
-            line of its docstring goes into the report.
+        part (LayerPart | None): As in :class:`Clone`.
     """
 
     student: str
     reason: str
-    mimic: Callable[[Tensor], None] | None = None
     part: LayerPart | None = None
 
 

@@ -1,8 +1,10 @@
 """Stage 1: the student's weights start from slices of the teacher's."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,11 @@ from transmamba_mm.checkpoint import check_finite, load_state_dict
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.errors import UserError, nearest
 from transmamba_mm.models.layouts import LayerPart, TokenLayout, layout_of
+from transmamba_mm.models.mixers.attention_mimic import mimic_of
 from transmamba_mm.models.towers import towers_of
 from transmamba_mm.registry import MODELS
 from transmamba_mm.transfer.layer_map import Entry, LayerMap, LayerPair
-from transmamba_mm.transfer.subcloning.channels import ChannelPlan
+from transmamba_mm.transfer.subcloning.channels import INNER, ChannelPlan
 from transmamba_mm.transfer.subcloning.fitting import TensorFitter
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.report import TransferLine, TransferReport
@@ -31,6 +34,24 @@ from transmamba_mm.transfer.subcloning.rules import (
 from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
 
 IMPORTANCES = ('magnitude', 'stability')
+CALIBRATIONS = ('scale', 'attention')
+MIMIC = 'what is around the scan passes its input on'
+
+
+class LayerChannels(NamedTuple):
+    """Which channels of a teacher's attention a student's mixer has.
+
+    Attributes:
+        pair (LayerPair): The layers.
+        num_values (int): Rows of the values of all heads, one after another.
+        values (Tensor): (E or fewer,) row of the values that each scanned channel is.
+        outputs (Tensor): (D or fewer,) residual channel that each residual channel is.
+    """
+
+    pair: LayerPair
+    num_values: int
+    values: Tensor
+    outputs: Tensor
 
 
 @MODELS.register_module()
@@ -51,16 +72,22 @@ class WeightSubcloning:
         layer_map (str | dict | list | LayerMap): See :class:`LayerMap`; a student layer without a
             teacher keeps its initialization ('first_n': v2's selective subcloning).
         skip (Sequence[str]): Glob patterns of student parameters to leave alone.
-        mimic_scan (bool): Start each scan's convolution as the identity (the tap of the current
-            token 1, the others and the bias 0), so that the scan's input is SiLU of the cloned
-            values alone. dt, A, D and the projections keep Mamba's initialization.
+        mimic_scan (bool): Start what is around each scan so that it passes its input on: the
+            convolution is the identity and the gate is open where it has a bias (see
+            :class:`~transmamba_mm.models.mixers.attention_mimic.AttentionMimic`). Layers that take
+            an MLP are not touched.
+        calibration (str, optional): What a training measures before its first step, on images
+            without labels, to set what weights do not tell: 'scale' or 'attention', see
+            :func:`~transmamba_mm.transfer.calibration.calibrate`; ``CalibrationHook`` calls it.
         table (StudentTable, optional): Other rules than those of the student's family.
 
     Raises:
         UserError: Unknown importance, or one that does not go with ``pretrained``.
     """
 
-    @checked(importance=one_of(*IMPORTANCES), mimic_scan=FLAG)
+    @checked(
+        importance=one_of(*IMPORTANCES), mimic_scan=FLAG, calibration=one_of(*CALIBRATIONS, None)
+    )
     def __init__(
         self,
         importance: str = 'magnitude',
@@ -68,6 +95,7 @@ class WeightSubcloning:
         layer_map: str | Mapping | Sequence[Entry] | LayerMap = 'uniform',
         skip: Sequence[str] = (),
         mimic_scan: bool = False,
+        calibration: str | None = None,
         table: StudentTable | None = None,
     ) -> None:
         if (importance == 'stability') != (pretrained is not None):
@@ -79,6 +107,7 @@ class WeightSubcloning:
         self.layer_map = LayerMap.from_config(layer_map)
         self.skip = [skip] if isinstance(skip, str) else list(skip)
         self.mimic_scan = mimic_scan
+        self.calibration = calibration
         self.table = table
 
     @torch.no_grad()
@@ -100,17 +129,15 @@ class WeightSubcloning:
                 shape that cannot be met, a skip pattern that fits nothing, with both keys.
         """
         ours = StudentWeights.of(student, tower)
-        theirs = teacher
-        if not isinstance(theirs, TeacherWeights):
-            theirs = TeacherWeights.of(theirs, tower)
-        table = self.table or _table_of(ours.layout)
+        theirs, plan = self._plan(ours, teacher, tower)
+        table = plan.table
         self._check_patterns(table, ours)
-        pretrained = self._pretrained(teacher, tower)
-        plan = ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
         fitting = TensorFitter(theirs, plan, ours)
         pairs = self._pairs(ours.layout, theirs.stages)
         sources = {ours.layers[pair.student]: pair for pair in pairs}
         lines = [self._transfer(key, table, ours, fitting, sources) for key in ours.names]
+        if self.mimic_scan:
+            lines = self._mimic(lines, student, ours, pairs)
         channels = {
             f'{taken} -> {wanted}': choice.sources.tolist()
             for (taken, wanted), choice in plan.residual_choices.items()
@@ -120,6 +147,23 @@ class WeightSubcloning:
         ]
         report = TransferReport(lines, channels, unused, plan.state_rows)
         return report.of_tower(tower) if len(towers_of(student)) > 1 else report
+
+    @torch.no_grad()
+    def channels(self, student: nn.Module, teacher: nn.Module, tower: str) -> list[LayerChannels]:
+        """What each mixer that stands for attention has of it; arguments as in :meth:`apply`."""
+        ours = StudentWeights.of(student, tower)
+        theirs, plan = self._plan(ours, teacher, tower)
+        found = []
+        for pair in self._pairs(ours.layout, theirs.stages):
+            mixer = mimic_of(ours.mixer(ours.layers[pair.student]))
+            if mixer is None or pair.part is LayerPart.MLP:
+                continue
+            out = theirs.tensors[f'layers.{pair.teacher}.attn.out.weight']
+            values = plan.inside(INNER, pair.teacher, mixer.out_proj.in_features)
+            outputs = plan.residual(len(out), mixer.out_proj.out_features)
+            sources = values.sources, outputs.sources
+            found.append(LayerChannels(pair, values.num_teacher, *sources))
+        return found
 
     def check_parts(self, student: nn.Module, teacher: nn.Module, tower: str) -> None:
         """Make sure that the layer map names parts of layers for students that take them.
@@ -133,6 +177,47 @@ class WeightSubcloning:
         """
         ours, theirs = (layout_of(towers_of(m)[tower].backbone) for m in (student, teacher))
         self._pairs(ours, theirs.stage_depths())
+
+    def _plan(
+        self, student: StudentWeights, teacher: nn.Module | TeacherWeights, tower: str
+    ) -> tuple[TeacherWeights, ChannelPlan]:
+        """The teacher's weights, and which of its channels the student gets."""
+        theirs = teacher
+        if not isinstance(theirs, TeacherWeights):
+            theirs = TeacherWeights.of(theirs, tower)
+        table = self.table or _table_of(student.layout)
+        pretrained = self._pretrained(teacher, tower)
+        return theirs, ChannelPlan(table, theirs.tensors, sum(theirs.stages), pretrained)
+
+    def _mimic(
+        self,
+        lines: Sequence[TransferLine],
+        student: nn.Module,
+        ours: StudentWeights,
+        pairs: Sequence[LayerPair],
+    ) -> list[TransferLine]:
+        """Let the mixers that stand for attention start like it; their lines of the report."""
+        changed = {line.student: line for line in lines}
+        names = {id(parameter): name for name, parameter in student.named_parameters()}
+        for pair in pairs:
+            mixer = mimic_of(ours.mixer(ours.layers[pair.student]))
+            if mixer is None or pair.part is LayerPart.MLP:
+                continue
+            before = [parameter.clone() for parameter in mixer.parameters()]
+            mixer.pass_values()
+            for parameter, old in zip(mixer.parameters(), before, strict=True):
+                name = names[id(parameter)]
+                line = changed[name]
+                if line.status == 'skipped':
+                    parameter.copy_(old)
+                elif torch.equal(parameter, old):
+                    continue
+                elif line.num_cloned:
+                    notes = [note for note in (line.slice, 'its gate open') if note]
+                    changed[name] = replace(line, slice='; '.join(notes))
+                else:
+                    changed[name] = replace(line, status='mimic', rule=MIMIC)
+        return list(changed.values())
 
     def _pairs(self, student: TokenLayout, teacher: Sequence[int]) -> list[LayerPair]:
         """Matched layers; UserError for parts of layers that the student's rules do not name."""
@@ -184,10 +269,7 @@ class WeightSubcloning:
         if rule is None:
             return line('initialized', 'no rule matches it')
         if isinstance(rule, Keep):
-            if rule.mimic is None or not self.mimic_scan:
-                return line('initialized', rule.reason)
-            rule.mimic(parameter)
-            return line('mimic', (rule.mimic.__doc__ or '').partition('\n')[0])
+            return line('initialized', rule.reason)
         if isinstance(rule, Same):
             if not fitting.copy(key):
                 return line('initialized', 'the teacher has no tensor of this name and shape')

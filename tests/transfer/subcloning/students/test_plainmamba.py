@@ -73,6 +73,12 @@ def test_tensors_without_a_rule_give_a_reason():
 
 def test_mimic_makes_the_convolution_an_identity():
     student = trained(plainmamba_config())
-    subclone(student, vit_config(), mimic_scan=True)
+    *_, report = subclone(student, vit_config(), mimic_scan=True)
     x = torch.randn(2, 32, 5, 6)
-    torch.testing.assert_close(student.backbone.blocks[1].mixer.conv(x), x)
+    mixer = student.backbone.blocks[1].mixer
+    torch.testing.assert_close(mixer.conv(x), x)
+    values, gate = mixer.in_proj(torch.randn(3, 16)).chunk(2, dim=-1)
+    torch.testing.assert_close(torch.nn.functional.silu(gate), torch.ones_like(gate))
+    assert values.std() > 0.1
+    line = lines_of(report)['backbone.blocks.1.mixer.in_proj.weight']
+    assert line.num_cloned and 'its gate open' in line.slice

@@ -27,8 +27,6 @@ from transmamba_mm.transfer.subcloning.common import (
     TEACHER,
     attention,
     keys_queries,
-    last_tap,
-    no_bias,
     norm,
 )
 from transmamba_mm.transfer.subcloning.rules import Clone, Keep, StudentTable
@@ -43,8 +41,6 @@ TABLE = StudentTable(
         *attention('mixer'),
         *keys_queries('mixer'),
         Keep(f'{LAYER}.mixer.x_proj.weight', READ),
-        Keep(f'{LAYER}.mixer.conv1d.weight', SCAN, mimic=last_tap),
-        Keep(f'{LAYER}.mixer.conv1d.bias', SCAN, mimic=no_bias),
         Keep(f'{LAYER}.mixer.**', SCAN),
         *norm('final norm', 'backbone.norm_f', 'norm'),
         *HEAD,

@@ -11,8 +11,6 @@ from transmamba_mm.transfer.subcloning.common import (
     SCAN,
     TEACHER,
     attention,
-    last_tap,
-    no_bias,
     norm,
     patch_embedding,
 )
@@ -24,8 +22,6 @@ BLOCKS: tuple[Rule, ...] = (
     *norm('norm', f'{LAYER}.norm', f'{TEACHER}.norm1'),
     *attention('mixer'),
     Keep(f'{LAYER}.mixer.*.x_proj.weight', READ),
-    Keep(f'{LAYER}.mixer.*.conv.weight', SCAN, mimic=last_tap),
-    Keep(f'{LAYER}.mixer.*.conv.bias', SCAN, mimic=no_bias),
     Keep(f'{LAYER}.mixer.*.**', SCAN),
 )
 
