@@ -70,3 +70,17 @@ def test_augmentations_that_others_take_the_place_of():
     message = said(mixup)
     assert 'model.student.train_cfg.augments is not read' in message
     assert 'data_preprocessor.batch_augments' in message
+
+
+@pytest.mark.parametrize(('method', 'model'), [(None, 'model.student'), ('scratch', 'model')])
+@pytest.mark.parametrize('phases', [('train', 'val'), ('test',)])
+@pytest.mark.parametrize('how', ['none', 'removed'])
+def test_a_classifier_needs_a_head(method, model, phases, how):
+    cfg = read_config(DIGITS, method=method)
+    owner = cfg.model.student if model == 'model.student' else cfg.model
+    if how == 'none':
+        owner.head = None
+    else:
+        del owner['head']
+    with pytest.raises(UserError, match=rf'{model} has no head'):
+        preflight(cfg, phases)

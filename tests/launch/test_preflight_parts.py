@@ -107,6 +107,13 @@ def test_value_that_nothing_can_work_with(option):
         assert f'{option}={value!r}' in message(DIGITS, {option: value})
 
 
+@pytest.mark.parametrize('part', ['backbone', 'head', 'head.loss'])
+@pytest.mark.parametrize('value', [[], ['x'], 5, 'x'])
+def test_a_part_of_a_classifier_is_a_dict(part, value):
+    """mmengine would build a Sequential of a list."""
+    assert f'model.student.{part}' in message(DIGITS, {f'model.student.{part}': value})
+
+
 def test_none_among_metrics():
     assert 'val_evaluator.0=None' in message(DIGITS, {'val_evaluator': [None]})
 

@@ -12,6 +12,10 @@ from transmamba_mm import registry as ours
 #: By the key, or the key of the list, where a part stands; others are of their surrounding's kind.
 REGISTRIES: dict[str, Registry | None] = {
     'model': ours.MODELS,
+    'backbone': ours.MODELS,
+    'neck': ours.MODELS,
+    'head': ours.MODELS,
+    'loss': ours.MODELS,
     'data_preprocessor': ours.MODELS,
     'distiller': ours.DISTILLERS,
     'augments': ours.BATCH_AUGMENTS,
@@ -77,10 +81,13 @@ PLAIN = {
 #: Where a list of parts may stand.
 LISTS = (
     *('pipeline', 'transforms', 'datasets', 'augments', 'param_scheduler', 'custom_hooks'),
-    *('val_evaluator', 'test_evaluator', 'vis_backends', 'init_cfg'),
+    *('val_evaluator', 'test_evaluator', 'vis_backends', 'init_cfg', 'neck'),
 )
 #: Where a part may be one of its own without a type, or a dict of parts.
-UNTYPED = ('optim_wrapper', 'log_processor', 'data_preprocessor', 'default_hooks', 'model')
+UNTYPED = (
+    *('optim_wrapper', 'log_processor', 'data_preprocessor', 'default_hooks', 'model'),
+    *('backbone', 'neck', 'head', 'loss'),  # their builder names what has no type
+)
 #: Top-level entries that a Runner cannot do without, and others that have to be dicts.
 NEEDED = ('model', 'randomness', 'env_cfg')
 DICTS = (*NEEDED, 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks', 'auto_scale_lr')

@@ -15,7 +15,12 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import iter_datasets, type_name
 from transmamba_mm.launch.method import name_sources
 from transmamba_mm.launch.preflight_data import missing_data, unseen_gaps
-from transmamba_mm.launch.preflight_metrics import excessive_topk, impossible_hits, unknown_best
+from transmamba_mm.launch.preflight_metrics import (
+    excessive_topk,
+    impossible_hits,
+    missing_head,
+    unknown_best,
+)
 from transmamba_mm.launch.preflight_parts import wrong_parts
 from transmamba_mm.launch.preflight_resume import finished_training
 from transmamba_mm.launch.read_config import KNOWN_KEYS, explain_unread
@@ -38,7 +43,7 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     problems = [*_unread_keys(cfg), *_unfinished_hooks(cfg), *wrong_parts(cfg)]
     if problems:  # what follows takes them for right
         raise UserError(_listed(cfg, problems))
-    problems += _uncovered_images(cfg.get('model') or {})
+    problems += [*missing_head(cfg), *_uncovered_images(cfg.get('model') or {})]
     for phase in phases:
         problems += excessive_topk(cfg, phase)
         for leaf in iter_datasets((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from transmamba_mm.errors import did_you_mean
+from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.registry import METRICS
 
 
@@ -32,6 +33,16 @@ def unknown_best(cfg: Config) -> Iterator[str]:
                 f'save_best={name!r} (default_hooks.checkpoint) is not reported by the validation'
                 f'.{did_you_mean(name, names)} It reports {", ".join(names)}.'
             )
+
+
+def missing_head(cfg: Config) -> Iterator[str]:
+    """Report a classifier to train or test that has no head."""
+    place, student = _student(cfg)
+    if type_name(student) == 'ImageClassifier' and not student.get('head'):
+        yield (
+            f'{place} has no head, so it has neither a loss nor predictions: set {place}.head='
+            "dict(type='LinearClsHead', num_classes=..., in_channels=...)."
+        )
 
 
 def impossible_hits(cfg: Config) -> Iterator[str]:
