@@ -24,7 +24,10 @@ from transmamba_mm.transfer.subcloning.weight_subcloning import LayerChannels, W
 
 #: Least and greatest share of a state that is left after a token.
 DECAYS = (1e-3, 0.999)
-#: Halvings of that interval.
+#: Least share of attention's size that a mixer has which is little like it: without any it would
+#: get no gradients.
+LEAST_SHARE = 0.2
+#: Halvings of the interval of decays.
 HALVINGS = 30
 
 
@@ -86,8 +89,8 @@ def calibrate(
 
     'attention': mixers start as averages of their values
     (:class:`~transmamba_mm.models.mixers.attention_mimic.AttentionMimic`) that look back as far as
-    the head that each value is of, and the factor brings them closest to attention. A bias of
-    ``out_proj`` brings the means together.
+    the head that each value is of, and the factor brings them closest to attention (but not
+    below ``LEAST_SHARE`` of its size). A bias of ``out_proj`` brings the means together.
 
     After Taylor-Calibrate (arXiv 2606.16429), which sets value scale, memory time scale, write and
     output gates of a linear attention by statistics of its teacher, and the start of mmMamba
@@ -220,8 +223,8 @@ class MixerStart:
         centered = ours - ours.mean(dim=0), theirs - theirs.mean(dim=0)
         scale = centered[1].norm() / centered[0].norm()
         if self.as_average:
-            closest = (centered[0] * centered[1]).sum() / centered[0].square().sum()
-            scale = closest if closest > 0 else scale
+            cosine = (centered[0] * centered[1]).sum() / centered[0].norm() / centered[1].norm()
+            scale = scale * cosine.clamp(min=LEAST_SHARE)
         mixer.out_proj.weight.mul_(scale)
         if bias is not None:
             without = ours.mean(dim=0) - bias[:count]
