@@ -1,16 +1,9 @@
 """Cut one teacher tensor to the shape of one student parameter."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError, nearest
-from transmamba_mm.models.backbones.patch_embed import insert_tokens, resize_positions
-from transmamba_mm.models.backbones.videomamba import inflate_kernel
-from transmamba_mm.transfer.features.alignment import resize_kernel, split_positions
 from transmamba_mm.transfer.subcloning.channel_choice import ChannelChoice
 from transmamba_mm.transfer.subcloning.channels import (
     GATE,
@@ -20,60 +13,15 @@ from transmamba_mm.transfer.subcloning.channels import (
     STATE,
     ChannelPlan,
 )
+from transmamba_mm.transfer.subcloning.fitted_tensor import FittedTensor
 from transmamba_mm.transfer.subcloning.folding import NormFolder, slope_of
+from transmamba_mm.transfer.subcloning.grid_fitting import GridFitter, share_cls
 from transmamba_mm.transfer.subcloning.names import match
 from transmamba_mm.transfer.subcloning.rules import CLS_TOKENS, Axis, Clone, NormFold
 from transmamba_mm.transfer.subcloning.sides import StudentWeights, TeacherWeights
 
 FAN_INS = (Axis.RESIDUAL_IN, Axis.INNER_IN, Axis.HIDDEN_IN, Axis.GATE_IN)
-#: What to do, by the meaning of the axis that differs.
-FIXES: dict[Axis | None, str] = {
-    Axis.CLASSES: 'Use a teacher of the same classes (a projection: of the same embed_dims)',
-    Axis.IMAGE: 'Use the same in_channels in both',
-}
 EQUAL = (Axis.CLASSES, Axis.IMAGE, Axis.OTHER)
-#: When several of these were needed, the report names the first.
-STATUSES = ('sliced', 'padded', 'tiled', 'resized', 'cloned')
-
-
-@dataclass
-class FittedTensor:
-    """A teacher tensor on its way into a student parameter.
-
-    Attributes:
-        rule (Clone): The rule that is followed.
-        layer (int | None): Number of the teacher layer.
-        key, source (str): The student's key, the teacher's key.
-        value (Tensor): What is left of its tensor.
-        target (Tensor): View of the student's parameter.
-        region (list): Indices of ``target`` that ``value`` goes to.
-        statuses (list[str]): What had to be done, in the words of :class:`TransferLine`.
-        notes (list[str]): The same in detail.
-    """
-
-    rule: Clone
-    layer: int | None
-    key: str
-    source: str
-    value: Tensor
-    target: Tensor
-    region: list[Any]
-    statuses: list[str] = field(default_factory=lambda: ['cloned'])
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        """The one word of the report."""
-        return min(self.statuses, key=STATUSES.index)
-
-    def note(self, status: str, detail: str) -> None:
-        """Remember something that was done."""
-        self.statuses.append(status)
-        self.notes.append(detail)
-
-    def sizes(self, axis: int) -> tuple[int, int]:
-        """Entries of the teacher and of the student along an axis."""
-        return self.value.shape[axis], self.target.shape[axis]
 
 
 class TensorFitter:
@@ -92,12 +40,11 @@ class TensorFitter:
         self.teacher = teacher.tensors
         self.weights = teacher
         self.plan = plan
-        self.backbone: Any = student.layout
         self.parameters = student.parameters
         self.names = student.names
         self.widths = set(student.layout.layer_dims())
-        self.grid = teacher.grid
         self.cls_keys = [key for key in CLS_TOKENS if key in self.teacher]
+        self.of_grid = GridFitter(student.layout, teacher.grid, len(self.cls_keys))
         self.used: set[str] = set()
 
     def fit(self, rule: Clone, key: str, layer: int | None) -> FittedTensor:
@@ -119,18 +66,18 @@ class TensorFitter:
                 folder.scale(matrix) if matrix.dim() > 1 else folder.constant().to(matrix)
             )
         if Axis.PATCH in rule.axes:
-            self._fit_patch(fitted)
+            self.of_grid.fit_patch(fitted)
         for axis, meaning in enumerate(rule.axes):
             if meaning in RESIDUAL + INNER + HIDDEN + GATE + STATE:
                 self._fit_channels(fitted, axis)
             elif meaning is Axis.CLS:
-                fitted.value = self._share_cls(fitted.value, fitted.target.shape[axis])
+                fitted.value = share_cls(fitted.value, fitted.target.shape[axis])
         if Axis.TOKENS in rule.axes:
-            self._fit_positions(fitted)
+            self.of_grid.fit_positions(fitted)
         for axis, meaning in enumerate(rule.axes):
             taken, wanted = fitted.sizes(axis)
             if meaning in EQUAL and taken != wanted:
-                raise self._misfit(fitted, f'{taken} {meaning.value} against {wanted}', meaning)
+                raise fitted.misfit(f'{taken} {meaning.value} against {wanted}', meaning)
         if folder and fitted.value.dim() > 1:
             fitted.value, note = folder.read(fitted.value, self._choice_inside(fitted, 0))
             fitted.notes.append(note)
@@ -163,12 +110,22 @@ class TensorFitter:
             )
         value = self.teacher[source].to(parameter)
         target = self._rows(rule, key)
-        fitted = FittedTensor(rule, layer, key, source, value, target, [slice(None)] * target.dim())
+        fitted = FittedTensor(
+            rule,
+            layer,
+            key,
+            source,
+            self.names[key],
+            tuple(value.shape),
+            value,
+            target,
+            [slice(None)] * target.dim(),
+        )
         num_axes = target.dim() - (Axis.FRAMES in rule.axes)
         if value.dim() == num_axes + 1 and len(value) == 1:  # positions of text are a table
             fitted.value = value = value[0]
         if target.dim() != len(rule.axes) or value.dim() != num_axes:
-            raise self._misfit(fitted, f'{value.dim()} axes where {num_axes} are expected')
+            raise fitted.misfit(f'{value.dim()} axes where {num_axes} are expected')
         if len(target) < len(parameter):
             which = 'last' if rule.last_rows else 'first'
             fitted.notes.append(f'to the {which} {len(target)} of {len(parameter)} rows')
@@ -223,14 +180,14 @@ class TensorFitter:
             for size, real, side in ((taken, streams, 'teacher'), (wanted, own, 'student')):
                 if size not in real:
                     widths = ', '.join(map(str, sorted(real)))
-                    raise self._misfit(
-                        fitted, f'{size} {meaning.value}, but the {side} has streams of {widths}'
+                    raise fitted.misfit(
+                        f'{size} {meaning.value}, but the {side} has streams of {widths}'
                     )
             choice = self.plan.residual(taken, wanted)
         else:
             choice = self._choice_inside(fitted, axis)
             if taken != choice.num_teacher:
-                raise self._misfit(fitted, f'{taken} {meaning.value}, not {choice.num_teacher}')
+                raise fitted.misfit(f'{taken} {meaning.value}, not {choice.num_teacher}')
         folder = self._folder(fitted.rule.refit, fitted)
         if folder and meaning in GATE and choice.kind == 'sliced':
             refit = folder.refit(fitted.rule, choice)
@@ -241,64 +198,3 @@ class TensorFitter:
         fitted.region[axis] = slice(len(choice.sources))
         if choice.kind != 'cloned':
             fitted.note(choice.kind, f'{choice} {meaning.value}')
-
-    def _fit_patch(self, fitted: FittedTensor) -> None:
-        """Resize the kernel of a patch; for clips let it see the center frame of a tubelet."""
-        old, new = fitted.value.shape[-2:], fitted.target.shape[-2:]
-        if old != new:
-            fitted.value = resize_kernel(fitted.value, (new[0], new[1]))
-            fitted.note('resized', f'patch {_times(old)} to {_times(new)}')
-        if Axis.FRAMES in fitted.rule.axes:
-            frames = fitted.target.shape[fitted.rule.axes.index(Axis.FRAMES)]
-            fitted.value = inflate_kernel(fitted.value, frames, 'center')
-            if frames > 1:
-                fitted.note('resized', f'to frame {frames // 2 + 1} of {frames}, the others 0')
-
-    def _fit_positions(self, fitted: FittedTensor) -> None:
-        """Move cls entries (1, tokens, D) to the student's places, and resize the grid."""
-        target = self.backbone.patch_grid(self.backbone.img_size)
-        places = self._cls_places(fitted.target.shape[1], target)
-        num_cls = len(self.cls_keys)
-        as_many = fitted.value.shape[1] - num_cls == target[0] * target[1]
-        try:
-            cls, patches, grid = split_positions(
-                fitted.value, num_cls, self.grid or (target if as_many else None)
-            )
-        except ValueError as error:
-            raise self._misfit(fitted, str(error)) from error
-        if grid != target:
-            patches = resize_positions(patches, grid, target, [], [])
-            fitted.note('resized', f'grid {_times(grid)} to {_times(target)}')
-        if not places or not cls.shape[1]:
-            tokens = range(fitted.target.shape[1])
-            fitted.region[1] = [token for token in tokens if token not in places]
-            fitted.value = patches
-            return
-        cls = self._share_cls(cls, len(places))
-        fitted.value = insert_tokens(patches, cls, places)
-        fitted.notes.append(f'cls to entry {", ".join(map(str, places))}')
-
-    def _cls_places(self, num_tokens: int, grid: tuple[int, int]) -> list[int]:
-        """Positions of the cls tokens among ``num_tokens``: those without a patch."""
-        tokens = torch.arange(num_tokens, dtype=torch.float64).view(1, -1, 1)
-        patches, _ = self.backbone.to_canonical(tokens, grid)
-        return sorted(set(range(num_tokens)) - {int(place) for place in patches.flatten()})
-
-    @staticmethod
-    def _share_cls(cls: Tensor, count: int) -> Tensor:
-        """One of the teacher's cls tokens (1, n, D) for each of ``count``; the last may repeat."""
-        return cls[:, [min(i, cls.shape[1] - 1) for i in range(count)]]
-
-    def _misfit(self, fitted: FittedTensor, difference: str, axis: Axis | None = None) -> UserError:
-        source = tuple(self.teacher[fitted.source].shape)
-        fix = FIXES.get(axis, 'Use models that fit')
-        name = self.names[fitted.key]
-        return UserError(
-            f'The rule {fitted.rule.name!r} cannot take {fitted.source} {source} of the teacher to '
-            f'{name} {tuple(fitted.target.shape)} of the student: {difference}. {fix}, or '
-            f'add {name!r} to subcloning.skip.'
-        )
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return 'x'.join(map(str, sizes))
