@@ -10,13 +10,9 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from transmamba_mm.checkpoint import (
-    load_checkpoint,
-    load_state_dict,
-    resolve_checkpoint,
-    save_weights,
-)
+from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, resolve_checkpoint
 from transmamba_mm.errors import UserError
+from transmamba_mm.weights_file import save_weights
 
 
 class Malicious:

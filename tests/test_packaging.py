@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from transmamba_mm.checkpoint import save_weights
 from transmamba_mm.models import Vim
 from transmamba_mm.openmmlab import MAINTAINED, MODULES, UPSTREAM
+from transmamba_mm.weights_file import save_weights
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'README.md', 'requirements')

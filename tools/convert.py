@@ -15,11 +15,12 @@ Examples:
 import argparse
 from pathlib import Path
 
-from transmamba_mm.checkpoint import load_checkpoint, save_weights
+from transmamba_mm.checkpoint import load_checkpoint
 from transmamba_mm.convert import build_from_official, from_official
 from transmamba_mm.convert.official import FAMILIES
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.cli import HelpFormatter, run
+from transmamba_mm.weights_file import save_weights
 
 
 def main(argv: list[str] | None = None) -> None:

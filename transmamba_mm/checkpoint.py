@@ -1,36 +1,18 @@
-"""Find and read checkpoints without executing code in them.
+"""Find checkpoints by a file, a work_dir or a URL, and read what they hold."""
 
-A ``.pth`` file is a pickle, and a pickle can call any function while it is read. Everything here
-loads with ``weights_only=True`` plus the few harmless names that an mmengine checkpoint needs;
-anything else is refused. (``weights_only`` is trustworthy from torch 2.6 on, see
-CVE-2025-32434, which is why the package requires that version.)
-"""
-
-import io
 import logging
-import pickle
-import re
-import zipfile
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
 
-import numpy as np
-import safetensors
-import safetensors.torch
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import print_log
 from torch import Tensor
 
-from transmamba_mm.atomic_file import write_atomically
+from transmamba_mm.checkpoint_file import read_checkpoint
 from transmamba_mm.errors import UserError
-from transmamba_mm.openai_clip import explain_archive
 from transmamba_mm.work_dir import checkpoints_in
-
-#: What torch raises of a file that is no checkpoint.
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError)
 
 
 def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu') -> dict:
@@ -47,33 +29,7 @@ def load_checkpoint(source: str | Path, map_location: str | torch.device = 'cpu'
     Raises:
         UserError: no file, not a checkpoint, or one that would execute code.
     """
-    path = resolve_checkpoint(source)
-    if path.suffix == '.safetensors':
-        return {'state_dict': _load_safetensors(path, map_location)}
-    if damage := _damage(path):
-        raise UserError(f'{path} is damaged ({damage}): use another checkpoint or a copy of it.')
-    try:
-        with torch.serialization.safe_globals(_harmless_globals()):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except UNREADABLE as error:
-        raise UserError(explain_archive(path) or _why_unreadable(path, error)) from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a dict of weights.')
-    return checkpoint
-
-
-def read_meta(path: Path) -> dict:
-    """Read what a checkpoint notes of its training (epoch, iter, ...), and none of its weights.
-
-    Empty where the file has no such notes, or cannot be read.
-    """
-    try:
-        with torch.serialization.safe_globals(_harmless_globals()):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (*UNREADABLE, OSError):
-        return {}
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    return meta if isinstance(meta, dict) else {}
+    return read_checkpoint(resolve_checkpoint(source), map_location)
 
 
 def load_state_dict(source: str | Path) -> dict[str, Tensor]:
@@ -96,14 +52,6 @@ def load_state_dict(source: str | Path) -> dict[str, Tensor]:
     return {str(key).removeprefix('module.'): value for key, value in weights.items()}
 
 
-def check_weights_file(file: str | Path) -> Path:
-    """Return ``file`` as a path; UserError unless it ends as :func:`save_weights` needs it."""
-    file = Path(file)
-    if file.suffix not in ('.pth', '.safetensors'):
-        raise UserError(f'{file} must end in .pth or .safetensors.')
-    return file
-
-
 def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
     """Reject weights that would teach NaN.
 
@@ -122,37 +70,6 @@ def check_finite(state: Mapping[str, Tensor], owner: str, key: str) -> None:
             f'first in {bad[0]}: its training diverged or the file is damaged. Name another '
             f'checkpoint: model.{key}.'
         )
-
-
-def save_weights(weights: Mapping[str, Tensor], file: str | Path, meta: dict | None = None) -> None:
-    """Write weights alone, as mmengine's ``state_dict`` (.pth) or as safetensors.
-
-    Args:
-        weights: what to save.
-        file: its suffix decides the format; folders are made.
-        meta: saved beside the weights in a ``.pth``, left out of safetensors.
-
-    Raises:
-        UserError: another suffix; no room on the disk.
-    """
-    file = check_weights_file(file)
-    if file.suffix == '.pth':
-        buffer = io.BytesIO()
-        torch.save({'state_dict': dict(weights), 'meta': meta or {}}, buffer)
-        write_atomically(file, buffer.getbuffer())
-    else:
-        write_atomically(file, safetensors.torch.save(_apart(weights)))
-
-
-def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that share no memory, as tied embeddings do, which safetensors refuses to write."""
-    tensors, taken = {}, set()
-    for key, value in weights.items():
-        value = value.contiguous()
-        place = value.untyped_storage().data_ptr()
-        tensors[key] = value.clone() if place in taken else value
-        taken.add(place)
-    return tensors
 
 
 def resolve_checkpoint(source: str | Path) -> Path:
@@ -227,72 +144,3 @@ def _download(url: str) -> Path:
                 f'put it at {path}, or name a local file instead of the URL.'
             ) from error
     return path
-
-
-def _damage(path: Path) -> str:
-    """The damage of a file, by the checksums that torch.save stores in it.
-
-    A ``.pth`` is a zip archive. Each part carries its CRC-32, which torch does not check: it
-    loads a weight with a flipped bit. The checksum moves with the file. Files in the format of
-    torch before 1.6 have none.
-    """
-    try:
-        with path.open('rb') as file:
-            if file.read(2) != b'PK':
-                return '' if path.stat().st_size else 'it is empty'
-        with zipfile.ZipFile(path) as archive:
-            part = archive.testzip()
-    except Exception as error:  # zipfile raises nearly anything when it reads nonsense
-        return f'{type(error).__name__}: {error}'
-    return f'the checksum of {part} is wrong' if part else ''
-
-
-def _load_safetensors(path: Path, map_location: str | torch.device) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path, device=str(map_location))
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f'{path} is not a safetensors file: {error}') from error
-
-
-def _statistics_method(owner: type, name: str):
-    """Stand in for ``getattr`` where an mmengine checkpoint asks for it, and for nothing else.
-
-    A pickled ``HistoryBuffer`` refers to its own statistics (``HistoryBuffer.mean``, ...) that way.
-    """
-    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
-        return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
-
-
-def _harmless_globals() -> list:
-    """List the data types that known trainers save beside tensors, under the names pickles use."""
-    rebuilders = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
-    numeric = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
-    return [
-        Namespace,  # the arguments that DeiT's and Vim's training scripts save beside the weights
-        HistoryBuffer,
-        (_statistics_method, 'builtins.getattr'),
-        # numpy 1 and 2 pickle these two under different module names
-        *(
-            (function, f'numpy.{core}.multiarray.{function.__name__}')
-            for function in rebuilders
-            for core in ('core', '_core')
-        ),
-        np.ndarray,
-        np.dtype,
-        *{type(np.dtype(code)) for code in numeric},
-    ]
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    """Distinguish a checkpoint that would run code from a file that is no checkpoint."""
-    asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
-    if asked:
-        return (
-            f'{path} was refused: reading it would execute code, it calls '
-            f'{asked[1] or asked[2]}. Save the weights alone (torch.save(model.state_dict(), ...) '
-            'or safetensors) where you trust the file, and load that.'
-        )
-    details = str(error).partition('WeightsUnpickler error:')[2].strip() or str(error)
-    reason = details.partition('\n')[0]
-    return f'{path} is not a checkpoint that PyTorch can read ({type(error).__name__}: {reason}).'

@@ -6,19 +6,14 @@ from pathlib import Path
 from mmengine.config import Config
 
 from transmamba_mm.apis.trained_model import find_config
-from transmamba_mm.checkpoint import (
-    check_weights_file,
-    load_checkpoint,
-    load_state_dict,
-    resolve_checkpoint,
-    save_weights,
-)
+from transmamba_mm.checkpoint import load_checkpoint, load_state_dict, resolve_checkpoint
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.signed_config import sign_config
 from transmamba_mm.models.hf.hf_assets import copy_hf_assets
 from transmamba_mm.registry import MODELS, build_in_scope
 from transmamba_mm.transfer.student import exported_config, student_weights
 from transmamba_mm.transfer.teacher import load_strict
+from transmamba_mm.weights_file import check_weights_file, save_weights
 
 #: Entries of a checkpoint's meta that describe the student.
 META = ('dataset_meta', 'epoch', 'iter')

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from transmamba_mm.checkpoint import newest_checkpoint, read_meta, resolve_checkpoint
+from transmamba_mm.checkpoint import newest_checkpoint, resolve_checkpoint
+from transmamba_mm.checkpoint_file import read_meta
 from transmamba_mm.errors import UserError
 from transmamba_mm.work_dir import checkpoints_in
 
