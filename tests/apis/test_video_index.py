@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from transmamba_mm.apis import video_index
+from transmamba_mm.apis.index_file import FORMAT
 from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index
 from transmamba_mm.errors import UserError
 
@@ -100,7 +101,7 @@ def test_a_valid_header_with_other_contents_is_refused(tmp_path, fault):
         manifest = torch.frombuffer(bytearray(manifest), dtype=torch.uint8)
     tensors = {'manifest': manifest, 'embeddings': SPOILED[fault].get('embeddings', VECTORS)}
     held = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    save_file(held, tmp_path / 'index', {'format': video_index.FORMAT, 'maker': 'me'})
+    save_file(held, tmp_path / 'index', {'format': FORMAT, 'maker': 'me'})
     with pytest.raises(UserError, match=r'index is no index of videos \(.*--rebuild'):
         VideoIndex(tmp_path / 'index', 'me', dims=4)
     with pytest.raises(UserError, match='other weights'):
@@ -111,5 +112,5 @@ def test_a_valid_header_with_other_contents_is_refused(tmp_path, fault):
 def test_a_valid_header_with_valid_contents_is_read(tmp_path):
     manifest = torch.frombuffer(bytearray(json.dumps(NAMES).encode()), dtype=torch.uint8)
     tensors = {'manifest': manifest, 'embeddings': VECTORS}
-    save_file(tensors, tmp_path / 'index', {'format': video_index.FORMAT, 'maker': 'me'})
+    save_file(tensors, tmp_path / 'index', {'format': FORMAT, 'maker': 'me'})
     assert VideoIndex(tmp_path / 'index', 'me', dims=4).paths == ['a', 'b']

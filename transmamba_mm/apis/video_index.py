@@ -8,17 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import LongTensor, Tensor, nn
 
-from transmamba_mm.datasets.annotations import parse_json
+from transmamba_mm.apis.index_file import Stamp, read_index, write_index
 from transmamba_mm.errors import UserError
 
-FORMAT = 'transmamba_mm video index 1'
 ROWS = 65536  # videos compared at a time
-#: Size in bytes and time of the last change in nanoseconds, by which a changed video is known.
-Stamp = tuple[int, int]
 
 
 def file_stat(path: str | Path) -> Stamp:
@@ -69,9 +64,6 @@ def weights_hash(model: nn.Module, settings: object) -> str:
 class VideoIndex:
     """Unit vectors of videos by their paths, and by whom they were made.
 
-    On disk it is one safetensors file: ``embeddings`` (n, D) and ``manifest``, a JSON of the
-    videos' relative paths and stamps as bytes. It appears whole or not at all.
-
     Args:
         file (str | Path): Read if it is there.
         maker (str): Fingerprint of the model that makes the embeddings.
@@ -85,12 +77,13 @@ class VideoIndex:
     def __init__(
         self, file: str | Path, maker: str, rebuild: bool = False, dims: int | None = None
     ) -> None:
-        self.file, self.maker, self.dims = Path(file), maker, dims
+        self.file, self.maker = Path(file), maker
         self.stamps: dict[str, Stamp] = {}
         self._vectors: dict[str, Tensor] = {}
         self._stacked: Tensor | None = None
         if self.file.exists() and not rebuild:
-            self._load()
+            self.stamps, vectors = read_index(self.file, maker, dims)
+            self._vectors = dict(zip(self.stamps, vectors, strict=True))
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -142,71 +135,6 @@ class VideoIndex:
         Raises:
             UserError: The disk is full or the folder cannot be written to.
         """
-        manifest = json.dumps([[path, *self.stamps[path]] for path in self._vectors])
-        tensors = {
-            'manifest': torch.frombuffer(bytearray(manifest.encode()), dtype=torch.uint8),
-            'embeddings': self.vectors if self.stamps else torch.empty(0, 0),
-        }
-        unfinished = self.file.with_name(f'{self.file.name}.{os.getpid()}.tmp')
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, unfinished, {'format': FORMAT, 'maker': self.maker})
-            os.replace(unfinished, self.file)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise UserError(
-                f'The index {self.file} cannot be written ({error}): free some space, or name '
-                'another file with --index.'
-            ) from error
-
-    def _load(self) -> None:
-        try:
-            with safe_open(self.file, 'pt') as opened:
-                header = opened.metadata() or {}
-                if header.get('format') != FORMAT:
-                    raise ValueError(f'its format is {header.get("format")!r}')
-                if header.get('maker') == self.maker:
-                    stamps = _read_manifest(opened.get_tensor('manifest'))
-                    vectors = opened.get_tensor('embeddings')
-                    _check_vectors(vectors, len(stamps), self.dims)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(
-                f'{self.file} is no index of videos ({error}): name another file with --index, or '
-                'overwrite it with --rebuild.'
-            ) from error
-        if header.get('maker') != self.maker:
-            raise UserError(
-                f'{self.file} was made by other weights or another test pipeline, so its '
-                'embeddings cannot be compared with these: name another file with --index, or '
-                'embed all videos again with --rebuild.'
-            )
-        self.stamps = stamps
-        self._vectors = dict(zip(stamps, vectors, strict=True))
-
-
-def _read_manifest(manifest: Tensor) -> dict[str, Stamp]:
-    """Stamps of an index's videos; ValueError if it is none."""
-    if manifest.dtype != torch.uint8 or manifest.dim() != 1:
-        raise ValueError(f'manifest is {manifest.dtype} {tuple(manifest.shape)}, not bytes')
-    entries = parse_json(bytes(manifest.numpy()))
-    stamps: dict[str, Stamp] = {}
-    for entry in entries if isinstance(entries, list) else [entries]:
-        if not isinstance(entry, list) or [type(value) for value in entry] != [str, int, int]:
-            raise ValueError(f'manifest holds {entry!r:.60}, not a path, a size and a time')
-        if entry[0] in stamps:
-            raise ValueError(f'manifest names {entry[0]!r} twice')
-        stamps[entry[0]] = (entry[1], entry[2])
-    return stamps
-
-
-def _check_vectors(vectors: Tensor, count: int, dims: int | None) -> None:
-    """ValueError unless they are ``count`` unit vectors of ``dims`` numbers."""
-    shape = tuple(vectors.shape)
-    if vectors.dtype != torch.float32 or vectors.dim() != 2 or len(vectors) != count:
-        raise ValueError(f'embeddings are {vectors.dtype} {shape}, for {count} videos')
-    if count and dims not in (None, shape[1]):
-        raise ValueError(f'embeddings have {shape[1]} numbers, those of the model {dims}')
-    lengths = vectors.norm(dim=1)
-    if count and not (lengths - 1).abs().max() < 1e-3:  # of NaN neither
-        raise ValueError('embeddings are not finite, or no unit vectors')
+        stamps = {path: self.stamps[path] for path in self._vectors}
+        vectors = self.vectors if stamps else torch.empty(0, 0)
+        write_index(self.file, self.maker, stamps, vectors)
