@@ -250,8 +250,8 @@ def test_a_re_ranker_puts_the_nearest_into_its_order(videos, tmp_path):
     towers.index(videos)
     patches = {}
     for paths in (search._index.paths[:8], search._index.paths[8:]):
-        clips = VideoClips(str(videos), paths, search._steps)
-        found = search._run([clips[i][1] for i in range(len(paths))])
+        clips = VideoClips(str(videos), paths, search._videos.steps)
+        found = search._videos.run([clips[i][1] for i in range(len(paths))])
         patches |= {path: [sample.patches] for path, sample in zip(paths, found, strict=True)}
     search.model.reranker.head.weight.mul_(50)
     towers.model.reranker = None
@@ -292,7 +292,7 @@ def test_a_crop_larger_than_the_videos_enlarges_them(tmp_path, videos):
 
 def shapes_of(search, folder):
     """Shapes of the clips that the model gets."""
-    clips = VideoClips(str(folder), search._index.paths, search._steps)
+    clips = VideoClips(str(folder), search._index.paths, search._videos.steps)
     return {tuple(clip['inputs'].shape) for _, clip in (clips[i] for i in range(len(clips)))}
 
 

@@ -1,22 +1,18 @@
 """Search a folder for the videos that match a text, with a trained model."""
 
 import hashlib
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.logging import print_log
-from mmpretrain.structures import DataSample
 from torch import LongTensor, Tensor
-from torch.utils.data import DataLoader
 
 from transmamba_mm.apis.trained_model import load_trained
-from transmamba_mm.apis.video_clips import VideoClips, video_pipeline
+from transmamba_mm.apis.video_clips import video_pipeline
+from transmamba_mm.apis.video_embedder import VideoEmbedder
 from transmamba_mm.apis.video_index import VideoIndex, file_stat, search_index, weights_hash
 from transmamba_mm.checkpoint import resolve_checkpoint
 from transmamba_mm.checks import COUNT, check
@@ -28,8 +24,6 @@ from transmamba_mm.evaluation.reranking import rerank
 from transmamba_mm.launch.data_config import fit_to_model
 from transmamba_mm.models.hf.tokenizers import split_words
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
-
-BATCH = 8  # videos that are embedded at a time
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,9 @@ class VideoSearch:
             'retrieves no videos: name the config of a VideoTextRetriever or a Clip4ClipTeacher.',
         )
         self.work_dir = resolve_checkpoint(checkpoint).parent
-        self._steps = fit_to_model(video_pipeline(cfg), self.model)
-        self._maker = weights_hash(self.model, [self._steps, cfg.model.get('data_preprocessor')])
+        steps = fit_to_model(video_pipeline(cfg), self.model)
+        self._maker = weights_hash(self.model, [steps, cfg.model.get('data_preprocessor')])
+        self._videos = VideoEmbedder(self.model, steps)
         self._index: VideoIndex | None = None
         self.folder = Path()
 
@@ -149,7 +144,7 @@ class VideoSearch:
             index.save()  # whether it can be is better known before the work
         unsaved = 0
         try:
-            for checks, vectors in self._embed(root, wanted, jobs):
+            for checks, vectors in self._videos.embed(root, wanted, jobs):
                 for check, vector in zip(checks, vectors, strict=True):
                     report.checks.append(check)
                     if vector is not None:
@@ -224,14 +219,7 @@ class VideoSearch:
         gone: set[int] = set()
 
         def match(_: LongTensor, places: LongTensor) -> Tensor:
-            clips = VideoClips(str(self.folder), [hits[i].path for i in places], self._steps)
-            scores = torch.full((len(places),), -torch.inf)
-            for start in range(0, len(clips), BATCH):
-                batch = self._readable(clips, range(start, min(start + BATCH, len(clips))))
-                patches = [sample.patches for sample in self._run(list(batch.values()))]
-                if patches:
-                    found = self.model.match(patches, [text] * len(patches))
-                    scores[list(batch)] = found.float().cpu()
+            scores = self._videos.match(str(self.folder), [hits[i].path for i in places], text)
             matches.update(zip(places.tolist(), scores.tolist(), strict=True))
             gone.update(places[scores.isneginf()].tolist())
             return scores
@@ -242,48 +230,3 @@ class VideoSearch:
             for i in ordered.argsort(descending=True, stable=True).tolist()
             if i not in gone
         ]
-
-    def _readable(self, clips: VideoClips, numbers: Iterable[int]) -> dict[int, dict]:
-        """Clips by number, without those that cannot be read any more."""
-        found = {}
-        for number in numbers:
-            check, clip = self._opened(clips[number])
-            if clip is None:
-                print_log(f'Left out: {check.message}', 'current', logging.WARNING)
-            else:
-                found[number] = clip
-        return found
-
-    @staticmethod
-    def _opened(found: Any) -> tuple[VideoCheck, dict | None]:
-        """An item of :class:`VideoClips`; what is wrong with all videos is raised."""
-        if isinstance(found, UserError):
-            raise found
-        return found
-
-    def _embed(
-        self, root: str, paths: Sequence[str], jobs: int
-    ) -> Iterator[tuple[list[VideoCheck], list[Tensor | None]]]:
-        """Yield batches of checks and of vectors (D,), None for videos that cannot be read."""
-        clips = VideoClips(root, paths, self._steps)
-        for batch in DataLoader(clips, BATCH, num_workers=jobs, collate_fn=list):
-            batch = [self._opened(found) for found in batch]
-            samples = self._run([clip for _, clip in batch if clip is not None])
-            vectors = (sample.video_embedding.float().cpu() for sample in samples)
-            yield (
-                [check for check, _ in batch],
-                [None if clip is None else next(vectors) for _, clip in batch],
-            )
-
-    @torch.no_grad()
-    def _run(self, clips: list[dict]) -> list[DataSample]:
-        """Predict clips as the test loop does."""
-        if not clips:
-            return []
-        if len({clip['inputs'].shape for clip in clips}) > 1:  # a pipeline without a crop
-            return [sample for clip in clips for sample in self._run([clip])]
-        batch = {key: [clip[key] for clip in clips] for key in ('inputs', 'data_samples')}
-        samples = self.model.test_step(batch)
-        if not all(sample.video_embedding.isfinite().all() for sample in samples):
-            raise UserError('Embeddings are not finite: the model has diverged.')
-        return samples
