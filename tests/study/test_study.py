@@ -8,7 +8,8 @@ import pytest
 from transmamba_mm.errors import UserError
 from transmamba_mm.study.design import Block, Regime, Tuned
 from transmamba_mm.study.lines import read_lines
-from transmamba_mm.study.study import Study, has_key
+from transmamba_mm.study.study import Study
+from transmamba_mm.study.study_configs import has_key
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 STEPS = 6

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +37,13 @@ def append_line(path: str | Path, line: Mapping[str, Any]) -> None:
         file.write(json.dumps(line) + '\n')
         file.flush()
         os.fsync(file.fileno())
+
+
+def seconds_per_step(lines: Iterable[dict]) -> dict[tuple[str, str | None], float]:
+    """Seconds per step, by config and method."""
+    sums: dict[tuple[str, str | None], list[float]] = {}
+    for line in lines:
+        total = sums.setdefault((line['config'], line['method']), [0.0, 0.0])
+        total[0] += line['seconds']
+        total[1] += line['steps']
+    return {kind: seconds / steps for kind, (seconds, steps) in sums.items()}

@@ -1,6 +1,5 @@
 """Run each training of a study once, and append a JSON line for each finished one."""
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -11,13 +10,13 @@ from mmengine.config import Config
 from rich.console import Console
 
 from transmamba_mm.checks import check, check_keys, one_of
-from transmamba_mm.errors import UserError
 from transmamba_mm.launch.method import method_name
 from transmamba_mm.launch.read_config import read_config
-from transmamba_mm.registry import DATASETS
 from transmamba_mm.study.design import Block, Regime, Run, Tuned, from_dict, key_of
 from transmamba_mm.study.job_pool import run_jobs
-from transmamba_mm.study.lines import append_line, read_lines
+from transmamba_mm.study.lines import append_line, read_lines, seconds_per_step
+from transmamba_mm.study.study_configs import check_configs, has_key
+from transmamba_mm.study.teacher_jobs import plan_teacher_jobs, subset_of, teacher_dir
 from transmamba_mm.study.training_job import METRIC, TrainingJob
 
 
@@ -175,19 +174,7 @@ class Study:
     def check(self, runs: Sequence[Run]) -> None:
         """Raise UserError unless the runs can be made."""
         configs = {(run.config, run.method): self.config(run.config, run.method) for run in runs}
-        for key in self.options:
-            if not any(has_key(cfg, key) for cfg in configs.values()):
-                raise UserError(f'No config of this study has {key!r}: remove it from options.')
-        for (name, _), cfg in configs.items():
-            if cfg.train_cfg.get('max_iters') is None:
-                raise UserError(
-                    f'{name} counts epochs: a study compares at an equal number of steps, so use '
-                    'an iteration-based schedule (train_cfg.max_iters).'
-                )
-            dataset = DATASETS.get(cfg.train_dataloader.dataset.type)
-            makers = [kind.__init__ for kind in dataset.__mro__]  # some pass **kwargs on
-            if not any('fraction' in inspect.signature(maker).parameters for maker in makers):
-                raise UserError(f'{dataset.__name__} cannot be subsampled: it takes no fraction.')
+        check_configs(configs, self.options)
 
     def job(self, run: Run, needs: str | None) -> TrainingJob:
         """The training of a run."""
@@ -208,47 +195,20 @@ class Study:
             needs=needs,
         )
 
-    def _teacher_dir(self, run: Run) -> str:
-        """Work_dir of the teacher of a run; a file if the user provides it."""
-        place = self.config(run.config, run.method).model.teacher.checkpoint
-        if Path(place).suffix or run.regime is None or not self.regimes[run.regime].own_data:
-            return place
-        return f'{place}-{run.regime}-{run.fraction * 100:g}-seed{run.seed}'
-
     def teacher_jobs(self, run: Run) -> list[tuple[TrainingJob, dict]]:
-        """The teacher's training and its line; before it those of the vision encoder it names.
+        """The trainings of the teacher of a run, each with its line, in order.
 
         There is none for a run without a teacher, or with one from a file or URL.
         """
-        if run.regime is None or Path(place := self._teacher_dir(run)).suffix:
+        if run.regime is None:
             return []
         regime = self.regimes[run.regime]
-        path = teacher_config(run.config)
-        options = {**self.teacher_options, **regime.options}
-        if regime.own_data:
-            options |= subset_of(run) | {'randomness.seed': run.seed}
-        cfg = Config.fromfile(path)
-        encoder = cfg.model.get('vision_checkpoint')
-        found: list[tuple[Path, str, dict]] = []
-        if encoder is not None and not Path(encoder).suffix:
-            found.append((path.with_name(f'{Path(encoder).name}.py'), encoder, {}))
-        found.append((path, place, options))
-        jobs: list[tuple[TrainingJob, dict]] = []
-        for config, folder, changes in found:
-            steps = changes.get('train_cfg.max_iters', Config.fromfile(config).train_cfg.max_iters)
-            job = TrainingJob(
-                name=Path(folder).name,
-                config=str(config),
-                work_dir=folder,
-                options=changes,
-                steps=steps,
-                needs=jobs[-1][0].name if jobs else None,
-            )
-            line: dict[str, Any] = {'config': config.stem, 'method': None, 'regime': run.regime}
-            own = regime.own_data and config == path
-            line |= {'fraction': run.fraction if own else 1, 'seed': run.seed if own else 0}
-            jobs.append((job, line | {'options': changes}))
-        return jobs
+        return plan_teacher_jobs(run, self._teacher_dir(run), regime, self.teacher_options)
+
+    def _teacher_dir(self, run: Run) -> str:
+        """Work_dir of the teacher of a run; a file if the user provides it."""
+        place = self.config(run.config, run.method).model.teacher.checkpoint
+        return teacher_dir(place, run, self.regimes[run.regime])
 
 
 def name_of(run: Run) -> str:
@@ -261,51 +221,3 @@ def name_of(run: Run) -> str:
         values = (f'{key.rpartition(".")[2]}={run.options[key]}' for key in sorted(run.options))
         parts.append(','.join(values).replace('/', '_'))
     return '/'.join(parts)
-
-
-def subset_of(run: Run) -> dict[str, Any]:
-    """The options that keep a run's share of the data."""
-    return {
-        'train_dataloader.dataset.fraction': run.fraction,
-        'train_dataloader.dataset.seed': run.seed,
-    }
-
-
-def teacher_config(config: str) -> Path:
-    """Path of the config that trains the teacher of a transfer.
-
-    Raises:
-        UserError: There is none by the name of the transfer.
-    """
-    path = Path(config)
-    _, _, teacher = path.stem.partition('_')
-    found = path.parent.parent / 'teachers' / f'{teacher}.py'
-    if not found.is_file():
-        raise UserError(
-            f'There is no config {found} for the teacher of {path}, which has to be named '
-            '<student>_<teacher>_<data>.py: write it, or name a file in model.teacher.checkpoint.'
-        )
-    return found
-
-
-def seconds_per_step(lines: Iterable[dict]) -> dict[tuple[str, str | None], float]:
-    """Seconds per step, by config and method."""
-    sums: dict[tuple[str, str | None], list[float]] = {}
-    for line in lines:
-        total = sums.setdefault((line['config'], line['method']), [0.0, 0.0])
-        total[0] += line['seconds']
-        total[1] += line['steps']
-    return {kind: seconds / steps for kind, (seconds, steps) in sums.items()}
-
-
-def has_key(cfg: Config | Mapping, dotted: str) -> bool:
-    """Whether ``dotted`` (``a.b.0.c``) leads somewhere in ``cfg``."""
-    node: Any = cfg
-    for name in dotted.split('.'):
-        if isinstance(node, list) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
-        elif hasattr(node, 'keys') and name in node:
-            node = node[name]
-        else:
-            return False
-    return True
