@@ -15,4 +15,13 @@ blocks = dict(
         fractions=[1, 0.25, 0.05],
         seeds=[0, 1, 2],
     ),
+    # The start of a transfer, chosen on the validation set.
+    start=dict(
+        configs=['configs/transmamba/vim-nano_deit-nano_digits.py'],
+        methods=['wsab', 'gates', 'mimic', 'scaled', 'calibrated'],
+        fractions=[0.1],
+        seeds=[0, 1, 2],
+        baseline='wsab',
+        test=False,
+    ),
 )
