@@ -18,7 +18,7 @@ from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.launch.signed_config import sign_config
 from transmamba_mm.registry import MODELS
 
-STEPS = 10  # of which three align the mixers
+STEPS = 10  # three of them align the mixers
 
 
 class LossLog(Hook):

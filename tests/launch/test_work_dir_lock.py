@@ -6,7 +6,7 @@ import time
 import pytest
 from mmengine.config import Config
 
-from tests.forked import in_fork, join, start_fork
+from tests.forked import in_fork, start_fork
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.work_dir_lock import LOCK, lock_work_dir
 
@@ -15,6 +15,7 @@ def hold(cfg) -> None:
     lock = lock_work_dir(cfg)
     if os.fork() == 0:  # a worker that outlives its parent
         time.sleep(20)
+        os._exit(0)
     time.sleep(100)
     lock.close()
 
@@ -37,7 +38,8 @@ def test_the_second_is_refused_until_the_first_is_dead(tmp_path):
     time.sleep(0.2)
     assert in_fork(refused, cfg) == 0
     first.kill()
-    assert join(first) == -9
+    # Not Process.join, which waits for the worker, too.
+    assert os.waitstatus_to_exitcode(os.waitpid(first.pid, 0)[1]) == -9
     assert in_fork(granted, cfg) == 0
 
 

@@ -16,7 +16,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.layouts import layout_of
 from transmamba_mm.ops import bidirectional_order
 from transmamba_mm.registry import MODELS
-from transmamba_mm.transfer.calibration import decay_of, look_back
+from transmamba_mm.transfer.calibration import attention_distance, decay_of
 
 LENGTH = 24
 #: Of the heads of an attention.
@@ -32,19 +32,19 @@ def attention_with(before, after):
     return (weights / weights.sum(-1, keepdim=True))[None]
 
 
-def test_the_decay_fits_how_far_back_attention_looks():
+def test_the_decay_fits_how_far_back_attention_reaches():
     maps = attention_with(DECAYS, DECAYS.flip(0))
-    found = decay_of(look_back(maps, bidirectional_order(LENGTH)), LENGTH)
+    found = decay_of(attention_distance(maps, bidirectional_order(LENGTH)), LENGTH)
     torch.testing.assert_close(found, torch.stack([DECAYS, DECAYS.flip(0)]), rtol=0, atol=1e-3)
 
 
 def test_attention_in_another_order():
-    """What is local along a traversal looks back less along that one."""
+    """What is local along a traversal reaches back less along that one."""
     path = torch.randperm(LENGTH, generator=torch.Generator().manual_seed(0))
     maps = torch.zeros(1, 3, LENGTH, LENGTH)
     maps[:, :, path[:, None], path] = attention_with(DECAYS, DECAYS)
     order = torch.stack([path, torch.arange(LENGTH)])
-    along, across = look_back(maps, order)
+    along, across = attention_distance(maps, order)
     assert (along[:2] < 0.7 * across[:2]).all()
     torch.testing.assert_close(decay_of(along, LENGTH), DECAYS, rtol=0, atol=1e-3)
 

@@ -96,7 +96,7 @@ def ranks(blocks: Iterable[Tensor], video_of_text: Tensor, n_video: int) -> tupl
 
 def attribute_recall(
     similarity: Tensor,
-    wanted: Sequence[Mapping[str, str]],
+    named: Sequence[Mapping[str, str]],
     shown: Sequence[Mapping[str, str]],
 ) -> dict[str, float]:
     """R@1 of each attribute: the percentage of texts whose first video has their value of it.
@@ -105,18 +105,18 @@ def attribute_recall(
 
     Args:
         similarity (Tensor): (n_text, n_video) the larger, the more alike.
-        wanted (Sequence[Mapping]): Attributes of each text, name -> value; the same names in all.
+        named (Sequence[Mapping]): Attributes of each text, name -> value; the same names in all.
         shown (Sequence[Mapping]): Attributes of each video.
 
     Returns:
         dict[str, float]: By name of the attribute.
     """
     recall = {}
-    for name in wanted[0]:
-        values = sorted({entry[name] for entry in (*wanted, *shown)})
+    for name in named[0]:
+        values = sorted({entry[name] for entry in (*named, *shown)})
         of_text, of_video = (
             torch.tensor([values.index(entry[name]) for entry in entries])
-            for entries in (wanted, shown)
+            for entries in (named, shown)
         )
         right = (of_text[:, None] == of_video).to(similarity.device)  # (n_text, n_video)
         best = similarity.masked_fill(~right, -torch.inf).amax(1)

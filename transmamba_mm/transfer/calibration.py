@@ -1,7 +1,8 @@
 """Start mixers from statistics of the teacher's attention, measured on images without labels.
 
-Weights alone do not tell how large a mixer's output becomes and how far back its scan should look.
-Both are measured before the first step, layer by layer, on what the student's own mixers read.
+Weights alone determine neither how large a mixer's output becomes nor how far back its scan should
+reach. Both are measured before the first step, layer by layer, on what the student's own mixers
+read.
 """
 
 from collections.abc import Sequence
@@ -31,11 +32,11 @@ LEAST_SHARE = 0.2
 HALVINGS = 30
 
 
-def look_back(attention: Tensor, order: Tensor) -> Tensor:
-    """How many tokens back attention looks on average, along each direction: (K, H).
+def attention_distance(attention: Tensor, order: Tensor) -> Tensor:
+    """Mean attention distance along each direction, in tokens: (K, H).
 
-    A direction sees the tokens before a token, and the token itself; what attention gives to others
-    is left to the other directions. All tokens count alike.
+    A direction reads the tokens before a token, and the token itself; what attention gives to
+    others is left to the other directions. All tokens count alike.
 
     Args:
         attention (Tensor): (B, H, L, L) probabilities.
@@ -52,10 +53,10 @@ def look_back(attention: Tensor, order: Tensor) -> Tensor:
 
 
 def decay_of(distance: Tensor, length: int) -> Tensor:
-    """The decay whose average over a sequence looks as far back, with the shape of ``distance``.
+    """The decay whose average over a sequence reaches as far back, with the shape of ``distance``.
 
-    With weights ``decay ** k`` of the tokens k = 0, 1, ... before it, a token looks back by
-    ``sum_k k decay^k / sum_k decay^k``. Where attention looks further than equal weights do, the
+    With weights ``decay ** k`` of the tokens k = 0, 1, ... before it, a token reaches back by
+    ``sum_k k decay^k / sum_k decay^k``. Where attention reaches further than equal weights do, the
     decay is the slowest.
 
     Args:
@@ -88,7 +89,7 @@ def calibrate(
     without it the embedding outweighs all blocks, and all layers have the same features.
 
     'attention': mixers start as averages of their values
-    (:class:`~transmamba_mm.models.mixers.attention_mimic.AttentionMimic`) that look back as far as
+    (:class:`~transmamba_mm.models.mixers.attention_mimic.AttentionMimic`) that reach back as far as
     the head that each value is of, and the factor brings them closest to attention (but not
     below ``LEAST_SHARE`` of its size). A bias of ``out_proj`` brings the means together.
 
@@ -209,7 +210,7 @@ class MixerStart:
         maps, _, grid = self.attention
         length = prod(self.grid[-2:])
         order = self.layout.directions(grid).to(maps.device)
-        distance = look_back(maps, order) * length / prod(grid)  # (K, H)
+        distance = attention_distance(maps, order) * length / prod(grid)  # (K, H)
         heads = self.layer.values.to(maps.device) * maps.shape[1] // self.layer.num_values
         return decay_of(distance, length)[:, heads]
 

@@ -1,4 +1,4 @@
-# Ours with mixers that start as averages of values, as far back as the teacher's attention looks, measured on
+# Ours with mixers that start as averages of values, as far back as the teacher's attention reaches, measured on
 # unlabelled images.
 _images = dict(calibration='attention')
 _subcloning = _base_.model.subcloning

@@ -108,7 +108,7 @@ class VideoTextDataset(BaseDataset):
 
     @classmethod
     def attributes(cls, text: str) -> dict[str, str]:
-        """What a caption says of its video, name -> value; by default nothing can be told apart.
+        """Attributes of a video that its caption names, name -> value; by default none.
 
         ``tools/analysis/retrieval_errors.py`` scores each of them.
         """

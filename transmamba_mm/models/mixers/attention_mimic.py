@@ -19,7 +19,7 @@ class AttentionMimic(ABC):
 
     Attention is ``sum_j a_ij v_j``, a scan ``sum_j (C_i . B_j) exp(A sum dt) dt_j u_j + D u_i``. So
     they are alike with u = v, dt = 1, an open gate and no D, where ``C_i . B_j`` is a constant and
-    the decay is how far back attention looks.
+    the decay is how far back attention reaches.
     """
 
     out_proj: Any

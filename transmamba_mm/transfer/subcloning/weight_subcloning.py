@@ -77,7 +77,7 @@ class WeightSubcloning:
             :class:`~transmamba_mm.models.mixers.attention_mimic.AttentionMimic`). Layers that take
             an MLP are not touched.
         calibration (str, optional): What a training measures before its first step, on images
-            without labels, to set what weights do not tell: 'scale' or 'attention', see
+            without labels, to set what weights do not determine: 'scale' or 'attention', see
             :func:`~transmamba_mm.transfer.calibration.calibrate`; ``CalibrationHook`` calls it.
         table (StudentTable, optional): Other rules than those of the student's family.
 
