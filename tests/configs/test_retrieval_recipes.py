@@ -15,7 +15,7 @@ from tests.configs.decay import check_decay
 from tests.configs.runs import run_id, runs_of
 from tests.datasets.retrieval.layouts import write_didemo, write_msrvtt
 from tests.models.retrieval.small_retrieval import clip_tokenizer
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.data_config import type_name
 from transmamba_mm.launch.preflight import preflight
@@ -202,13 +202,13 @@ def test_what_is_trained_needs_neither_teacher_nor_clip_afterwards(clip, videos,
     shutil.rmtree(source)
     with pytest.raises(UserError, match='No model at'):
         MODELS.build(cfg.model.student)
-    result = run_tool('test.py', leaf.name, 'run', '--out', 'scores.json', cwd=tmp_path)
+    result = call_tool('test.py', leaf.name, 'run', '--out', 'scores.json', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / 'scores.json').read_text())
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     last = json.loads(log.read_text().splitlines()[-1])
     assert scores and scores.items() <= last.items()
     options = ['--videos', str(videos['msrvtt'] / 'videos'), '--text', 'a dog', '--top', '2']
-    result = run_tool('search_videos.py', '--checkpoint', 'run', *options, cwd=tmp_path)
+    result = call_tool('search_videos.py', '--checkpoint', 'run', *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert '6 videos embedded' in result.stdout

@@ -22,7 +22,7 @@ from transformers import (
 from tests.configs.decay import check_decay
 from tests.configs.runs import TRANSFERS, run_id
 from tests.configs.vqa_data import write_all
-from tests.tools.command_line import run_tool
+from tests.tools.command_line import call_tool
 from transmamba_mm.errors import UserError
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import DATASETS, MODELS, TOKENIZERS
@@ -169,7 +169,7 @@ def test_what_is_trained_needs_neither_teacher_nor_source_afterwards(checkpoints
     train(cfg)
     cfg.dump(str(data / 'recipe.py'))
     shutil.rmtree(sources)
-    result = run_tool('test.py', 'recipe.py', 'run', '--out', 'scores.json', cwd=data)
+    result = call_tool('test.py', 'recipe.py', 'run', '--out', 'scores.json', cwd=data)
     assert result.returncode == 0, result.stderr
     (score,) = json.loads((data / 'scores.json').read_text()).values()
     (log,) = (data / 'run').glob('*/vis_data/scalars.json')

@@ -1,30 +1,17 @@
 """Process-wide settings of a config take effect, or are refused before anything runs."""
 
 import platform
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from tests.forked import in_fork
 from transmamba_mm.errors import UserError
-from transmamba_mm.launch.runtime import choose_device, prepare_runtime
+from transmamba_mm.launch.runtime import choose_device, keep_freed_memory, prepare_runtime
 from transmamba_mm.ops.backends import select
-
-# Memory that this process holds after it has freed a tensor of 256 MiB.
-HELD = """
-import sys, torch
-from transmamba_mm.launch.runtime import keep_freed_memory
-if sys.argv[1] == 'keep':
-    assert keep_freed_memory()
-tensor = torch.ones(2**26)
-del tensor
-pages = int(open('/proc/self/statm').read().split()[1])
-print(pages * 4096 // 2**20)
-"""
-
 
 CPU = torch.device('cpu')
 
@@ -66,11 +53,18 @@ def test_mixed_precision_on_a_cpu_is_bfloat16_without_loss_scaling():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has the setting')
-def test_freed_memory_is_kept():
-    kept, given_back = (
-        int(subprocess.check_output([sys.executable, '-c', HELD, how], text=True))
-        for how in ('keep', 'default')
-    )
+def test_freed_memory_is_kept(tmp_path):
+    def hold(how: str) -> None:
+        """Write the MiB that are held after a tensor of 256 has been freed."""
+        if how == 'keep':
+            assert keep_freed_memory()
+        tensor = torch.ones(2**26)
+        del tensor
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        (tmp_path / how).write_text(str(pages * 4096 // 2**20))
+
+    assert [in_fork(hold, how) for how in ('keep', 'default')] == [0, 0]
+    kept, given_back = (int((tmp_path / how).read_text()) for how in ('keep', 'default'))
     assert kept > given_back + 200
 
 
