@@ -24,6 +24,7 @@ VIDEO = CONFIGS / 'transmamba/videomamba-nano_clip-nano_movingdigits.py'
 LLAVA = CONFIGS / 'transmamba/mambavqa-130m_llava-1.5-7b_vqav2.py'
 IN1K = CONFIGS / 'transmamba/vim-t_deit-s_in1k.py'
 TEACHER = CONFIGS / 'teachers/deit-nano_digits.py'
+RETRIEVAL = ('embeddings', 'frames', 'teacher_text', 'logit_scale')
 #: Methods and the only entries of the model that they change.
 CHANGES = {
     'no_subcloning': (DIGITS, {'subcloning': None}),
@@ -46,6 +47,16 @@ CHANGES = {
     'gates': (DIGITS, {'layer_map': 'alternate'}),
     'softmax': (DIGITS, {'distiller.weighting': 'softmax'}),
     'uniform': (DIGITS, {'distiller.weighting': 'uniform'}),
+    'embeddings': (VIDEO, {'distiller.embedding_weight': 10.0}),
+    'frames': (
+        VIDEO,
+        {
+            'student.vision.out_type': 'featmap',
+            'distiller.embedding_weight': 10.0,
+            'distiller.frame_weight': 10.0,
+        },
+    ),
+    'logit_scale': (VIDEO, {'subcloning.logit_scale': True}),
     'concat': (VQA, {'student.cross_mamba': None}),
     'hidden': (VQA, {'student.language.config.bc_from': 'hidden'}),
 }
@@ -114,6 +125,15 @@ def test_blind_leaves_out_the_image_and_its_weights():
     assert read_config(LLAVA, method='blind').model.subcloning is None
 
 
+def test_the_teachers_text_tower_is_copied_and_frozen():
+    model = read_config(VIDEO, method='teacher_text').model
+    assert type_name(model.student.text) == 'ClipText'
+    assert model.student.text.config == model.teacher.model.config.text_config
+    assert list(model.layer_map) == ['vision'] and 'text' in model.subcloning
+    (stage,) = model.stages
+    assert not any(pattern.startswith('text') for pattern in stage.trains)
+
+
 def test_options_come_after_the_method():
     options = {'model.backbone.drop_path_rate': 0.1}
     cfg = read_config(DIGITS, options, 'scratch')
@@ -121,7 +141,7 @@ def test_options_come_after_the_method():
 
 
 def test_methods_train_in_folders_of_their_own(tmp_path):
-    fitting = set(methods(DIGITS)) - {'concat', 'blind', 'hidden'}
+    fitting = set(methods(DIGITS)) - {'concat', 'blind', 'hidden', *RETRIEVAL}
     folders = {method: load_config(arguments(DIGITS, method)).work_dir for method in fitting}
     assert len(set(folders.values())) == len(folders)
     assert folders['wsab'] == f'work_dirs/{DIGITS.stem}' == load_config(arguments(DIGITS)).work_dir
@@ -190,6 +210,7 @@ def test_methods_of_a_tree_of_one_s_own(tmp_path):
         (DIGITS, 'hidden', ['--method hidden', 'model.student.language']),
         (DIGITS, 'blind', ['--method blind', 'model.student.vision']),
         (DIGITS, 'concat', ['--method concat', 'model.student.cross_mamba']),
+        *((DIGITS, name, [f'{name}.py', DIGITS.name]) for name in RETRIEVAL),
         (VIDEO, 'ofa', ['ofa.py', VIDEO.name, 'head']),
         (LLAVA, 'hidden', ['--method hidden', 'model.student.language.config']),
     ],

@@ -23,6 +23,7 @@ from tests.models.retrieval.small_retrieval import (
 )
 from tests.two_processes import on_two_processes
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.retrieval.contrastive import l2_normalize
 from transmamba_mm.registry import MODELS
 
 TEXTS = ['a seven moves left', 'the digit one moves', 'a two', 'seven']
@@ -33,7 +34,8 @@ every_student = pytest.mark.parametrize('vision', STUDENTS)
 
 def student(vision, **arguments):
     default = {'text': MAMBA_LM, 'embed_dims': 10, 'tokenizer': word_tokenizer()}
-    return {'type': 'VideoTextRetriever', 'vision': STUDENTS[vision], **default, **arguments}
+    tower = STUDENTS[vision] if isinstance(vision, str) else vision
+    return {'type': 'VideoTextRetriever', 'vision': tower, **default, **arguments}
 
 
 def subcloning(**arguments):
@@ -260,3 +262,93 @@ def test_two_processes_train_as_one(tmp_path):
     for key in ('layer00_cos', 'layer01_cos', 'direction0_cos', 'direction1_cos'):
         torch.testing.assert_close((first[0][0][key] + second[0][0][key]) / 2, alone[key])
     assert first[0][1]['task_loss'] == second[0][1]['task_loss'] != first[0][0]['task_loss']
+
+
+FEATURE_MAP = {**VIDEO_MAMBA, 'out_type': 'featmap'}
+TEMPORAL = {'type': 'transformer', 'num_layers': 1, 'num_heads': 2, 'max_frames': 4}
+FRAMES = {**WSAB, 'layer_weight': 0.0, 'direction_weight': 0.0, 'frame_weight': 3.0}
+pooled = pytest.mark.parametrize('temporal', ['mean', TEMPORAL], ids=['mean', 'transformer'])
+
+
+def by_frames(vision, theirs):
+    chosen = FEATURE_MAP if vision == 'VideoMamba' else VIM
+    return build(model=student(chosen), theirs=theirs, distiller=FRAMES)
+
+
+@pooled
+@every_student
+def test_frames_are_compared_behind_the_teachers_temporal_model(vision, temporal):
+    model = by_frames(vision, teacher(temporal=temporal)).eval()
+    ours, theirs, losses = records_of(model)
+    assert ours.frame_embeddings.shape == theirs.frame_embeddings.shape == (4, 4, 10)
+    models = model.student, model.teacher.model
+    for features, own in zip((ours, theirs), models, strict=True):
+        with torch.no_grad():
+            expected = own.encode_video(clips())
+        torch.testing.assert_close(l2_normalize(features.frame_embeddings.mean(1)), expected)
+    with torch.no_grad():
+        alone = models[1].encode_frames(clips())
+    assert torch.allclose(theirs.frame_embeddings, alone) is (temporal == 'mean')
+    ours, theirs = ours.frame_embeddings.double(), theirs.frame_embeddings.double()
+    distance = (ours - theirs).norm(dim=-1) ** 2 / theirs.norm(dim=-1) ** 2
+    assert losses['frame_loss'].item() == pytest.approx(3 * distance.mean().item(), rel=1e-5)
+
+
+@every_student
+def test_frames_become_more_alike(vision):
+    model = by_frames(vision, teacher(temporal=TEMPORAL))
+    logs = train(model.train())
+    assert logs[-1]['frame_loss'] < logs[0]['frame_loss']
+
+
+def test_a_padding_frame_has_the_target_of_the_last_real_one():
+    model = by_frames('VideoMamba', teacher(temporal=TEMPORAL)).eval()
+    padded, mask = clips(), torch.tensor([[True, True, False, False]] * 4)
+    padded[:, :, 2:] = padded[:, :, 1:2]
+    data = {'inputs': list(padded), 'data_samples': samples(TEXTS, masks=mask)}
+    seen = []
+    model.distiller.register_forward_pre_hook(lambda _, records: seen.append(records[1]))
+    with torch.no_grad():
+        model(**model.data_preprocessor(data, training=True), mode='loss')
+        short = model.teacher.model.encode_video(padded[:, :, :2])
+    frames = seen[0].frame_embeddings
+    torch.testing.assert_close(frames[:, 2:], frames[:, 1:2].expand(-1, 2, -1))
+    torch.testing.assert_close(l2_normalize(frames[:, :2].mean(1)), short)
+
+
+def test_a_tubelet_is_compared_with_the_mean_of_its_frames():
+    chosen = {**FEATURE_MAP, 'tubelet_size': 2}
+    theirs = teacher(temporal=TEMPORAL)
+    model = build(model=student(chosen), theirs=theirs, distiller=FRAMES).eval()
+    ours, theirs, losses = records_of(model)
+    assert (ours.frame_embeddings.shape[1], theirs.frame_embeddings.shape[1]) == (2, 4)
+    assert losses['frame_loss'].isfinite()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'theirs', 'word'),
+    [
+        ({'vision': VIDEO_MAMBA}, {}, "out_type='cls_token'.*out_type='featmap'"),
+        ({'embed_dims': 6, 'vision': FEATURE_MAP}, {}, 'frame_weight=3.0.* 6 .*embed_dims=10'),
+        ({'vision': VIM, 'temporal': 'mamba'}, {}, "temporal='mamba'"),
+        ({'vision': FEATURE_MAP}, {'temporal': 'mamba'}, "temporal='mamba'"),
+    ],
+)
+def test_models_whose_frames_cannot_be_compared(arguments, theirs, word):
+    with pytest.raises(UserError, match=word):
+        build(model=student(**arguments), theirs=teacher(**theirs), distiller=FRAMES)
+
+
+def test_the_logit_scale_starts_from_the_teachers_where_the_config_has_it():
+    theirs = teacher()
+    theirs.model.logit_scale.data.fill_(3.5)
+    model = build(theirs=theirs, subcloning={**subcloning(), 'logit_scale': True})
+    assert model.student.logit_scale == 3.5
+    line = next(li for li in model.transfer_report.lines if li.student == 'logit_scale')
+    assert (line.status, line.teacher, line.num_cloned) == ('cloned', 'logit_scale', 1)
+    for cloned in (subcloning(), {**subcloning(), 'logit_scale': False}):
+        assert build(theirs=theirs, subcloning=cloned).student.logit_scale != 3.5
+    with pytest.raises(UserError, match="logit_scale='yes'"):
+        build(theirs=theirs, subcloning={'logit_scale': 'yes'})
+    with pytest.raises(UserError, match=r"'scale'.*both have logit_scale"):
+        build(theirs=theirs, subcloning={'scale': True})

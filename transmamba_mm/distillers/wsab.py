@@ -31,6 +31,7 @@ class WSAB(FeatureDistiller):
                                             + direction_weight * sum_k F(direction k)
                                             + affinity_weight * mean_i mse(A_i, A_teacher))
             + logits_weight * T^2 * KL + embedding_weight * |s - t|^2 / |t|^2
+            + frame_weight * mean_t |s_t - t_t|^2 / |t_t|^2
         F(.) = mean_i w_i * (1 - cos_i)
 
     where cos_i compares student layer i, through its own projector, with the teacher layer the
@@ -67,6 +68,9 @@ class WSAB(FeatureDistiller):
             head reads, the vectors of a dual encoder; 0 switches it off. They have to be equally
             wide; a narrow classifier keeps its projector at inference, as
             ``neck=dict(type='LinearNeck', ...)`` (see the method ``lift``).
+        frame_weight (float): Factor of the term of the embeddings of single frames, of retrievers
+            of videos: the teacher's behind its temporal model, where the order of frames is; 0
+            switches it off.
         temperature (float): T of the logits term.
         cls_token (bool): Let the cls token take part in the whole-layer term, as one more token,
             where both models have one.
@@ -91,6 +95,7 @@ class WSAB(FeatureDistiller):
         direction_weight=NOT_NEGATIVE,
         affinity_weight=NOT_NEGATIVE,
         embedding_weight=NOT_NEGATIVE,
+        frame_weight=NOT_NEGATIVE,
         cls_token=FLAG,
         weighting=one_of(*WEIGHTINGS),
         tau=POSITIVE,
@@ -113,6 +118,7 @@ class WSAB(FeatureDistiller):
         layer_stride: int = 1,
         affinity_weight: float = 0.0,
         embedding_weight: float = 0.0,
+        frame_weight: float = 0.0,
         mask_ratio: float = 0.0,
     ) -> None:
         used = {
@@ -122,6 +128,7 @@ class WSAB(FeatureDistiller):
         student_kinds = {kind for kind, is_used in used.items() if is_used}
         teacher_kinds = {FeatureKind.LAYER_FEATURES} if student_kinds else set()
         embeddings = {FeatureKind.EMBEDDINGS} if embedding_weight > 0 else set()
+        embeddings |= {FeatureKind.FRAME_EMBEDDINGS} if frame_weight > 0 else set()
         super().__init__(
             match,
             task_weight,
@@ -137,6 +144,7 @@ class WSAB(FeatureDistiller):
         self.direction_weight = direction_weight
         self.affinity_weight = affinity_weight
         self.embedding_weight = embedding_weight
+        self.frame_weight = frame_weight
         self.cls_token = cls_token
         self.weighting = weighting
         self.tau = tau
@@ -165,16 +173,18 @@ class WSAB(FeatureDistiller):
                 'task_weight=1 of WSAB gives features the weight 1 - task_weight = 0: lower it, or '
                 'set layer_weight=0 and direction_weight=0.'
             )
-        embeddings = self.match.embeddings if FeatureKind.EMBEDDINGS in self.student_kinds else ()
-        for match in embeddings:
-            if match.student_dims != match.teacher_dims:
+        whole = FeatureKind.EMBEDDINGS in self.student_kinds
+        frames = FeatureKind.FRAME_EMBEDDINGS in self.student_kinds
+        key = 'embedding_weight' if whole else 'frame_weight'
+        for match in self.match.embeddings if whole or frames else ():
+            if match.student_dims != match.teacher_dims and (whole or match.tower == 'vision'):
                 raise UserError(
-                    f"embedding_weight={self.embedding_weight} of WSAB, but the student's final "
+                    f"{key}={getattr(self, key)} of WSAB, but the student's final "
                     f'embedding of {match.tower} has {match.student_dims} channels and the '
                     f"teacher's {match.teacher_dims}: give a classifier neck=dict(type="
                     f"'LinearNeck', in_channels={match.student_dims}, "
                     f'out_channels={match.teacher_dims}, ...), a dual encoder '
-                    f'embed_dims={match.teacher_dims}, or set embedding_weight=0.'
+                    f'embed_dims={match.teacher_dims}, or set {key}=0.'
                 )
         if self.direction_weight > 0 and not all(
             layer.num_directions for layer in self.match.layers
@@ -206,6 +216,12 @@ class WSAB(FeatureDistiller):
         for name, ours in student.embeddings.items():
             distance = embedding_distance(ours, teacher.embeddings[name])
             outputs[f'{name}_embedding_loss'] = self.embedding_weight * distance
+        if student.frame_embeddings is not None:
+            frames = student.frame_embeddings  # (B, T, D)
+            grids = ((seen.shape[1], 1) for seen in (teacher.frame_embeddings, frames))
+            target = to_grid(teacher.frame_embeddings, *grids)
+            distance = embedding_distance(frames.flatten(0, 1), target.flatten(0, 1))
+            outputs['frame_loss'] = self.frame_weight * distance
         return outputs
 
     def _compare_layers(

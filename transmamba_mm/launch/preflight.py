@@ -70,8 +70,10 @@ def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:
         roles = ('student', 'teacher', 'distiller', 'subcloning')
         found |= {f'model.{role}': found['model'].get(role) for role in roles}
     cloned = found.get('model.subcloning')
-    if isinstance(cloned, dict) and 'type' not in cloned:  # one for each tower
-        found |= {f'model.subcloning.{tower}': part for tower, part in cloned.items()}
+    if isinstance(cloned, dict) and 'type' not in cloned:
+        # One for each tower, True for logit_scale.
+        by_name = ((name, part) for name, part in cloned.items() if not isinstance(part, bool))
+        found |= {f'model.subcloning.{name}': part for name, part in by_name}
     return ((name, part) for name, part in found.items() if part is not None)
 
 

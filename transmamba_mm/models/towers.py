@@ -67,6 +67,21 @@ class ModelView(ABC):
             UserError: The model has none.
         """
 
+    def frame_embeddings_source(self) -> FeatureSource:
+        """Embeddings (B, T, D) of frames whose mean is that of the clip, of any length.
+
+        Raises:
+            UserError: The model has none.
+        """
+        raise UserError(
+            f'{type(self).__name__} does not embed the frames of clips: set frame_weight=0 of the '
+            'distiller, or implement frame_embeddings_source of its ModelView.'
+        )
+
+    def scalars(self) -> dict[str, str]:
+        """Paths of parameters beside the towers that a student may start from, by common name."""
+        return {}
+
     @property
     def takes_clips(self) -> bool:
         """Whether clips (B, C, T, H, W) are taken whole, rather than frame by frame."""

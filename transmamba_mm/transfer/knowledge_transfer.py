@@ -45,7 +45,8 @@ class KnowledgeTransfer(BaseModel):
             may name the towers to compare, with a layer map each.
         subcloning (dict, optional): The start of the weights, built through ``MODELS``; follows
             the same layer map unless it has its own. Of models with several towers, a dict of one
-            for each tower that is to be cloned. None: the student keeps its own initialization.
+            for each tower that is to be cloned, and ``logit_scale=True`` where both scale
+            similarities. None: the student keeps its own initialization.
             ``CalibrationHook`` measures what its ``calibration`` needs, before the first step.
         stages (Sequence[dict], optional): Parts of the training, see
             :class:`~transmamba_mm.transfer.stages.Stage`; ``StageHook`` enters them. By default all

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from transmamba_mm.checks import FLAG, checked, one_of
 from transmamba_mm.models.hf.vision_encoder import load_vision_encoder
-from transmamba_mm.models.layouts import layout_of
+from transmamba_mm.models.layouts import FeatureSource, layout_of
 from transmamba_mm.models.retrieval.contrastive import l2_normalize
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
-from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
+from transmamba_mm.models.retrieval.temporal_pooling import build_pooling, pooled_frames
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS
 
@@ -94,6 +94,18 @@ class Clip4ClipTeacher(DualEncoder):
     def log_scale(self) -> nn.Parameter:
         """Logarithm of what cosines are multiplied with, CLIP's own."""
         return self.model.logit_scale
+
+    def scalars(self) -> dict[str, str]:
+        """The scale."""
+        return {'logit_scale': 'model.logit_scale'}
+
+    def frame_embeddings_source(self) -> FeatureSource:
+        """Frames (B, T, D) as ``temporal`` averages them: behind its Transformer, if it has one.
+
+        Raises:
+            UserError: ``temporal='mamba'``, which scans clips of each length apart.
+        """
+        return pooled_frames(self.temporal, 'temporal')
 
     def towers(self) -> dict[str, Tower]:
         """CLIP's two Transformers."""

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transmamba_mm.checks import COUNT, DEPTH, check, check_keys, checked, one_of
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.layouts import CallInputs, FeatureSource
 from transmamba_mm.models.mixers import BidirectionalMamba
 from transmamba_mm.models.norms import RMSNorm
 
@@ -121,6 +123,28 @@ class TransformerOverFrames(nn.Module):
         left_out = ~real & real.any(1, keepdim=True)
         seen = self.layers(frames + self.positions(places), src_key_padding_mask=left_out)
         return self.mean(frames + seen, real)
+
+
+def pooled_frames(pooling: nn.Module, path: str) -> FeatureSource:
+    """What a pooling at ``path`` averages, (B, T, D).
+
+    A padding frame, which repeats the last real one, has what that one has.
+
+    Raises:
+        UserError: It scans clips with equally many real frames together.
+    """
+    if isinstance(pooling, MambaOverFrames):
+        raise UserError(
+            "temporal='mamba' has no embedding of each frame of a padded clip: set frame_weight=0 "
+            "of the distiller, or choose 'mean' or 'transformer'."
+        )
+    if isinstance(pooling, TransformerOverFrames):
+        path = f'{path}.mean'
+    return FeatureSource(path, _frames, from_inputs=True)
+
+
+def _frames(inputs: CallInputs, tokens: Any) -> Tensor:
+    return inputs.args[0]
 
 
 KINDS = {'mean': MeanOverFrames, 'mamba': MambaOverFrames, 'transformer': TransformerOverFrames}

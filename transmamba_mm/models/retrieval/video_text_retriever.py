@@ -1,17 +1,18 @@
 """Text-video retrieval: a Mamba vision backbone and a text tower with a shared embedding space."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transmamba_mm.errors import UserError
-from transmamba_mm.models.layouts import layout_of
+from transmamba_mm.models.layouts import FeatureSource, layout_of
 from transmamba_mm.models.retrieval.contrastive import FIRST_LOG_SCALE
 from transmamba_mm.models.retrieval.dual_encoder import DualEncoder
 from transmamba_mm.models.retrieval.reranker import CrossReranker
-from transmamba_mm.models.retrieval.temporal_pooling import build_pooling
+from transmamba_mm.models.retrieval.temporal_pooling import build_pooling, pooled_frames
 from transmamba_mm.models.towers import TEXT, Tower
 from transmamba_mm.registry import MODELS, build_in_scope
 
@@ -99,6 +100,28 @@ class VideoTextRetriever(DualEncoder):
         """Logarithm of what cosines are multiplied with, learned."""
         return self.logit_scale
 
+    def scalars(self) -> dict[str, str]:
+        """The scale."""
+        return {'logit_scale': 'logit_scale'}
+
+    def frame_embeddings_source(self) -> FeatureSource:
+        """Frames (B, T, D), projected: of a clip's feature map, or what ``temporal`` averages.
+
+        Raises:
+            UserError: A backbone of clips that does not give a feature map; ``temporal='mamba'``.
+        """
+        if not self.sees_clips:
+            source = pooled_frames(self.temporal, 'temporal')
+            return replace(
+                source, read=lambda called, _: self.visual_projection(source.read(called, _))
+            )
+        if self.vision.out_type != 'featmap':
+            raise UserError(
+                f'The vision backbone gives out_type={self.vision.out_type!r}, in which frames are '
+                "not apart: set out_type='featmap', or frame_weight=0 of the distiller."
+            )
+        return FeatureSource('vision', self._frames)
+
     def towers(self) -> dict[str, Tower]:
         """The vision backbone and the text encoder."""
         dims = self.visual_projection.out_features
@@ -137,6 +160,9 @@ class VideoTextRetriever(DualEncoder):
             return self.visual_projection(_pooled(seen))
         frames = _pooled(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
         return self.visual_projection(self.temporal(frames, frame_mask))
+
+    def _frames(self, seen: tuple[Tensor], tokens: Any) -> Tensor:
+        return self.visual_projection(seen[-1].mean((-2, -1)).transpose(1, 2))  # of (B, D, T, H, W)
 
     def patches(self, seen: Tensor, frame_mask: Tensor | None) -> list[Tensor]:
         """Tokens (L, D) of each clip for the re-ranker, of feature maps."""

@@ -23,12 +23,20 @@ class FeatureKind(str, Enum):
     ATTENTION_MAPS = 'attention_maps'
     KEYS_QUERIES = 'keys_queries'
     EMBEDDINGS = 'embeddings'
+    FRAME_EMBEDDINGS = 'frame_embeddings'
     LOGITS = 'logits'
     LABELS = 'labels'
 
 
 #: Kinds of a whole model; all others are kinds of a layer.
-MODEL_KINDS = frozenset({FeatureKind.EMBEDDINGS, FeatureKind.LOGITS, FeatureKind.LABELS})
+MODEL_KINDS = frozenset(
+    {
+        FeatureKind.EMBEDDINGS,
+        FeatureKind.FRAME_EMBEDDINGS,
+        FeatureKind.LOGITS,
+        FeatureKind.LABELS,
+    }
+)
 
 
 @dataclass
@@ -74,6 +82,8 @@ class Features:
         keys_queries (list[TokenFeature]): Keys and queries of each attention, side by side; of each
             scan B and C, in each direction.
         embeddings (dict[str, Tensor]): Final embedding (B, D) of each tower that has one, by name.
+        frame_embeddings (Tensor | None): What a retriever averages to the embedding of a clip,
+            (B, T, D); of a padding frame that of the last real one.
         logits (Tensor | None): (B, classes).
         labels (Tensor | None): Class of each image (B,), of the student's side alone; of a mixed
             image the one with the largest share.
@@ -86,6 +96,7 @@ class Features:
     attention_maps: list[Tensor] = field(default_factory=list)
     keys_queries: list[TokenFeature] = field(default_factory=list)
     embeddings: dict[str, Tensor] = field(default_factory=dict)
+    frame_embeddings: Tensor | None = None
     logits: Tensor | None = None
     labels: Tensor | None = None
 

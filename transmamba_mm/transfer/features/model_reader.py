@@ -65,6 +65,7 @@ class ModelReader:
             kind for kind in FeatureKind if kind in kinds and kind not in MODEL_KINDS
         ]
         self.reads_logits = FeatureKind.LOGITS in kinds
+        self.reads_frames = FeatureKind.FRAME_EMBEDDINGS in kinds
         self.embeddings = list(embeddings) if FeatureKind.EMBEDDINGS in kinds else []
         view = view_of(model)
         towers = view.towers()
@@ -76,6 +77,7 @@ class ModelReader:
         ]
         sources += [_embeddings(towers[name]) for name in self.embeddings]
         sources += [view.logits_source()] if self.reads_logits else []
+        sources += [view.frame_embeddings_source()] if self.reads_frames else []
         tokens = [view.token_batch_path] if view.token_batch_path else []
         self.recorder = FeatureRecorder.of_sources(model, sources, *tokens)
 
@@ -147,7 +149,7 @@ class ModelReader:
         return self._read_layers(view_of(model).towers()[name], name, read)
 
     def read_model(self, model: nn.Module, recording: Recording, size: tuple[int, ...]) -> Features:
-        """Logits and final embeddings; ``size`` as in :meth:`read_images`."""
+        """Logits and embeddings; ``size`` as in :meth:`read_images`."""
         view = view_of(model)
         num_frames = _num_frames(size, view)
         tokens = self.tokens(model, recording)
@@ -159,6 +161,7 @@ class ModelReader:
         towers = view.towers() if self.embeddings else {}
         return Features(
             embeddings={name: read(_embeddings(towers[name])) for name in self.embeddings},
+            frame_embeddings=read(view.frame_embeddings_source()) if self.reads_frames else None,
             logits=read(view.logits_source()) if self.reads_logits else None,
         )
 
