@@ -58,6 +58,8 @@ def build_subcloning(
 class ScalarCopy:
     """Copies a parameter beside the towers, such as the scale of a retriever's similarities."""
 
+    calibration = None  # nothing of it is measured
+
     @torch.no_grad()
     def apply(self, student: nn.Module, teacher: nn.Module, name: str) -> TransferReport:
         """Overwrite the student's; the report has its line."""
