@@ -1,58 +1,40 @@
 """Checkpoints that survive a kill and resume a training exactly."""
 
 import signal
-from collections import deque
 from typing import Any
 
 import torch
-from mmengine import hooks as mmengine
 from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from transmamba_mm.atomic_file import remove_partial_files
-from transmamba_mm.compat import internal
-from transmamba_mm.engine.local_backend import ATOMIC_BACKEND, RemoveLater
-from transmamba_mm.engine.resume_state import (
-    KEY,
-    ResumeState,
-    checkpoint_to_resume,
-    sampler_seed,
-)
+from transmamba_mm.engine.hooks.checkpoint_writer import CheckpointWriter
+from transmamba_mm.engine.resume_state import ResumeState, checkpoint_to_resume
 from transmamba_mm.engine.stop_signals import StopSignals
 from transmamba_mm.random_states import gather_random_states, set_random_state
 from transmamba_mm.registry import HOOKS
 
-for _method in ('_save_checkpoint_with_step', '_save_best_checkpoint'):
-    internal(mmengine.CheckpointHook, _method)  # overridden: mmengine still has to call them
-
 
 @HOOKS.register_module()
-class CheckpointHook(mmengine.CheckpointHook):
+class CheckpointHook(CheckpointWriter):
     """mmengine's, with the same arguments, and nothing lost.
 
-    A checkpoint is written beside the others and renamed once it is on the disk; only then is
-    ``last_checkpoint`` written, in the same way, and the oldest deleted. It holds the random states
-    of all processes. ``resume`` without a name takes the newest one that is whole. SIGTERM, SIGINT
-    and an error between two steps, as of a validation, leave a checkpoint of the last step; a
-    validation that was due then is made up for.
+    A checkpoint is written as :class:`CheckpointWriter` does. ``resume`` without a name takes the
+    newest one that is whole. SIGTERM, SIGINT and an error between two steps, as of a validation,
+    leave a checkpoint of the last step; a validation that was due then is made up for.
     """
 
     _in_training = False
     _in_step = False
-    _validated = False
     _averaged = False  # EMAHook has put its weights into the model
-    _random_states: list[dict[str, Any]] | None = None  # of all ranks, before the validation
     _resumed: ResumeState | None = None
-    _resume_state: ResumeState | None = None  # of the checkpoint that is being written
-    _saved_iter = 0
 
     # -- to go on ---------------------------------------------------------------------------------
 
     def before_run(self, runner: Runner) -> None:
         """Choose what to resume."""
-        if self.backend_args is None and self.file_client_args is None:
-            self.backend_args = {'backend': ATOMIC_BACKEND}
+        super().before_run(runner)
         if runner._resume:
             runner._load_from = checkpoint_to_resume(runner.work_dir, runner._load_from)
             runner._resume = runner._load_from is not None
@@ -151,7 +133,7 @@ class CheckpointHook(mmengine.CheckpointHook):
         runner.logger.info(f'Stopped by {name}; {self.last_ckpt} is saved: continue with --resume.')
         self._signals.leave(number)
 
-    # -- to save ----------------------------------------------------------------------------------
+    # -- between two steps ------------------------------------------------------------------------
 
     def _save_last_step(self, runner: Runner) -> None:
         """Save between two steps, unless that is done or there was none; the main process alone."""
@@ -174,69 +156,6 @@ class CheckpointHook(mmengine.CheckpointHook):
             {'epoch': runner.epoch, 'iter': done},
             batches_done,
         )
-
-    def _save_checkpoint_with_step(
-        self, runner: Runner, step: int | str, meta: dict, batches_done: int = 0
-    ) -> None:
-        """Write one, note it as the last one, and only then delete the oldest.
-
-        Until they are deleted, older ones stay in the list of the checkpoints that the newest one
-        holds: if that does not happen, mmengine deletes them when it resumes.
-        """
-        kept = []
-        if self.max_keep_ckpts > 0:
-            kept = [other for other in self.keep_ckpt_ids if other != step] + [step]
-            runner.message_hub.update_info('keep_ckpt_ids', kept)
-        self.last_ckpt = self._path(step)
-        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        self._resume_state = ResumeState(
-            self._random_states or gather_random_states(),
-            sampler_seed(runner),
-            batches_done,
-            self._validated,
-        )
-        runner.save_checkpoint(
-            self.out_dir,
-            self.filename_tmpl.format(step),
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        self._saved_iter = meta['iter']
-        outdated = kept[: -self.max_keep_ckpts] if kept else []
-        if self.max_keep_ckpts > 0:
-            self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
-        if is_main_process():
-            note = self.file_backend.join_path(runner.work_dir, 'last_checkpoint')
-            self.file_backend.put_text(self.last_ckpt, note)
-            for other in outdated:
-                if self.file_backend.isfile(self._path(other)):
-                    self.file_backend.remove(self._path(other))
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add what mmengine's Runner does not save."""
-        if 'optimizer' in checkpoint and self._resume_state:
-            checkpoint[KEY] = vars(self._resume_state)
-
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best before the one that was the best so far is deleted."""
-        backend, self.file_backend = self.file_backend, RemoveLater(self.file_backend)
-        try:
-            super()._save_best_checkpoint(runner, metrics)
-            self.file_backend.remove_now(besides=_best_files(runner))
-        finally:
-            self.file_backend = backend
-
-    def _path(self, step: int | str) -> str:
-        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
-
-
-def _best_files(runner: Runner) -> list[str]:
-    return [v for key, v in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')]
 
 
 def _draw_once() -> None:
