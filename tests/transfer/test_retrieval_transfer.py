@@ -352,3 +352,27 @@ def test_the_logit_scale_starts_from_the_teachers_where_the_config_has_it():
         build(theirs=theirs, subcloning={'logit_scale': 'yes'})
     with pytest.raises(UserError, match=r"'scale'.*both have logit_scale"):
         build(theirs=theirs, subcloning={'scale': True})
+
+
+def test_videos_are_learned_alone_beside_the_teachers_frozen_text_tower():
+    """As configs/_base_/methods/teacher_text.py."""
+    theirs = teacher()
+    train(theirs.train(), steps=20)
+    model = build(
+        model=student('VideoMamba', text=CLIP_TEXT_TOWER),
+        theirs=theirs,
+        distiller={**WSAB, 'embedding_weight': 1.0},
+        layer_map={'vision': 'uniform'},
+        subcloning=subcloning(),
+        stages=[{'share': 1.0, 'trains': ['vision.*', 'visual_projection.*', 'logit_scale']}],
+    )
+    model.enter_stage(0)
+    before = copy.deepcopy(model.student.state_dict())
+    logs = train(model.train())
+    assert logs[-1]['vision_embedding_loss'] < logs[0]['vision_embedding_loss']
+    after = model.student.state_dict()
+    moved = {key.partition('.')[0] for key in after if not torch.equal(before[key], after[key])}
+    assert moved == {'vision', 'visual_projection', 'logit_scale'}
+    with torch.no_grad():
+        ours, expected = (m.eval().encode_text(TEXTS) for m in (model.student, theirs))
+    torch.testing.assert_close(ours, expected)

@@ -49,8 +49,10 @@ class Recording:
             self._check(path, inputs.args or tuple(inputs.kwargs.values()), _parent(path))
 
     def _check(self, path: str, value: Any, maker: str) -> None:
-        tensor = value[0] if isinstance(value, tuple) else value
-        if not isinstance(tensor, Tensor) or tensor.requires_grad:
+        # Of several inputs one may come from a frozen tower; masks never have a graph.
+        values = value if isinstance(value, tuple) else (value,)
+        tensors = [item for item in values if isinstance(item, Tensor)]
+        if not tensors or any(tensor.requires_grad for tensor in tensors):
             return
         module = self.model.get_submodule(maker)
         if not any(True for _ in module.parameters()):  # a tap has none, its block has
