@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from transmamba_mm import compat
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.method import add_method_argument
 
 
@@ -37,13 +37,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--features', action='store_true', help='keep features of layers, too')
     parser.add_argument('--batch-size', type=int, default=64)
     add_method_argument(parser)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

@@ -8,7 +8,7 @@ Examples:
 
 import argparse
 
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
@@ -19,13 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file')
     add_method_argument(parser)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     args = parser.parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, args.method)
     print(cfg.pretty_text)

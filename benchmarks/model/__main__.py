@@ -23,7 +23,7 @@ from benchmarks.memory import MemoryProcess
 from benchmarks.model.benchmark import benchmark_size, read_models
 from benchmarks.model.blocks import BlockPair
 from benchmarks.model.report import block_table, crossing, measured, model_table
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.runtime import prepare_runtime
 
 SIZES = [224, 384, 512, 640, 768, 1024]
@@ -43,13 +43,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where both run')
     parser.add_argument('--threads', type=int, help="default: torch's")
     parser.add_argument('--out', default='work_dirs/benchmark_model', help='folder of the results')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

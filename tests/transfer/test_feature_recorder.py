@@ -134,3 +134,42 @@ def test_wrong_path_names_the_nearest():
     model = trained(vim_config())
     with pytest.raises(UserError, match=r"no module 'backbone.block.0'.*'backbone.blocks.0'"):
         FeatureRecorder(model, ['head', 'backbone.block.0'])
+
+
+class Sum(nn.Module):
+    def forward(self, one, other):
+        return one.sum() + other.sum()
+
+
+class Compared(nn.Module):
+    """A projection, and a sum of two: the projection, the same detached, or a parameter."""
+
+    def __init__(self, *read):
+        super().__init__()
+        self.project, self.scale = nn.Linear(2, 2), nn.Parameter(torch.ones(()))
+        self.compare, self.read = Sum(), read
+
+    def forward(self, x):
+        x = self.project(x)
+        named = {'trained': x, 'frozen': x.detach(), 'parameter': self.scale}
+        return self.compare(*(named[name] for name in self.read))
+
+
+@pytest.mark.parametrize(
+    ('read', 'is_refused'),
+    [
+        (('trained', 'frozen'), False),
+        (('frozen', 'trained'), False),  # a frozen tower beside a trained one
+        (('frozen', 'frozen'), True),
+        (('frozen', 'parameter'), True),
+    ],
+)
+def test_inputs_without_a_graph_are_refused(read, is_refused):
+    model = Compared(*read)
+    with FeatureRecorder(model, [], ['compare']).record(model) as recording:
+        model(torch.ones(1, 2))
+    if is_refused:
+        with pytest.raises(UserError, match=r"'compare'.*with_cp"):
+            recording.check_graph()
+    else:
+        recording.check_graph()

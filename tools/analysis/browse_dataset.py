@@ -9,7 +9,7 @@ import argparse
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
 from transmamba_mm.registry import MODELS
@@ -22,13 +22,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--out', default='browse_dataset.png', help='file of the figure')
     parser.add_argument('--seed', type=int, default=0, help='of batch and augmentation')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

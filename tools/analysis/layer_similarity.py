@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from transmamba_mm.apis.layer_similarity import compare_layers
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
@@ -26,13 +26,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', default='layer_similarity.png', help='file of the figure')
     parser.add_argument('--max-images', type=int, default=360, help='of the test set')
     add_method_argument(parser)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

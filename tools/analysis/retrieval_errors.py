@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from transmamba_mm.apis.retrieval_errors import PHASES, RetrievalScores, retrieval_errors
-from transmamba_mm.launch.cli import ConfigOptions, HelpFormatter, run
+from transmamba_mm.launch.cli import HelpFormatter, add_config_options, run
 from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.preflight import preflight
 from transmamba_mm.launch.read_config import read_config
@@ -30,13 +30,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--phase', choices=PHASES, default='val', help='whose videos are found')
     add_method_argument(parser)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

@@ -39,6 +39,17 @@ class ConfigOptions(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+def add_config_options(parser: argparse.ArgumentParser, example: str = '') -> None:
+    """Declare ``--cfg-options``; ``example`` follows its help."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        default={},
+        help=f'override entries of the config{example}',
+    )
+
+
 def run(main: Callable[[], None]) -> None:
     """Call ``main``; an error the user can fix becomes one message and exit code 1.
 

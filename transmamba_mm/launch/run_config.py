@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-from transmamba_mm.launch.cli import ConfigOptions
+from transmamba_mm.launch.cli import add_config_options
 from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 
@@ -19,13 +19,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision; bfloat16 on a CPU'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override entries of the config: train_cfg.max_epochs=10 model.layer_map="[0,1,2]"',
-    )
+    add_config_options(parser, ': train_cfg.max_epochs=10 model.layer_map="[0,1,2]"')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

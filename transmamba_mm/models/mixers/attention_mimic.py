@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.mixers.scan_init import SILU_ONE
 
 #: Softplus of it is 1: a token enters the state as it is.
 UNIT_STEP = 0.5413248546129181
@@ -15,13 +16,16 @@ RIDGE = 1e-4
 
 
 class AttentionMimic(ABC):
-    """A mixer that can start like attention; it writes with ``out_proj``.
+    """A mixer that can start like attention.
+
+    It reads values and gate with ``in_proj`` and writes with ``out_proj``.
 
     Attention is ``sum_j a_ij v_j``, a scan ``sum_j (C_i . B_j) exp(A sum dt) dt_j u_j + D u_i``. So
     they are alike with u = v, dt = 1, an open gate and no D, where ``C_i . B_j`` is a constant and
     the decay is how far back attention reaches.
     """
 
+    in_proj: Any
     out_proj: Any
 
     @abstractmethod
@@ -31,6 +35,12 @@ class AttentionMimic(ABC):
         The convolution is the identity and, where ``in_proj`` has a bias to open it, the gate is 1.
         dt, B, C and D stay: B and C are random, and steps of 1 would add up their noise.
         """
+
+    def fit_gate(self, hidden: Tensor) -> None:
+        """Open a gate without a bias for these tokens, as far as a linear map of them can."""
+        gate = self.in_proj.weight[self.out_proj.in_features :]
+        if self.in_proj.bias is None and len(gate):
+            gate.copy_(read_constant(hidden, SILU_ONE).expand_as(gate))
 
     def average_values(self, decay: Tensor, hidden: Tensor, *path: Any) -> None:
         """Start as an average of values that decays with their distance, in place.

@@ -12,11 +12,11 @@ from transmamba_mm.models.mixers.attention_mimic import (
     AttentionMimic,
     decay_log,
     read_average,
-    read_constant,
 )
 from transmamba_mm.models.mixers.scan_init import (
     SILU_ONE,
     init_decay,
+    init_projections,
     init_step_sizes,
     make_identity,
     open_gate,
@@ -137,12 +137,7 @@ class BidirectionalMamba(nn.Module, AttentionMimic):
         """Initialize as Mamba does; ``out_proj`` shrinks with the depth of the network (GPT-2)."""
         self.fwd.init_weights()
         self.bwd.init_weights()
-        nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
-        with torch.no_grad():
-            self.out_proj.weight /= math.sqrt(num_layers)
-        for projection in (self.in_proj, self.out_proj):
-            if projection.bias is not None:
-                nn.init.zeros_(projection.bias)
+        init_projections(self.in_proj, self.out_proj, num_layers)
 
     def mix_values(self) -> None:
         """Start as ``out_proj`` of the scanned values: no convolution, no gate, D = 0.
@@ -167,8 +162,7 @@ class BidirectionalMamba(nn.Module, AttentionMimic):
     def average_values(self, decay: Tensor, hidden: Tensor) -> None:
         """See :class:`AttentionMimic`."""
         self.pass_values()
-        if self.in_proj.bias is None:
-            self.in_proj.weight[self.out_proj.in_features :] = read_constant(hidden, SILU_ONE)
+        self.fit_gate(hidden)
         x, _ = self.in_proj(hidden).chunk(2, dim=-1)
         for direction, u in zip(self._owners, self._convolve(x), strict=True):
             weight = direction.x_proj.weight

@@ -1,7 +1,5 @@
 """The one-directional mixer of a Mamba language model, on our scan."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.models.mixers.attention_mimic import AttentionMimic
 from transmamba_mm.models.mixers.scan_init import (
     init_decay,
+    init_projections,
     init_step_sizes,
     make_identity,
     open_gate,
@@ -89,12 +88,7 @@ class CausalMamba(MambaMixer, AttentionMimic):
         init_decay(self.A_log)
         nn.init.ones_(self.D)
         init_step_sizes(self.dt_proj.weight, self.dt_proj.bias)
-        nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
-        with torch.no_grad():
-            self.out_proj.weight /= math.sqrt(num_layers)
-        for projection in (self.in_proj, self.out_proj):
-            if projection.bias is not None:
-                nn.init.zeros_(projection.bias)
+        init_projections(self.in_proj, self.out_proj, num_layers)
 
     def mix_values(self) -> None:
         """Start as ``out_proj`` of the scanned values, see :class:`BidirectionalMamba`."""

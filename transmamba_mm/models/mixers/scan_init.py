@@ -35,6 +35,16 @@ def init_step_sizes(
 
 
 @torch.no_grad()
+def init_projections(in_proj: nn.Linear, out_proj: nn.Linear, num_layers: int) -> None:
+    """``out_proj`` shrinks with the depth of the network (GPT-2), biases are 0."""
+    nn.init.kaiming_uniform_(out_proj.weight, a=math.sqrt(5))
+    out_proj.weight /= math.sqrt(num_layers)
+    for projection in (in_proj, out_proj):
+        if projection.bias is not None:
+            nn.init.zeros_(projection.bias)
+
+
+@torch.no_grad()
 def make_identity(conv: nn.Conv1d | nn.Conv2d) -> None:
     """Let a depthwise convolution return its input: a causal one of 1-D, a centered one of 2-D."""
     nn.init.zeros_(conv.weight)

@@ -14,7 +14,6 @@ from transmamba_mm.models.mixers.attention_mimic import (
     AttentionMimic,
     decay_log,
     read_average,
-    read_constant,
 )
 from transmamba_mm.models.mixers.scan_init import (
     SILU_ONE,
@@ -186,8 +185,7 @@ class SnakeMamba(nn.Module, AttentionMimic):
     def average_values(self, decay: Tensor, hidden: Tensor, path: SnakePath) -> None:
         """See :class:`AttentionMimic`; all directions share the mean of their decays."""
         self.pass_values()
-        if self.in_proj.bias is None:
-            self.in_proj.weight[self.out_proj.in_features :] = read_constant(hidden, SILU_ONE)
+        self.fit_gate(hidden)
         x, _ = self.in_proj(hidden).chunk(2, dim=-1)
         u = self.convolve(x, path.grid)
         self.x_proj.weight.copy_(read_average(self.x_proj.weight, u, self.state_dims))

@@ -12,10 +12,8 @@ from transmamba_mm.models.mixers.attention_mimic import (
     AttentionMimic,
     decay_log,
     read_average,
-    read_constant,
 )
 from transmamba_mm.models.mixers.scan_init import (
-    SILU_ONE,
     init_decay,
     init_step_sizes,
     make_identity,
@@ -117,10 +115,8 @@ class SS2D(nn.Module, AttentionMimic):
     def average_values(self, decay: Tensor, hidden: Tensor) -> None:
         """See :class:`AttentionMimic`."""
         self.pass_values()
-        inner_dims = self.out_proj.in_features
-        if self.gate:
-            self.in_proj.weight[inner_dims:] = read_constant(hidden, SILU_ONE)
-        u = self._convolve(self.in_proj(hidden)[..., :inner_dims])
+        self.fit_gate(hidden)
+        u = self._convolve(self.in_proj(hidden)[..., : self.out_proj.in_features])
         for rows in self.x_proj:
             rows.copy_(read_average(rows, u, self.state_dims))
         nn.init.zeros_(self.dt_proj)

@@ -49,9 +49,9 @@ class Recording:
             self._check(path, inputs.args or tuple(inputs.kwargs.values()), _parent(path))
 
     def _check(self, path: str, value: Any, maker: str) -> None:
-        # Of several inputs one may come from a frozen tower; masks never have a graph.
+        # Of several inputs one may come from a frozen tower. A parameter among them has no graph.
         values = value if isinstance(value, tuple) else (value,)
-        tensors = [item for item in values if isinstance(item, Tensor)]
+        tensors = [v for v in values if isinstance(v, Tensor) and not isinstance(v, nn.Parameter)]
         if not tensors or any(tensor.requires_grad for tensor in tensors):
             return
         module = self.model.get_submodule(maker)
