@@ -7,18 +7,12 @@ import pytest
 
 from transmamba_mm.datasets import FashionCanvas, FashionMNIST
 from transmamba_mm.datasets.fashion_canvas import CLOTHES
-from transmamba_mm.datasets.fashion_mnist import ROOTS, find_files
 from transmamba_mm.errors import UserError
 
 NUMBER = 300
 
 
-@pytest.fixture(scope='module', autouse=True)
-def files():
-    try:
-        find_files(ROOTS)
-    except UserError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures('fashion_mnist')
 
 
 def tiles(canvas: np.ndarray) -> list[bytes]:

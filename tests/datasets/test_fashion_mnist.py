@@ -2,23 +2,14 @@
 
 import gzip
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transmamba_mm.datasets import FashionMNIST
-from transmamba_mm.datasets.fashion_mnist import FILES, PARTS, ROOTS, find_files
+from transmamba_mm.datasets.fashion_mnist import FILES, PARTS
 from transmamba_mm.datasets.subset import stratified_part
 from transmamba_mm.errors import UserError
-
-
-@pytest.fixture(scope='module')
-def folder() -> Path:
-    try:
-        return find_files(ROOTS)
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 def bytes_of(dataset: FashionMNIST) -> list[bytes]:
@@ -35,8 +26,8 @@ def test_parts_are_disjoint_stratified_and_cover_everything():
         assert np.bincount(labels[part]).tolist() == pytest.approx([PARTS[name] / 10] * 10, abs=1)
 
 
-def test_real_files(folder):
-    test = FashionMNIST('test', data_root=str(folder))
+def test_real_files(fashion_mnist):
+    test = FashionMNIST('test', data_root=str(fashion_mnist))
     assert (len(test), test.data_list[0]['img'].shape) == (10_000, (28, 28))
     assert test.CLASSES[test.data_list[0]['gt_label']] == 'Ankle boot'
     small, large = (FashionMNIST('train', part, 3) for part in (0.01, 0.25))
@@ -45,7 +36,7 @@ def test_real_files(folder):
     assert np.bincount(small.get_gt_labels()).tolist() == [25] * 10
 
 
-def test_fractions_are_nested(folder):
+def test_fractions_are_nested(fashion_mnist):
     sizes = [FashionMNIST('train', part, 0) for part in (0.01, 0.1)]
     for one, other in pairwise(sizes):
         assert set(bytes_of(one)) <= set(bytes_of(other))

@@ -1,6 +1,7 @@
 """A study trains what is missing, once, each run in its own folder, and keeps a line of each."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,15 @@ def test_teacher_of_a_regime():
     assert (job.work_dir, job.options) == ('work_dirs/deit-nano_digits', {})
     assert (line['config'], line['method'], line['regime']) == ('deit-nano_digits', None, 'C')
     assert teachers[2][0][0] == job
+
+
+@pytest.mark.parametrize('fraction', [0.125, 0.005])
+def test_a_point_in_the_name_of_a_teacher_makes_it_no_file(fraction):
+    study = shipped()
+    _, logits, _ = study.runs(['b'])
+    ((job, line),) = study.teacher_jobs(replace(logits, fraction=fraction))
+    assert job.work_dir.endswith(f'-B-{100 * fraction:g}-seed3')
+    assert line['fraction'] == fraction
 
 
 def test_teacher_on_the_student_s_own_images():

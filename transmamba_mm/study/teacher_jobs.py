@@ -10,6 +10,13 @@ from transmamba_mm.errors import UserError
 from transmamba_mm.study.design import Regime, Run
 from transmamba_mm.study.training_job import TrainingJob
 
+#: Endings of checkpoints; anything else is a work_dir, such as deit-B-12.5-seed0.
+CHECKPOINTS = ('.pth', '.pt', '.safetensors', '.bin')
+
+
+def _is_checkpoint(place: str) -> bool:
+    return '://' in place or place.endswith(CHECKPOINTS)
+
 
 def teacher_dir(place: str, run: Run, regime: Regime) -> str:
     """Work_dir of the teacher of a run.
@@ -19,7 +26,7 @@ def teacher_dir(place: str, run: Run, regime: Regime) -> str:
         run (Run): The run.
         regime (Regime): How its teacher is trained.
     """
-    if Path(place).suffix or not regime.own_data:
+    if _is_checkpoint(place) or not regime.own_data:
         return place
     return f'{place}-{run.regime}-{run.fraction * 100:g}-seed{run.seed}'
 
@@ -38,7 +45,7 @@ def plan_teacher_jobs(
     Raises:
         UserError: No config trains the teacher.
     """
-    if Path(place).suffix:
+    if _is_checkpoint(place):
         return []
     path = teacher_config(run.config)
     options = {**teacher_options, **regime.options}
@@ -47,7 +54,7 @@ def plan_teacher_jobs(
     cfg = Config.fromfile(path)
     encoder = cfg.model.get('vision_checkpoint')
     found: list[tuple[Path, str, dict]] = []
-    if encoder is not None and not Path(encoder).suffix:
+    if encoder is not None and not _is_checkpoint(encoder):
         found.append((path.with_name(f'{Path(encoder).name}.py'), encoder, {}))
     found.append((path, place, options))
     jobs: list[tuple[TrainingJob, dict]] = []
