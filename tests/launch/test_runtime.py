@@ -1,5 +1,6 @@
 """Process-wide settings of a config take effect, or are refused before anything runs."""
 
+import ctypes
 import platform
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def test_mixed_precision_on_a_cpu_is_bfloat16_without_loss_scaling():
 def test_freed_memory_is_kept(tmp_path):
     def hold(how: str) -> None:
         """Write the MiB that are held after a tensor of 256 has been freed."""
+        libc, trim_threshold, top_pad, mmap_max = ctypes.CDLL(None), -1, -2, -4
+        # The fork inherits the setting from whatever test trained before, in this process.
+        for setting, default in ((trim_threshold, 2**17), (top_pad, 2**17), (mmap_max, 2**16)):
+            assert libc.mallopt(setting, default)
         if how == 'keep':
             assert keep_freed_memory()
         tensor = torch.ones(2**26)
