@@ -114,6 +114,17 @@ def test_a_part_of_a_classifier_is_a_dict(part, value):
     assert f'model.student.{part}' in message(DIGITS, {f'model.student.{part}': value})
 
 
+@pytest.mark.parametrize('phase', ['train', 'val', 'test'])
+@pytest.mark.parametrize('leaf', [DIGITS, VQA])
+def test_a_data_loader_without_a_data_set(phase, leaf):
+    cfg = read_config(LEAVES[leaf])
+    without = {key: value for key, value in cfg[f'{phase}_dataloader'].items() if key != 'dataset'}
+    for loader in ({}, without, {**without, 'dataset': None}):
+        cfg[f'{phase}_dataloader'] = loader
+        with pytest.raises(UserError, match=rf'{phase}_dataloader\.dataset is missing'):
+            preflight(cfg, (phase,))
+
+
 def test_none_among_metrics():
     assert 'val_evaluator.0=None' in message(DIGITS, {'val_evaluator': [None]})
 

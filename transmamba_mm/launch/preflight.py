@@ -46,7 +46,10 @@ def preflight(cfg: Config, phases: Sequence[str]) -> None:
     problems += [*missing_head(cfg), *_uncovered_images(cfg.get('model') or {})]
     for phase in phases:
         problems += excessive_topk(cfg, phase)
-        for leaf in iter_datasets((cfg.get(f'{phase}_dataloader') or {}).get('dataset')):
+        loader = cfg.get(f'{phase}_dataloader')
+        if loader is not None and loader.get('dataset') is None:
+            problems.append(f'{phase}_dataloader.dataset is missing: write dict(type=...).')
+        for leaf in iter_datasets((loader or {}).get('dataset')):
             problems += missing_data(leaf)
             if phase != 'train':
                 problems += (f'{phase}_dataloader: {text}' for text in unseen_gaps(leaf))
