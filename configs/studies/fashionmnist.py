@@ -78,7 +78,10 @@ blocks = dict(
     regime_b=_own_data(_vim, 'converged', 'scratch', 'logits', 'wsab'),
     ablation=dict(
         configs=[_vim],
-        methods=['wsab', 'no_subcloning', 'no_layers', 'no_directions', 'no_features', 'uniform'],
+        methods=[
+            *('wsab', 'wsab_sampled', 'no_subcloning', 'no_layers', 'no_directions'),
+            *('no_features', 'uniform'),
+        ],
         fractions=[0.25],
         seeds=[0, 1, 2],
         baseline='wsab',

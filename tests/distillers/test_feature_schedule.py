@@ -126,7 +126,9 @@ def test_all_layers_count_alike_in_a_turn():
     assert (sum(parts) / 2).item() == pytest.approx(whole.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize('schedule', [{'feature_end': 1e-9}, {'layer_stride': 3}], ids=str)
+@pytest.mark.parametrize(
+    'schedule', [{'feature_end': 1e-9}, {'layer_stride': 3}, {'token_share': 0.2}], ids=str
+)
 def test_distributed(schedule, process_group):  # noqa: F811
     model = MMDistributedDataParallel(
         build(distiller={'type': 'WSAB', **schedule}), device_ids=None

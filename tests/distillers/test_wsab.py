@@ -210,6 +210,27 @@ def test_permuting_records_to_a_scan_order_changes_no_direction_term(student, te
         torch.testing.assert_close(permuted[f'direction{k}_loss'], canonical[f'direction{k}_loss'])
 
 
+def test_a_share_of_the_tokens_has_the_same_cosines_on_average(student, teacher):
+    whole, sampled = (WSAB(MATCH, cls_token=False, token_share=share) for share in (1, 0.25))
+    sampled.load_state_dict(whole.state_dict())
+    expected = whole(student, teacher)
+    outputs = [sampled(student, teacher) for _ in range(400)]
+    for key in ('layer01_cos', 'layer03_cos', 'direction0_cos', 'direction1_cos'):
+        drawn = torch.stack([output[key] for output in outputs])
+        error = drawn.std() / len(drawn) ** 0.5
+        assert 0 < error < 0.01
+        assert abs(drawn.mean() - expected[key]) < 4 * error
+
+
+@pytest.mark.parametrize(('share', 'tokens'), [(1, 12), (0.25, 3), (0.2, 3), (1e-9, 1)])
+def test_only_drawn_tokens_are_compared(share, tokens, student, teacher):
+    feature = student.layer_features[0]
+    patches = feature.patches.clone().requires_grad_()
+    student.layer_features[0] = replace(feature, patches=patches)
+    WSAB(MATCH, cls_token=False, token_share=share)(student, teacher)['layer_loss'].backward()
+    assert (patches.grad.abs().sum((0, 2)) > 0).sum() == tokens
+
+
 @pytest.mark.parametrize('grid', [(6, 8), (2, 2), (1, 1)], ids=str)
 def test_teacher_on_another_grid(grid, student):
     outputs = WSAB(MATCH)(student, record(8, grid))

@@ -40,6 +40,7 @@ CHANGES = {
         },
     ),
     'masked': (DIGITS, {'distiller.mask_ratio': 0.33, 'distiller.feature_end': 0.5}),
+    'wsab_sampled': (DIGITS, {'distiller.layer_stride': 2, 'distiller.token_share': 0.25}),
     'wsab_v2': (DIGITS, {'subcloning.layer_map': {'kind': 'first_n', 'n': 2}}),
     'mimic': (DIGITS, {'subcloning.mimic_scan': True}),
     'scaled': (DIGITS, {'subcloning.calibration': 'scale'}),

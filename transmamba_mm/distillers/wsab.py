@@ -1,9 +1,11 @@
 """WSAB, the distillation of TransMamba: weight subcloning, adaptive, bidirectional."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from transmamba_mm.checks import FLAG, NOT_NEGATIVE, POSITIVE, checked, one_of
+from transmamba_mm.checks import FLAG, NOT_NEGATIVE, POSITIVE, SHARE, checked, one_of
 from transmamba_mm.distillers.feature_distiller import FeatureDistiller
 from transmamba_mm.distillers.similarity import (
     affinity_distance,
@@ -83,6 +85,8 @@ class WSAB(FeatureDistiller):
         feature_end (float, optional): See :class:`BaseDistiller`.
         layer_stride (int): See :class:`BaseDistiller`. Weights compare the layers of one step.
         mask_ratio (float): See :class:`BaseDistiller`.
+        token_share (float): Share of the tokens that a step projects and compares, drawn for
+            each layer and direction; affinities compare all.
 
     Raises:
         UserError: An unknown weighting, reduction or projector, a factor below 0, a temperature not
@@ -100,6 +104,7 @@ class WSAB(FeatureDistiller):
         weighting=one_of(*WEIGHTINGS),
         tau=POSITIVE,
         reduction=one_of(*REDUCTIONS),
+        token_share=SHARE,
     )
     def __init__(
         self,
@@ -120,6 +125,7 @@ class WSAB(FeatureDistiller):
         embedding_weight: float = 0.0,
         frame_weight: float = 0.0,
         mask_ratio: float = 0.0,
+        token_share: float = 1.0,
     ) -> None:
         used = {
             FeatureKind.LAYER_FEATURES: layer_weight > 0 or affinity_weight > 0,
@@ -149,6 +155,7 @@ class WSAB(FeatureDistiller):
         self.weighting = weighting
         self.tau = tau
         self.reduction = reduction
+        self.token_share = token_share
         self._check()
 
         layers = match.layers
@@ -239,7 +246,7 @@ class WSAB(FeatureDistiller):
             if self.cls_token and ours.cls is not None and theirs.cls is not None:
                 tokens = torch.cat([ours.cls.unsqueeze(1), tokens], dim=1)
                 target = torch.cat([theirs.cls.unsqueeze(1), target], dim=1)
-            cosines.append(token_cosine(*self.layer_projectors[i](tokens, target)))
+            cosines.append(self._cosine(self.layer_projectors[i], tokens, target))
         loss, weights = self._weigh(cosines, len(self.match.layers))
         outputs = {'layer_loss': self.layer_weight * loss}
         for layer, cosine, weight in zip(self.compared_matches, cosines, weights, strict=True):
@@ -253,7 +260,7 @@ class WSAB(FeatureDistiller):
             having = [i for i, layer in enumerate(self.match.layers) if layer.num_directions > k]
             project = dict(zip(having, projectors, strict=True))
             cosines = [
-                token_cosine(*project[i](ours.patches[:, k], target))
+                self._cosine(project[i], ours.patches[:, k], target)
                 for ours, target, i in zip(
                     student.direction_features, targets, self.compared_layers, strict=True
                 )
@@ -263,6 +270,15 @@ class WSAB(FeatureDistiller):
             outputs[f'direction{k}_loss'] = self.direction_weight * loss
             outputs[f'direction{k}_cos'] = torch.stack(cosines).mean().detach()
         return outputs
+
+    def _cosine(self, projector: LatentProjector, tokens: Tensor, target: Tensor) -> Tensor:
+        """The ``cos_i`` of (B, L, Ds) and (B, L, Dt): a scalar."""
+        if self.token_share < 1:
+            num_tokens = tokens.shape[1]
+            drawn = torch.randperm(num_tokens, device=tokens.device)
+            drawn = drawn[: math.ceil(self.token_share * num_tokens)]
+            tokens, target = tokens[:, drawn], target[:, drawn]
+        return token_cosine(*projector(tokens, target))
 
     def _compare_affinities(self, student: Features, targets: list[Tensor]) -> dict[str, Tensor]:
         distances = [
