@@ -8,6 +8,7 @@ from transmamba_mm.datasets.fashion_canvas import FashionCanvas  # noqa: E402
 from transmamba_mm.datasets.fashion_mnist import FashionMNIST  # noqa: E402
 from transmamba_mm.datasets.fit_size import FitSize  # noqa: E402
 from transmamba_mm.datasets.format_choices import FormatChoices  # noqa: E402
+from transmamba_mm.datasets.image_folder import ImageFolder  # noqa: E402
 from transmamba_mm.datasets.llava_instruct import LlavaInstruct  # noqa: E402
 from transmamba_mm.datasets.load_image import LoadImage  # noqa: E402
 from transmamba_mm.datasets.random_affine import RandomAffine  # noqa: E402
@@ -44,6 +45,7 @@ __all__ = [
     'FashionMNIST',
     'FitSize',
     'FormatChoices',
+    'ImageFolder',
     'LlavaInstruct',
     'LoadImage',
     'MovingDigits',

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from transmamba_mm.launch.cli import add_config_options
+from transmamba_mm.launch.data_classes import fill_num_classes
 from transmamba_mm.launch.method import add_method_argument
 from transmamba_mm.launch.read_config import read_config
 
@@ -34,13 +35,14 @@ def load_config(args: argparse.Namespace) -> Config:
 
     The work_dir comes from the command line, else from the config, else it is
     ``work_dirs/<name of the config>``, with ``-<method>`` for a method that is not the config's
-    own. ``--cfg-options`` have the last word.
+    own. ``--cfg-options`` have the last word. A ``num_classes`` that is None becomes the data's.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config, args.cfg_options, args.method)
     if args.launcher != 'none':
         cfg.launcher = args.launcher
     cfg.setdefault('launcher', 'none')
+    fill_num_classes(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(cfg.filename).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(name), dict):
