@@ -68,3 +68,12 @@ def test_weights_that_are_missing_are_named(saved):
     (saved / 'model.safetensors').unlink()
     with pytest.raises(UserError, match='no readable weights'):
         build(checkpoint=str(saved), tokenizer=WORDS)
+
+
+@pytest.mark.parametrize('layer', [-4, 3, 10**18, [0, 3]])
+def test_a_feature_layer_that_the_vision_encoder_lacks(layer):
+    config = {'vision_config': VISION, 'text_config': TEXT, 'image_token_index': 11}
+    with pytest.raises(UserError, match=r'2 layers, so a layer is from -3 to 2'):
+        build(config={**config, 'vision_feature_layer': layer}, tokenizer=WORDS)
+    for known in (-3, 2):
+        build(config={**config, 'vision_feature_layer': known}, tokenizer=WORDS)

@@ -78,6 +78,7 @@ class LlavaTeacher(BaseVQAModel):
                 f'{type(self.model).__name__} cannot be a LlavaTeacher: its model has no '
                 f'{", ".join(missing)}. Choose {LLAVA["noun"]} such as {LLAVA["example"]}.'
             )
+        _check_feature_layers(self.model.config)
         self.vision_checkpoint = vision_checkpoint
         if vision_checkpoint is not None:
             core.vision_tower.requires_grad_(False)
@@ -124,3 +125,20 @@ class LlavaTeacher(BaseVQAModel):
             pixel_values=images.to(self.model.dtype), return_dict=True
         )
         return torch.stack(list(output.pooler_output))
+
+
+def _check_feature_layers(config: Any) -> None:
+    """UserError for layers that the vision encoder does not have; an image would be the first try.
+
+    Its hidden states are the embeddings and the output of each layer.
+    """
+    depth = getattr(getattr(config, 'vision_config', None), 'num_hidden_layers', None)
+    chosen = getattr(config, 'vision_feature_layer', None)
+    if depth is None or chosen is None:
+        return
+    for layer in chosen if isinstance(chosen, list | tuple) else [chosen]:
+        if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
+            raise UserError(
+                f'vision_feature_layer={chosen} of LlavaTeacher: its vision encoder has {depth} '
+                f'layers, so a layer is from {-depth - 1} to {depth}.'
+            )
