@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from transmamba_mm.errors import UserError
+from transmamba_mm.models.hf import model_source
 from transmamba_mm.registry import MODELS, TOKENIZERS
 
 WORDS = {'type': 'WordTokenizer', 'words': ['what', 'color', 'is', 'it', '?', 'red']}
@@ -77,3 +78,16 @@ def test_a_feature_layer_that_the_vision_encoder_lacks(layer):
         build(config={**config, 'vision_feature_layer': layer}, tokenizer=WORDS)
     for known in (-3, 2):
         build(config={**config, 'vision_feature_layer': known}, tokenizer=WORDS)
+
+
+@pytest.mark.parametrize('left_out', ['vision_config', 'text_config', None])
+def test_a_new_model_larger_than_the_memory_is_refused(left_out, monkeypatch):
+    """Sizes that are left out are those of a LLaVA of 7 billion parameters."""
+    config = {'vision_config': VISION, 'text_config': TEXT, 'image_token_index': 11}
+    monkeypatch.setattr(model_source, 'memory_size', lambda: 10**9)
+    config = {key: value for key, value in config.items() if key != left_out}
+    if left_out is None:
+        assert build(config=config, tokenizer=WORDS)
+        return
+    with pytest.raises(UserError, match=r'config of LlavaTeacher has \d\.\d billion parameters'):
+        build(config=config, tokenizer=WORDS)

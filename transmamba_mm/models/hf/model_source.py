@@ -1,5 +1,6 @@
 """Build, load and check a transformers model inside one of ours."""
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,39 @@ class ModelSource:
             weights (bool): False: of a checkpoint only the architecture is built.
 
         Raises:
-            UserError: As :meth:`config`; weights that are missing, damaged or do not fit.
+            UserError: As :meth:`config`; weights that are missing, damaged or do not fit; a new
+                model that is larger than the memory.
         """
         if self.checkpoint is None:
-            return cast(self.model_class(self.config()), dtype)
+            config = self.config()
+            self._check_memory(config)
+            return cast(self.model_class(config), dtype)
         if weights:
             return load_weights(self.model_class, self.checkpoint, dtype)
         return cast(build_described(self.checkpoint, self.model_class, self.config()), dtype)
+
+    def _check_memory(self, config: Any) -> None:
+        """UserError of a new model larger than the memory, as one of default sizes may be."""
+        memory = memory_size()
+        if memory is None or torch.get_default_device().type != 'cpu':
+            return
+        with torch.device('meta'):
+            count = sum(weight.numel() for weight in self.model_class(config).parameters())
+        if 4 * count > memory:
+            raise UserError(
+                f'A new model by the config of {self.owner} has {count / 1e9:.1f} billion '
+                f'parameters, {4 * count / 1e9:.0f} GB, more than the memory of this machine '
+                f'({memory / 1e9:.0f} GB): set smaller sizes (those left out are the defaults of '
+                'transformers), or checkpoint instead of config.'
+            )
+
+
+def memory_size() -> int | None:
+    """Bytes of memory, None where the system does not count them."""
+    try:
+        return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def cast(model: Any, dtype: str | torch.dtype | None) -> Any:
