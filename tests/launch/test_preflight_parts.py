@@ -107,6 +107,13 @@ def test_value_that_nothing_can_work_with(option):
         assert f'{option}={value!r}' in message(DIGITS, {option: value})
 
 
+@pytest.mark.parametrize('depth', [10**9, 0, -1])
+@pytest.mark.parametrize('part', ['student.language', 'teacher.model', 'teacher.model.config.text'])
+def test_depth_of_a_model_of_transformers(part, depth):
+    option = f'model.{part}{"_" if part.endswith("text") else "."}config.num_hidden_layers'
+    assert f'{option}={depth}' in message(VQA, {option: depth})
+
+
 @pytest.mark.parametrize('part', ['backbone', 'head', 'head.loss'])
 @pytest.mark.parametrize('value', [[], ['x'], 5, 'x'])
 def test_a_part_of_a_classifier_is_a_dict(part, value):

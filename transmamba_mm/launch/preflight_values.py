@@ -103,6 +103,7 @@ RANGES: dict[str, Rule] = {
     '*.meta_keys': Text(many=True),
     '*.arch.embed_dims': Each(COUNT),
     '*.arch.num_layers': DEPTH,
+    '*.num_hidden_layers': DEPTH,
     '*.arch.num_heads': Each(COUNT),
     '*.arch.feedforward_channels': COUNT,
     'data_preprocessor.std': Each(POSITIVE, alone=False),
