@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from mmengine.model import BaseDataPreprocessor
 
 from tests.engine.noisy_run import QuickRunner
 from tests.transfer.small_models import batch, trained, vim_config, vit_config
 from transmamba_mm.checkpoint import load_checkpoint
+from transmamba_mm.errors import UserError
 from transmamba_mm.registry import MODELS
 
 
@@ -91,3 +93,11 @@ def test_weights_that_are_loaded_are_not_calibrated(whole, tmp_path):
     run = runner(tmp_path, 1, load_from=str(whole / 'iter_3.pth'))
     run.train()
     assert 'Calibrated on' not in next(tmp_path.rglob('*.log')).read_text()
+
+
+def test_batches_without_images_are_refused(tmp_path):
+    run = runner(tmp_path)
+    run.model.data_preprocessor = BaseDataPreprocessor()  # some take any batch
+    run.train_loop.dataloader.collate_fn = lambda items: {'img': [item['inputs'] for item in items]}
+    with pytest.raises(UserError, match='batches of train_dataloader have no images'):
+        run.train()

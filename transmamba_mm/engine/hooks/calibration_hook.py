@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from transmamba_mm.checks import COUNT, checked
+from transmamba_mm.errors import UserError
 from transmamba_mm.random_states import seeded
 from transmamba_mm.registry import HOOKS
 
@@ -40,7 +41,13 @@ class CalibrationHook(Hook):
         with seeded([0]):
             items = [dataset[i * len(dataset) // count] for i in range(count)]
             batch = model.data_preprocessor(loader.collate_fn(items), training=False)
-            lines = model.calibrate(batch.get('inputs', batch.get('images')))
+            images = batch.get('inputs', batch.get('images'))
+            if images is None:
+                raise UserError(
+                    'The batches of train_dataloader have no images to calibrate on: end its '
+                    'pipeline with what packs its items, such as PackInputs.'
+                )
+            lines = model.calibrate(images)
         for parameter in model.student.parameters():
             broadcast(parameter.data)
         runner.logger.info('\n'.join([f'Calibrated on {count} images:', *lines]))
