@@ -1,5 +1,6 @@
 from transmamba_mm.models.backbones.attention_swap import AttentionSwap
 from transmamba_mm.models.backbones.plainmamba import PlainMamba
+from transmamba_mm.models.backbones.register_vit import RegisterVisionTransformer
 from transmamba_mm.models.backbones.token_backbone import TokenBackbone
 from transmamba_mm.models.backbones.videomamba import VideoMamba
 from transmamba_mm.models.backbones.vim import Vim
@@ -10,6 +11,7 @@ __all__ = [
     'AttentionSwap',
     'ClipVision',
     'PlainMamba',
+    'RegisterVisionTransformer',
     'TokenBackbone',
     'VMamba',
     'VideoMamba',

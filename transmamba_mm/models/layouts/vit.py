@@ -125,8 +125,16 @@ class VisionTransformerLayout(AdapterLayout):
         return tuple(self.backbone.patch_resolution)
 
     def canonical_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights by canonical names; query, key and value are views of one tensor."""
+        """Weights by canonical names; query, key and value are views of one tensor.
+
+        Registers, which stand behind the cls token, have no place in a student and are left out.
+        """
         renamed = NAMES.rename(state)
+        cls = renamed.get('cls_token')
+        if cls is not None and cls.shape[1] > 1:
+            positions, extra = renamed['pos_embed'], cls.shape[1]
+            renamed['cls_token'] = cls[:, :1]
+            renamed['pos_embed'] = torch.cat([positions[:, :1], positions[:, extra:]], dim=1)
         if 'norm.weight' not in renamed:
             renamed = {LAST_NORM.get(key, key): value for key, value in renamed.items()}
         return renamed

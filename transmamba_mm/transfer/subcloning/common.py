@@ -97,7 +97,14 @@ def patch_embedding(*kernel: Axis, optional: bool = False) -> tuple[Clone, ...]:
     )
 
 
-CLS_TOKEN = Clone('cls token', 'cls_token', 'cls_token', (OTHER, Axis.CLS, RES), optional=True)
+CLS_TOKEN = Clone(
+    'cls token',
+    'cls_token',
+    'cls_token',
+    (OTHER, Axis.CLS, RES),
+    optional=True,
+    otherwise='the teacher has no cls token',
+)
 POSITIONS = Clone('positions', 'pos_embed', 'pos_embed', (OTHER, Axis.TOKENS, RES))
 # Optional: tied to the embeddings it is no parameter of its own.
 LANGUAGE_HEAD = Clone(
