@@ -91,3 +91,9 @@ def test_a_new_model_larger_than_the_memory_is_refused(left_out, monkeypatch):
         return
     with pytest.raises(UserError, match=r'config of LlavaTeacher has \d\.\d billion parameters'):
         build(config=config, tokenizer=WORDS)
+
+
+def test_images_of_another_size_are_refused(saved):
+    teacher = build(checkpoint=str(saved), tokenizer=WORDS)
+    with pytest.raises(UserError, match=r'images of 8x8 pixels, not 16x8.*img_size=8'):
+        teacher.encode_image(torch.randn(2, 3, 16, 8), ['what is it ?'] * 2)

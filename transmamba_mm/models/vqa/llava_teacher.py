@@ -120,7 +120,19 @@ class LlavaTeacher(BaseVQAModel):
         }
 
     def encode_image(self, images: Tensor, questions: Sequence[str]) -> Tensor:
-        """Patches (B, L, D) in the space of words; the questions do not matter to them."""
+        """Patches (B, L, D) in the space of words; the questions do not matter to them.
+
+        Raises:
+            UserError: Images of another size than the vision encoder's.
+        """
+        size = getattr(getattr(self.model.config, 'vision_config', None), 'image_size', None)
+        if isinstance(size, int) and tuple(images.shape[-2:]) != (size, size):
+            height, width = images.shape[-2:]
+            raise UserError(
+                f'The vision encoder of LlavaTeacher takes images of {size}x{size} pixels, not '
+                f'{height}x{width}: resize them in the pipeline, set img_size={size} of the '
+                'teacher of a transfer, or image_size of vision_config.'
+            )
         output = self.model.model.get_image_features(
             pixel_values=images.to(self.model.dtype), return_dict=True
         )
