@@ -359,3 +359,17 @@ def test_a_broken_line_is_named(tmp_path):
     file.write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(UserError, match=r'r\.jsonl, line 2'):
         read_lines(file)
+
+
+@pytest.mark.parametrize(
+    ('where', 'message'),
+    [
+        ({'config': VIM}, 'config=.* of where of tuned'),
+        ({'method': 'wsbb'}, 'wsbb'),
+        ({'fraction': 0.3}, '0.3'),
+        ({'sed': 1}, 'sed'),
+    ],
+)
+def test_tuned_options_for_runs_that_no_block_has(where, message):
+    with pytest.raises(UserError, match=message):
+        shipped(tuned=[Tuned(where, {})])

@@ -59,6 +59,20 @@ class Study:
                 check(owner, 'regime', block.regime, one_of(*self.regimes))
             if block.reference:
                 check(owner, 'reference', block.reference, one_of(*self.blocks))
+        self._check_tuned()
+
+    def _check_tuned(self) -> None:
+        blocks = self.blocks.values()
+        known = {
+            'config': {Path(config).stem for block in blocks for config in block.configs},
+            'method': {method_name(method) for block in blocks for method in block.methods},
+            'fraction': {fraction for block in blocks for fraction in block.fractions},
+            'regime': {None, *self.regimes},
+        }
+        for entry in self.tuned:
+            check_keys('where of tuned', entry.where, known)
+            for name, value in entry.where.items():
+                check('where of tuned', name, value, one_of(*known[name]))
 
     @classmethod
     def from_file(cls, path: str | Path) -> 'Study':
