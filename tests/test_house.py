@@ -25,6 +25,7 @@ FLOORS = (
     ('transmamba_mm.convert', 'transmamba_mm.evaluation', 'transmamba_mm.engine'),
     ('transmamba_mm.launch',),
     ('transmamba_mm.study', 'transmamba_mm.apis'),
+    ('transmamba_mm.own_data',),
     ('tools', 'benchmarks'),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

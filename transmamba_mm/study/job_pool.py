@@ -24,6 +24,7 @@ def run_jobs(
     workers: int | None = None,
     console: Console | None = None,
     pace: Pace | None = None,
+    threads: int | None = 1,
 ) -> None:
     """Train every job that is not finished yet, in order, ``workers`` at a time.
 
@@ -38,6 +39,7 @@ def run_jobs(
         workers (int, optional): Defaults to one per core.
         console (Console, optional): Where to print.
         pace (Pace, optional): Known from earlier runs, for the remaining time.
+        threads (int, optional): Of each training; None leaves it to torch.
 
     Raises:
         UserError: Trainings failed; names them, their messages and logs.
@@ -55,7 +57,7 @@ def run_jobs(
     failed: dict[str, str] = {}
     running = 0
     count = min(workers or os.cpu_count() or 1, len(waiting))
-    with _Board(waiting, count, console, pace or {}) as board, _Workers(count) as pool:
+    with _Board(waiting, count, console, pace or {}) as board, _Workers(count, threads) as pool:
         while True:
             for job in [job for job in waiting if job.needs is None or job.needs in done]:
                 waiting.remove(job)
@@ -79,13 +81,14 @@ def run_jobs(
 class _Workers:
     """Processes that take jobs from one queue and send events to another."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, threads: int | None) -> None:
         served = 'forkserver' in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context('forkserver' if served else 'spawn')
         context.set_forkserver_preload([work.__module__])
         self._inbox, self._events = context.Queue(), context.Queue()
         self._processes = [
-            context.Process(target=work, args=(self._inbox, self._events)) for _ in range(count)
+            context.Process(target=work, args=(self._inbox, self._events, threads))
+            for _ in range(count)
         ]
 
     def __enter__(self) -> '_Workers':

@@ -195,13 +195,14 @@ def metric_of(cfg: Config) -> str:
     return METRIC if best in (None, 'auto') else best
 
 
-def work(inbox, events) -> None:
+def work(inbox, events, threads: int | None) -> None:
     """Train jobs from ``inbox`` until None comes; a worker process runs this.
 
-    One thread each: several small trainings side by side make better use of the cores than one
-    training that splits its small matrices over all of them.
+    A study has one thread each: several small trainings side by side make better use of the cores
+    than one training that splits its small matrices over all of them.
     """
-    torch.set_num_threads(1)
+    if threads is not None:
+        torch.set_num_threads(threads)
     compat.load_checkpoints_safely()
     Thread(target=_die_with_parent, daemon=True).start()
     for job in iter(inbox.get, None):

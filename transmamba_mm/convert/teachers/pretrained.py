@@ -56,6 +56,18 @@ class PretrainedClassifier:
         return [round(255 * value, 4) for value in self.images.std]
 
     @property
+    def in_channels(self) -> int:
+        """Channels of its images."""
+        backbone = self.model['backbone']
+        return backbone.get('in_channels') or backbone['config'].get('num_channels', 3)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, in pixels."""
+        backbone = self.model['backbone']
+        return backbone.get('patch_size') or backbone['config']['patch_size']
+
+    @property
     def num_classes(self) -> int | None:
         """Classes of the head; None without one."""
         head = self.model['head']
