@@ -132,6 +132,17 @@ def _read_folder(root: Path, ignored: Counter[str]) -> Iterator[tuple[Path, str,
                     ignored[path.suffix.lower() or 'without suffix'] += 1
 
 
+def list_folder(root: Path) -> list[Path]:
+    """The images anywhere below a folder, sorted; hidden files and other suffixes are left out."""
+    return [
+        path
+        for path in sorted(root.rglob('*'))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith('.')
+        and path.is_file()
+    ]
+
+
 def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != '.')
 
