@@ -239,7 +239,7 @@ def test_options_of_tuning_are_those_of_the_runs_they_fit():
     optimizer = study.job(scratch, None).load().optim_wrapper.optimizer
     assert (optimizer.lr, optimizer.weight_decay) == (4e-3, 0.1)
     trials = [{'optim_wrapper.optimizer.lr': 1.0}]
-    tuning = Study({'t': Block([VIM], ['scratch'], trials=trials)}, 'n', 'n', tuned=tuned)
+    tuning = Study({'t': Block([VIM], ['scratch'], trials=trials)}, 'n', 'n', tuned=tuned[:2])
     (run,) = tuning.runs(['t'])
     assert run.options == {
         'optim_wrapper.optimizer.weight_decay': 0.1,
@@ -366,7 +366,7 @@ def test_a_broken_line_is_named(tmp_path):
     [
         ({'config': VIM}, 'config=.* of where of tuned'),
         ({'method': 'wsbb'}, 'wsbb'),
-        ({'fraction': 0.3}, '0.3'),
+        ({'regime': 'D'}, "regime='D'"),
         ({'sed': 1}, 'sed'),
     ],
 )

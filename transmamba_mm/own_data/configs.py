@@ -157,12 +157,14 @@ def _teacher(plan: TransferPlan, model: dict[str, Any], checkpoint: str) -> Conf
     else:
         backbone['frozen_stages'] = FREEZES[backbone['type']](backbone['arch'])
     cfg.model = {**model, 'backbone': backbone}
-    cfg.model['backbone']['init_cfg'] = {
-        'type': 'Pretrained',
-        'checkpoint': checkpoint,
-        'prefix': 'backbone.',
-    }
+    cfg.model.backbone.init_cfg = _pretrained(checkpoint, 'backbone.')
+    if any(key.startswith('neck.') for key in plan.teacher.state):  # it is trained with the head
+        cfg.model.neck.init_cfg = _pretrained(checkpoint, 'neck.')
     return cfg
+
+
+def _pretrained(checkpoint: str, prefix: str) -> dict[str, str]:
+    return {'type': 'Pretrained', 'checkpoint': checkpoint, 'prefix': prefix}
 
 
 def _transfer(plan: TransferPlan, model: dict[str, Any], checkpoint: str) -> Config:
@@ -186,6 +188,8 @@ def _transfer(plan: TransferPlan, model: dict[str, Any], checkpoint: str) -> Con
     if plan.size != plan.teacher.img_size[0]:
         teacher['img_size'] = plan.teacher.img_size
     cfg.model = {**cfg.model, 'student': student_model, 'teacher': teacher}
+    if model['backbone']['type'] == 'SwinTransformer' and width:  # of a student with stages, too
+        cfg.model.layer_map = 'stages'
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, 'transfer.py')
         cfg.dump(file)

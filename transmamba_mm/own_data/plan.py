@@ -6,7 +6,7 @@ from math import ceil
 from transmamba_mm.convert.teachers import PretrainedClassifier
 from transmamba_mm.datasets.image_list import ImageList
 from transmamba_mm.errors import UserError
-from transmamba_mm.own_data.students import SWAP
+from transmamba_mm.own_data.students import HIERARCHICAL, SWAP
 
 BATCH_SIZE = 32
 #: Updates that a student gets at least, by default: what is enough for thousands of images.
@@ -90,7 +90,8 @@ def choose(
         width (int): Of the student's last feature; 0 for a swapped teacher.
 
     Raises:
-        UserError: A swapped student of another size than its teacher; a number below 1.
+        UserError: A swapped student of another size than its teacher; a Swin and a student without
+            stages; a number below 1.
     """
     for name, value in {'size': size, 'epochs': epochs, 'batch-size': batch_size}.items():
         if value is not None and value < 1:
@@ -104,6 +105,12 @@ def choose(
         raise UserError(
             f'--size {size}, but a swapped student has the positions of its teacher: leave it out '
             f'({own_size}).'
+        )
+    stages = teacher.model['backbone']['type'] == 'SwinTransformer'
+    if stages and not swapped and student.lower().partition('-')[0] not in HIERARCHICAL:
+        raise UserError(
+            f'{teacher.source} is a Swin, whose stages have four widths, and {student} has one: '
+            'choose a vmamba as --student, or swap.'
         )
     count = len(images.of_split('train'))
     batch = batch_size or min(BATCH_SIZE, count)

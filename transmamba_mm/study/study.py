@@ -66,13 +66,12 @@ class Study:
         known = {
             'config': {Path(config).stem for block in blocks for config in block.configs},
             'method': {method_name(method) for block in blocks for method in block.methods},
-            'fraction': {fraction for block in blocks for fraction in block.fractions},
             'regime': {None, *self.regimes},
         }
         for entry in self.tuned:
-            check_keys('where of tuned', entry.where, known)
-            for name, value in entry.where.items():
-                check('where of tuned', name, value, one_of(*known[name]))
+            check_keys('where of tuned', entry.where, [*known, 'fraction'])
+            for name in known.keys() & entry.where.keys():
+                check('where of tuned', name, entry.where[name], one_of(*known[name]))
 
     @classmethod
     def from_file(cls, path: str | Path) -> 'Study':

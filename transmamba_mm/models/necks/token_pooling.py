@@ -47,6 +47,7 @@ class AttentionPooling(BaseModule):
         num_extra_tokens (int): Tokens in front of the patches, which are left out.
         eps (float): Of the norm.
         activation (str): 'gelu' or 'gelu_tanh'.
+        init_cfg (dict, optional): See mmengine's ``BaseModule``.
     """
 
     @checked(
@@ -65,8 +66,9 @@ class AttentionPooling(BaseModule):
         num_extra_tokens: int = 0,
         eps: float = 1e-6,
         activation: str = 'gelu',
+        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(init_cfg)
         self.num_extra_tokens = num_extra_tokens
         self.query = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.attention: Any = nn.MultiheadAttention(embed_dims, num_heads, batch_first=True)
