@@ -1,5 +1,6 @@
 """Finish the current step when the process receives a stop signal."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -10,25 +11,34 @@ from types import FrameType
 #: Ctrl-C; what schedulers, ``kill`` and ``timeout`` send.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-PATIENCE = 1.0  # seconds; launchers and terminals may send the same Ctrl-C twice within them
+#: Seconds between two checks of a parent; a launcher may send the same Ctrl-C twice within them.
+PATIENCE = 1.0
 
 
 def outlive_a_stop() -> None:
-    """Let this process, a worker that loads data, end by its parent's SIGTERM and no other.
+    """Let this process, a worker that loads data, end by its parent's SIGTERM or with it.
 
     A scheduler sends SIGTERM to all processes of a job; the last step may still need a batch.
     torch's own handler, in whose place this stands, ends a worker by anybody's. Where the sender
-    is unknown (macOS, Windows) that handler stays.
+    is unknown (macOS, Windows) that handler stays. A worker whose parent was killed would wait for
+    ever for somebody to take its batches, since its siblings keep their pipes open.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, 'sigwaitinfo'):
+    if hasattr(signal, 'sigtimedwait'):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    number = os.getppid() if parent is None or parent.pid is None else parent.pid
+    threading.Thread(target=_end_with, args=(number,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        if hasattr(signal, 'sigtimedwait'):
+            received = signal.sigtimedwait({signal.SIGTERM}, PATIENCE)
+            if received is not None and received.si_pid == parent:
+                break
+        else:
+            time.sleep(PATIENCE)
     os._exit(0)
 
 
