@@ -22,7 +22,7 @@ from torch import Tensor
 from transmamba_mm.errors import UserError
 from transmamba_mm.openai_clip import explain_archive
 
-#: What torch raises of a file that is no checkpoint.
+#: What torch raises of a file that is not a checkpoint.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError)
 
 
@@ -116,7 +116,7 @@ def _harmless_globals() -> list:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    """Distinguish a checkpoint that would run code from a file that is no checkpoint."""
+    """Distinguish a checkpoint that would run code from a file that is not a checkpoint."""
     asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
     if asked:
         return (

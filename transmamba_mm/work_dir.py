@@ -32,7 +32,7 @@ def _noted(work_dir: Path) -> Path | None:
     """The file in ``last_checkpoint``, if that can be read and names a file."""
     try:
         noted = Path((work_dir / LAST_CHECKPOINT).read_text().strip())
-        noted.is_file()  # a ValueError or an OSError of what is no path
+        noted.is_file()  # a ValueError or an OSError of what is not a path
     except (OSError, ValueError):
         return None
     return noted if noted.suffix else None

@@ -26,7 +26,7 @@ CHECKS_INPUT = (
     *('mmengine.config', 'mmengine.optim', 'mmengine.runner.runner', 'mmpretrain.datasets'),
     'torch.utils.data',
 )
-#: mmengine's messages for a value that is no config.
+#: mmengine's messages for a value that is not a config.
 NO_CONFIG = ('cfg should be a dict', 'type must be a str')
 OTHER_RUN = (
     'The checkpoint to resume is of a training of another model or optimizer: resume it by its own '

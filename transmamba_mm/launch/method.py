@@ -88,7 +88,7 @@ def find_method(method: str, config: Path) -> Path:
     """The file of a method: a given path, or a name in the config's tree or ours.
 
     Raises:
-        UserError: There is none; names those that there are.
+        UserError: An unknown method; lists the known ones.
     """
     if method.endswith('.py'):
         if not Path(method).is_file():

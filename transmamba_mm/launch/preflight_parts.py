@@ -61,7 +61,7 @@ def wrong_parts(cfg: Config) -> Iterator[str]:
 
 
 def _wrong_constructor(wrapper: Any) -> Iterator[str]:
-    """A constructor of the optimizer that there is not, or that does not read every factor."""
+    """Report an unknown optimizer constructor, or one that does not read every factor."""
     if not isinstance(wrapper, Mapping):
         return
     name = wrapper.get('constructor', DEFAULT)

@@ -19,7 +19,7 @@ SAMPLE = 500  # images whose size is read
 
 @dataclass
 class DataSummary:
-    """What is known of the images.
+    """Numbers and sizes of the images.
 
     Attributes:
         images (ImageList): All of them.

@@ -98,7 +98,7 @@ class Study:
         return from_dict(cls, str(path), values)
 
     def block(self, name: str) -> Block:
-        """A block by its name; a UserError names those that there are."""
+        """A block by its name; the UserError for an unknown one lists all."""
         check('the study', 'block', name, one_of(*self.blocks))
         return self.blocks[name]
 

@@ -53,7 +53,7 @@ def check_video(
                 video.read(FrameSampler(min(LOOKS, total))(total, video.times)[0])
     except VideoError as error:
         return VideoCheck(path, error.cause, str(error))
-    except UserError:  # of the options: it is no video's fault
+    except UserError:  # an invalid option, not a fault of the video
         raise
     except Exception as error:  # a decoder's, from this file: check the others
         found = video_error(path, DAMAGED, f'{type(error).__name__}: {error}')

@@ -85,7 +85,7 @@ class FrameSampler:
         return np.unique(self(total, times)[0])
 
     def _times(self, total: int, times: np.ndarray | None) -> np.ndarray:
-        """Times of the frames that there are to choose from, and of the end."""
+        """Times of the available frames, and of the end."""
         if times is None:
             times = np.arange(total + 1) / self.fps
         if self.max_seconds is None:

@@ -18,7 +18,7 @@ TOKENIZERS = (
     *('tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'),
     *('added_tokens.json', 'vocab.json'),
 )
-PICKLE = b'\x80'  # how one begins that is no archive
+PICKLE = b'\x80'  # first byte of a pickle outside an archive
 
 
 def check_configs(checkpoint: str | Path) -> None:

@@ -77,7 +77,7 @@ def set_default_backend(name: str, device: torch.device) -> None:
     _default = name
 
 
-# Building, checking and logging are no part of a graph, and the answer never changes.
+# Building, checking and logging are not part of a graph, and the answer never changes.
 @torch.compiler.assume_constant_result
 def _choose(operator: str, name: str, device: str, dtype: torch.dtype) -> str:
     if name == 'auto' and operator == 'scan':

@@ -106,7 +106,7 @@ CLS_TOKEN = Clone(
     otherwise='the teacher has no cls token',
 )
 POSITIONS = Clone('positions', 'pos_embed', 'pos_embed', (OTHER, Axis.TOKENS, RES))
-# Optional: tied to the embeddings it is no parameter of its own.
+# Optional: where it is tied to the embeddings, it is not a separate parameter.
 LANGUAGE_HEAD = Clone(
     'language head',
     'lm_head.weight',
