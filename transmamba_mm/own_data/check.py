@@ -23,7 +23,6 @@ class DataSummary:
 
     Attributes:
         images (ImageList): All of them.
-        unreadable (list[str]): Of the validation and test images, what cannot be read, and why.
         smallest, median, largest (tuple[int, int]): Width and height, of a sample.
     """
 

@@ -38,7 +38,7 @@ class CorruptSampleHook(Hook):
         self._trains = False
 
     def before_train(self, runner: Runner) -> None:
-        """Record that there is training data: the runner's property would load it in a test, too."""
+        """Note that there is training data; the runner's property would load it in a test."""
         self._trains = True
         if runner.val_loop is not None:
             metrics = runner.val_evaluator.metrics
