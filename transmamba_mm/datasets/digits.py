@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from transmamba_mm.checks import SEED, SHARE, checked, one_of
-from transmamba_mm.datasets.subset import stratified_order, take_fraction
+from transmamba_mm.datasets.subset import check_fraction, stratified_order, take_fraction
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
@@ -41,11 +41,7 @@ class Digits(BaseDataset):
 
     @checked(split=one_of('train', 'val', 'test'), fraction=SHARE, seed=SEED)
     def __init__(self, split: str, fraction: float = 1.0, seed: int = 0, **kwargs) -> None:
-        if split != 'train' and fraction != 1:
-            raise UserError(
-                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
-                'leave it at 1.'
-            )
+        check_fraction(split, fraction)
         self.split = split
         self.fraction = fraction
         self.seed = seed

@@ -10,7 +10,12 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.datasets.categories import FASHIONMNIST_CATEGORITES
 
 from transmamba_mm.checks import SEED, SHARE, checked, one_of
-from transmamba_mm.datasets.subset import stratified_order, stratified_part, take_fraction
+from transmamba_mm.datasets.subset import (
+    check_fraction,
+    stratified_order,
+    stratified_part,
+    take_fraction,
+)
 from transmamba_mm.errors import UserError
 from transmamba_mm.registry import DATASETS
 
@@ -62,11 +67,7 @@ class FashionMNIST(BaseDataset):
         data_root: str = '',
         **kwargs,
     ) -> None:
-        if split in ('val', 'test') and fraction != 1:
-            raise UserError(
-                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
-                'leave it at 1.'
-            )
+        check_fraction(split, fraction)
         self.split = split
         self.fraction = fraction
         self.seed = seed

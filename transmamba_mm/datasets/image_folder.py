@@ -4,8 +4,7 @@ from mmpretrain.datasets import BaseDataset
 
 from transmamba_mm.checks import SEED, SHARE, Number, checked, one_of
 from transmamba_mm.datasets.image_list import SPLITS, VAL_SHARE, list_images
-from transmamba_mm.datasets.subset import stratified_order, take_fraction
-from transmamba_mm.errors import UserError
+from transmamba_mm.datasets.subset import check_fraction, stratified_order, take_fraction
 from transmamba_mm.registry import DATASETS
 
 
@@ -43,11 +42,7 @@ class ImageFolder(BaseDataset):
         val_share: float = VAL_SHARE,
         **kwargs,
     ) -> None:
-        if split != 'train' and fraction != 1:
-            raise UserError(
-                f'fraction={fraction:g} of the {split} images: only training data is subsampled; '
-                'leave it at 1.'
-            )
+        check_fraction(split, fraction)
         self.split = split
         self.fraction = fraction
         self.seed = seed

@@ -54,3 +54,12 @@ def stratified_part(labels: np.ndarray, counts: Mapping[str, int], name: str) ->
     names = list(counts)
     first = sum(counts[before] for before in names[: names.index(name)])
     return order[first : first + counts[name]]
+
+
+def check_fraction(split: str, fraction: float) -> None:
+    """UserError for a fraction of images that validate or test."""
+    if split in ('val', 'test') and fraction != 1:
+        raise UserError(
+            f'fraction={fraction:g} of the {split} images: only training data is subsampled; leave '
+            'it at 1.'
+        )
