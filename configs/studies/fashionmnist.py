@@ -25,7 +25,7 @@ def _aligned(lr, decay):
 
 
 _staged = [_aligned(lr, decay) for lr in (5e-4, 1e-3, 2e-3) for decay in _decays]
-_longer = [{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000)]
+_longer = [{_steps: steps, _validate: steps // 8} for steps in (2000, 4000, 8000, 16000)]
 # Scratch is best at the largest rate of the nine: three more trials for it alone, which are worse.
 _higher = [{_lr: 8e-3, _decay: decay} for decay in _decays]
 
